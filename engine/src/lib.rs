@@ -1,0 +1,3 @@
+//! The engine of Muster: shards, their machines, the mesh between them, and the socket drivers under them.
+
+pub mod io;

@@ -1,0 +1,1 @@
+//! The protocol edges of Muster: bytes to commands, events to bytes.
