@@ -176,4 +176,5 @@ pub trait Driver {
 
 /// Ends the sleep of one driver from any thread. Waking twice before the sleeper looks is one wake.
 #[derive(Clone, Debug)]
+#[expect(dead_code, reason = "the drivers read it")]
 pub struct Waker(Arc<OwnedFd>);
