@@ -1,1 +1,5 @@
 //! The protocol edges of Muster: bytes to commands, events to bytes.
+
+pub mod auth;
+pub mod clock;
+pub mod config;
