@@ -1,3 +1,6 @@
 //! The protocol edges of Muster: bytes to commands, events to bytes.
 
 pub mod websocket;
+pub mod auth;
+pub mod clock;
+pub mod config;
