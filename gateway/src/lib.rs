@@ -3,4 +3,5 @@
 pub mod websocket;
 pub mod auth;
 pub mod clock;
+pub mod conn;
 pub mod config;
