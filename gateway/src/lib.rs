@@ -3,3 +3,6 @@
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod device;
+pub mod logging;
+pub mod serve;
