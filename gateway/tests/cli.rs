@@ -1,5 +1,7 @@
 //! The `muster` program as a newcomer meets it: started for real, judged by its output and exit code.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
