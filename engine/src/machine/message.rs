@@ -1,0 +1,146 @@
+//! What machines say to each other.
+//!
+//! Three classes, and what happens when the receiver's inbox is full:
+//! - *commands and events* ([`Message::Ask`], [`Message::Deliver`], [`Message::Publish`], [`Message::Tap`]) are only
+//!   produced while the machine knows of room ([`super::Machine::set_room`]); without room the command behind them
+//!   is refused as busy (a tap is dropped and leaves a gap in its numbers);
+//! - *replies* ([`Message::Answer`]) are never refused: the asker reserved their place;
+//! - *state* ([`Message::State`]) is kept in a dirty set by key, the latest value wins, and goes out when there is
+//!   room.
+
+#![allow(missing_docs, reason = "the fields of a variant are told in the variant's own text")]
+
+use std::sync::Arc;
+
+use schema::event::TapEvent;
+use schema::presence::{OnlineUser, SessionInfo};
+use schema::{
+    CloseReason, Device, Event, Id, Key, LastSeen, Realm, Refusal, SessionAddr, SessionRef, Status,
+    UserPresence,
+};
+
+/// One message from one machine to another.
+#[derive(Debug, Clone)]
+pub enum Message {
+    /// A question to the home of some keys, or to the host of some sessions. `ask` numbers it at the asker.
+    Ask { ask: u64, question: Question },
+    /// The answer to the `Ask` with this number.
+    Answer { ask: u64, answer: Answer },
+    /// The state of some keys. Idempotent; of two values for one key the one with the higher revision counts.
+    State(Vec<State>),
+    /// Give an event to these sessions of the receiver. With `ask`, answer [`Answer::Reached`].
+    Deliver { ask: Option<u64>, sessions: Vec<SessionRef>, event: Arc<Event> },
+    /// Give an event to the receiver's subscribers of a channel, but not to `except`.
+    Publish { channel: Key, event: Arc<Event>, except: Option<SessionAddr> },
+    /// A session opened or closed at the sender, which the receiver said it wants to hear of.
+    Tap(Arc<TapEvent>),
+}
+
+/// What one machine asks of another.
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// How are these users of yours? Answered in the order asked.
+    Query { realm: Realm, users: Vec<Id> },
+    /// How many of your users are online?
+    Count { realm: Realm },
+    /// Who of your users is online, newest first?
+    List { realm: Realm, limit: u32 },
+    /// Send to this user of yours.
+    Send { to: Key, event: Arc<Event>, except: Option<SessionAddr> },
+    /// Publish on this channel of yours.
+    Publish { channel: Key, event: Arc<Event>, except: Option<SessionAddr> },
+    /// How many subscribers has this channel of yours?
+    Occupancy { channel: Key },
+    /// Which sessions has this user of yours?
+    Sessions { user: Key },
+    /// What do you know of these sessions of yours?
+    Describe { sessions: Vec<SessionRef> },
+    /// End these sessions of yours. With `owner`, only those of that user.
+    Disconnect { sessions: Vec<SessionRef>, owner: Option<Key>, reason: CloseReason },
+    /// End all sessions of this user of yours.
+    DisconnectUser { user: Key, reason: CloseReason },
+}
+
+/// What comes back.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// To `Query`.
+    Presence(Vec<UserPresence>),
+    /// To `Count` and `Occupancy`.
+    Count(u64),
+    /// To `List`.
+    Users(Vec<OnlineUser>),
+    /// To `Send`, `Publish`, `Disconnect`, `DisconnectUser` and [`Message::Deliver`].
+    Reached(u32),
+    /// To `Sessions`.
+    Addresses(Vec<SessionAddr>),
+    /// To `Describe`; sessions that are gone are left out.
+    Sessions(Vec<SessionInfo>),
+    /// To any of them.
+    Refused(Refusal),
+}
+
+/// The state of one key.
+#[derive(Debug, Clone)]
+pub enum State {
+    /// Host to home: this session of your user is attached. Sent again (`renew`) when its activity has moved.
+    Attached {
+        /// The session.
+        session: SessionAddr,
+        /// Its user.
+        user: Key,
+        /// What it runs on.
+        device: Device,
+        /// When it began, wall milliseconds.
+        since: u64,
+        /// Latest activity, wall milliseconds.
+        active_at: u64,
+    },
+    /// Host to home: this session is over, and stays over whatever comes later.
+    Detached {
+        /// The session.
+        session: SessionAddr,
+        /// Its user.
+        user: Key,
+        /// Why.
+        reason: CloseReason,
+        /// Latest activity or the end itself, wall milliseconds.
+        at: u64,
+    },
+    /// Host shard to home: somebody here watches this user (or nobody any more).
+    Interest {
+        /// Who is watched.
+        user: Key,
+        /// Grows with every change at the sender.
+        revision: u64,
+        /// Somebody, or nobody.
+        on: bool,
+    },
+    /// Home to interested shard: how this user is.
+    Presence {
+        /// Who.
+        user: Key,
+        /// Grows with every change at the sender.
+        revision: u64,
+        /// How.
+        status: Status,
+        /// Last seen.
+        last_seen: LastSeen,
+    },
+    /// Host shard to channel home: this many sessions here are subscribed.
+    Subscribers {
+        /// The channel.
+        channel: Key,
+        /// Grows with every change at the sender.
+        revision: u64,
+        /// 0: none any more.
+        count: u32,
+    },
+    /// Shard to every shard: somebody here listens to taps (or nobody any more).
+    TapInterest {
+        /// Grows with every change at the sender.
+        revision: u64,
+        /// Somebody, or nobody.
+        on: bool,
+    },
+}

@@ -1,0 +1,11 @@
+//! Every behaviour of the socket drivers, on both of them, over loopback sockets.
+//!
+//! Nothing here sleeps and hopes: a test turns the driver until what it waits for has happened, and fails at a
+//! deadline.
+#![expect(clippy::disallowed_methods, reason = "tests bound their waiting by the clock")]
+
+#[path = "driver/rig.rs"]
+mod rig;
+
+#[path = "driver/basics.rs"]
+mod basics;
