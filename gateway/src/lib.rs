@@ -7,3 +7,6 @@ pub mod conn;
 pub mod edges;
 pub mod timestamp;
 pub mod config;
+pub mod device;
+pub mod logging;
+pub mod serve;

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::choice::{Algorithm, HostChoice, IoChoice, LogFormat, StoreKind};
 use super::table::settings;
-use super::value::{Algorithm, HostChoice, IoChoice, LogFormat, Secret, Size, StoreKind};
+use super::value::{Secret, Size};
 
 settings! {
     /// The process as a whole.
@@ -216,7 +217,7 @@ settings! {
         /// Time a client has to finish a message it began.
         assembly_time: Duration = "10s" in "1s"..="5m";
         /// Longest user id, in characters.
-        user_id: u16 = "128" in "16"..="512";
+        user_id: u16 = "128" in "16"..="128";
         /// Connects per minute and client address; 0 sets no bound. Many users can share one address.
         connects_per_address: u32 = "0" in "0"..="1000000";
         /// Connects per minute and user; 0 sets no bound.
