@@ -186,7 +186,7 @@ fn group_6_1_to_6_3_text_in_fragments() {
 
 #[test]
 fn group_6_4_bad_text_fails_at_once() {
-    // The twelfth byte, 0x90, makes a code point beyond the last one.
+    // The thirteenth byte, 0x90, makes a code point beyond the last one.
     let bad = [GREEK, b"\xf4\x90\x80\x80edited"].concat();
     let stages = |case: &str, stages: [Vec<u8>; 2]| {
         let mut socket = WebSocket::new();
