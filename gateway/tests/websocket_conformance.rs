@@ -1,6 +1,8 @@
 //! The framing on real sockets: an echo server of std threads, tried by a raw-socket script (the cases of the
 //! Autobahn suite, its limits and performance group included) and by tungstenite's client.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it is made of")]
+
 mod websocket_client;
 
 use std::io::{Read, Write};

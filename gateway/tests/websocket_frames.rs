@@ -3,6 +3,8 @@
 //! A case is bytes of a client and what the server reads in them. Each is run whole, byte by byte and in random
 //! pieces: a stream means the same however TCP delivers it.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it is made of")]
+
 mod websocket_client;
 
 use std::ops::ControlFlow;

@@ -152,17 +152,21 @@ proptest! {
 /// The frames of a server, each with a mask of zeros.
 fn masked(mut frames: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    while let [first, second, ..] = *frames {
-        let (head, length) = match second {
-            126 => (4, usize::from(u16::from_be_bytes([frames[2], frames[3]]))),
-            127 => (10, u64::from_be_bytes(frames[2..10].try_into().unwrap()) as usize),
-            length => (2, usize::from(length)),
+    while let [first, second, rest @ ..] = frames {
+        let extra = match second {
+            126 => 2,
+            127 => 8,
+            _ => 0,
         };
-        out.extend([first, second | 0x80]);
-        out.extend_from_slice(&frames[2..head]);
-        out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&frames[head..head + length]);
-        frames = &frames[head + length..];
+        let (extended, rest) = rest.split_at(extra);
+        let length = match extra {
+            0 => usize::from(*second),
+            _ => extended.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)),
+        };
+        let (payload, rest) = rest.split_at(length);
+        out.extend([*first, second | 0x80]);
+        out.extend([extended, &[0; 4], payload].concat());
+        frames = rest;
     }
     out
 }
