@@ -5,7 +5,7 @@
 //! verified where they may take their time, and the socket reaches the right shard before its receive is armed.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use engine::io::sockets;
 use schema::frame::{
     self, ClientFrame, Closing, Connect, FrameError, Liveness, PREFIX, ServerFrame, VERSIONS, decode_client,
 };
-use schema::{CloseReason, Key};
+use schema::CloseReason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
@@ -149,13 +149,13 @@ async fn hand_over(
         Liveness::Heartbeat => context.settings.silence,
         Liveness::TcpKeepAlive => 0,
     };
-    let shard = context.door.home(&Key::clone(&actor.key));
+    let shard = context.door.home(&actor.key);
     let socket: OwnedFd = match stream.into_std() {
         Ok(socket) => socket.into(),
         Err(error) => return tracing::warn!(%peer, %error, "a socket could not be taken from the front door"),
     };
     if silence == 0
-        && let Err(error) = sockets::keep_alive(socket.as_raw_fd(), context.settings.keepalive)
+        && let Err(error) = sockets::keep_alive(socket.as_fd(), context.settings.keepalive)
     {
         return tracing::warn!(%peer, %error, "TCP keep-alive could not be set");
     }

@@ -112,6 +112,9 @@ settings! {
         /// Claim that holds the realm, the name space of users and conversations. Where it is set, a token without
         /// it is refused; where it is not, everyone is in one realm.
         realm_claim: Option<String> = "";
+        /// Names of the realms, when tokens name one. Stored data is kept under their numbers, so the list may only
+        /// grow at its end.
+        realms: Vec<String> = "";
         /// Required value of the `iss` claim.
         issuer: Option<String> = "";
         /// Accepted values of the `aud` claim; empty accepts any token.
@@ -165,7 +168,7 @@ settings! {
         /// Most users one connection may watch.
         watch_limit: u32 = "1000" in "1"..="1000000";
         /// Changes of watched users are gathered this long before a watcher is told.
-        watch_window: Duration = "100ms" in "10ms"..="10s";
+        watch_window: Duration = "100ms" in "0s"..="10s";
         /// Most users in one bulk query of the binary protocol.
         bulk_limit: u32 = "10000" in "1"..="1000000";
         /// Most connections of one user; 0 sets no bound.
