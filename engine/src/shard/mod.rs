@@ -12,9 +12,10 @@ use std::time::Duration;
 use crate::front::{Answer, Envelope};
 use crate::io::{Clock, Driver};
 use crate::limits::STAGE_BUDGET;
-use crate::machine::{Machine, StoreRequest};
+use crate::machine::Machine;
 use crate::mesh::{Inbox, Sender};
 use crate::protocol::Protocol;
+use crate::store;
 use floor::Floor;
 use links::Links;
 use report::SlowTurn;
@@ -45,7 +46,7 @@ pub struct Parts<P: Protocol> {
     /// The front door's inbox.
     pub desk: Sender<Answer>,
     /// The store worker's inbox.
-    pub store: Sender<(schema::ShardId, StoreRequest)>,
+    pub store: Sender<store::Ask>,
     /// Which shard this is.
     pub shard: schema::ShardId,
     /// Connections it may hold.
