@@ -4,3 +4,4 @@ pub mod io;
 pub mod limits;
 pub mod machine;
 pub mod mesh;
+pub mod store;
