@@ -106,6 +106,19 @@ impl<P: Protocol> Shard<P> {
         self.floor.patience()
     }
 
+    /// The same for a host that sleeps elsewhere, on [`Shard::notify_fd`]: the driver's own deadlines count too.
+    #[must_use]
+    pub fn foreign_patience(&mut self) -> Option<Duration> {
+        [self.floor.patience(), self.driver.patience()].into_iter().flatten().min()
+    }
+
+    /// For a host that sleeps elsewhere: says that it is about to sleep, after which any sender to the shard makes
+    /// the notify descriptor readable. It may not when something is waiting.
+    #[must_use]
+    pub fn prepare_sleep(&mut self) -> bool {
+        self.floor.inbox.prepare_sleep()
+    }
+
     /// A descriptor that becomes readable when a turn would find something to do (for foreign executors).
     ///
     /// # Errors
