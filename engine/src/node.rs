@@ -218,7 +218,7 @@ fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::R
     {
         tracing::warn!(shard = shard.0, cpu, %error, "the shard could not be pinned; it runs where it may");
     }
-    let driver = match driver::open(settings.io, settings.tuning.clone()) {
+    let driver = match driver::open(settings.io, &settings.tuning) {
         Ok((driver, _)) => driver,
         Err(error) => {
             // The starter gives up with this error; the shard never lived, so it has not died.
