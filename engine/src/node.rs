@@ -226,6 +226,13 @@ fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::R
             return Ok(());
         }
     };
+    if settings.host == Host::Glommio && driver.name() != "ring" {
+        let _ = started.send(Err(io::Error::other(
+            "engine.host = \"glommio\" needs the io_uring socket driver: set engine.io = \"ring\", or \
+             engine.host = \"thread\"",
+        )));
+        return Ok(());
+    }
     // Before the first sleep, so that no sender can find a sleeper without a waker.
     inbox.wake_by({
         let waker = driver.waker();
