@@ -3,7 +3,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use schema::ShardId;
@@ -13,7 +13,7 @@ use crate::host::{self, Host};
 use crate::io::{self as driver, Choice, Clock, Tuning, affinity};
 use crate::limits::Limits;
 use crate::machine::{Machine, Now, Router, Setup, StoreRequest};
-use crate::mesh::{self, Inbox, Sender, Wake};
+use crate::mesh::{self, Capacity, Inbox, Sender};
 use crate::protocol::Protocol;
 use crate::shard::{Parts, Shard};
 use crate::store;
@@ -33,10 +33,10 @@ pub struct Settings {
     pub limits: Limits,
     /// The drivers' numbers.
     pub tuning: Tuning,
-    /// Places in each shard's inbox for commands, and beside them for replies.
-    pub inbox: (usize, usize),
+    /// Places in each shard's inbox.
+    pub inbox: Capacity,
     /// Places at the desk.
-    pub desk: usize,
+    pub desk: u32,
     /// Bytes that may wait for one slow reader, and how long it may take nothing, milliseconds.
     pub outbox: (usize, u32),
     /// Keys the routing hash; must stay the same over restarts.
@@ -57,8 +57,6 @@ pub struct NodeSetup<P: Protocol> {
     pub store: Box<dyn store::Adapter>,
     /// Makes what the edges of one shard share.
     pub shared: Box<dyn Fn(ShardId) -> P::Shared>,
-    /// Ends the sleep of whoever reads the desk.
-    pub desk_waker: Arc<dyn Wake>,
     /// Called from a shard's thread when the shard dies; expected to end the process.
     pub on_death: Arc<dyn Fn(ShardId, String) + Send + Sync>,
 }
@@ -80,17 +78,13 @@ impl<P: Protocol> Node<P> {
     /// # Errors
     /// When a thread cannot be started or a socket driver cannot be made.
     pub fn start(setup: NodeSetup<P>) -> io::Result<(Self, Desk)> {
-        let NodeSetup { settings, store, shared, desk_waker, on_death } = setup;
+        let NodeSetup { settings, store, shared, on_death } = setup;
         let shards = settings.shards.clamp(1, crate::limits::SHARDS_MAX as u16);
         let router = Router::new(settings.secret, shards);
-        let (desk_sender, desk) = mesh::inbox(0, settings.desk, desk_waker);
+        let (desk, desk_sender) = mesh::inbox(Capacity { commands: 1, replies: settings.desk });
 
-        // A shard's driver is made on its own thread, and the waker with it; others need the inbox before that.
-        let slots: Vec<Arc<LateWaker>> = (0..shards).map(|_| Arc::default()).collect();
-        let (senders, inboxes): (Vec<_>, Vec<_>) = slots
-            .iter()
-            .map(|slot| mesh::inbox::<Envelope<P::Arrival>>(settings.inbox.0, settings.inbox.1, slot.clone()))
-            .unzip();
+        let (inboxes, senders): (Vec<_>, Vec<_>) =
+            (0..shards).map(|_| mesh::inbox::<Envelope<P::Arrival>>(settings.inbox)).unzip();
 
         let store = store::Worker::start(store, router.clone(), {
             let senders: Vec<Sender<Envelope<P::Arrival>>> = senders.clone();
@@ -116,7 +110,6 @@ impl<P: Protocol> Node<P> {
                 desk: desk_sender.clone(),
                 store: store.sender(),
                 shared: shared(shard),
-                waker: slots[number].clone(),
                 settings: settings.clone(),
                 on_death: on_death.clone(),
             };
@@ -162,6 +155,9 @@ impl<P: Protocol> Node<P> {
             let mut envelope = Envelope::Drain { over };
             // The inbox may be full for a moment; a shard takes thousands of envelopes a turn.
             while let Err(back) = inbox.try_send_command(envelope) {
+                if inbox.is_closed() {
+                    break;
+                }
                 envelope = back;
                 std::thread::yield_now();
             }
@@ -185,7 +181,6 @@ struct Wiring<P: Protocol> {
     desk: Sender<crate::front::Answer>,
     store: Sender<(ShardId, StoreRequest)>,
     shared: P::Shared,
-    waker: Arc<LateWaker>,
     settings: Settings,
     on_death: Arc<dyn Fn(ShardId, String) + Send + Sync>,
 }
@@ -209,7 +204,7 @@ fn live<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) {
 }
 
 fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::Result<()> {
-    let Wiring { shard, cpu, router, inbox, peers, desk, store, shared, waker, settings, .. } = wiring;
+    let Wiring { shard, cpu, router, inbox, peers, desk, store, shared, settings, .. } = wiring;
     if let Some(cpu) = cpu
         && let Err(error) = affinity::pin_current_thread(cpu)
     {
@@ -224,7 +219,10 @@ fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::R
         }
     };
     // Before the first sleep, so that no sender can find a sleeper without a waker.
-    waker.fill(driver.waker());
+    inbox.wake_by({
+        let waker = driver.waker();
+        move || waker.wake()
+    });
     let now = Now { mono: settings.clock.now_ms(), wall: settings.clock.wall_ms() };
     let setup = Setup {
         shard,
@@ -260,25 +258,5 @@ fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::R
         Host::Glommio => Err(io::Error::other(
             "this build has no glommio host: build with the feature `glommio`, or set engine.host = \"thread\"",
         )),
-    }
-}
-
-/// A waker for an inbox whose owner is not there yet: inboxes exist before the drivers that wake their owners. Until
-/// then nobody sleeps, so nobody needs waking.
-#[derive(Debug, Default)]
-struct LateWaker(OnceLock<driver::Waker>);
-
-impl LateWaker {
-    fn fill(&self, waker: driver::Waker) {
-        // Filled once, by the shard itself.
-        let _ = self.0.set(waker);
-    }
-}
-
-impl Wake for LateWaker {
-    fn wake(&self) {
-        if let Some(waker) = self.0.get() {
-            waker.wake();
-        }
     }
 }

@@ -2,7 +2,15 @@
 
 use std::net::SocketAddr;
 
-use schema::{Actor, Device};
+use engine::io::Close;
+use engine::protocol::{Dialect, Effects, Protocol};
+use schema::command::Edge;
+use schema::{Actor, CloseReason, Device, Event, Refusal, SessionAddr};
+
+use crate::edges::binary::BinaryConn;
+use crate::edges::echo::EchoConn;
+use crate::edges::presence::{self, PresenceConn};
+use crate::edges::Shared;
 
 /// What a socket brings along from the front door to its shard.
 #[derive(Debug)]
@@ -59,8 +67,6 @@ pub struct BinaryArrival {
     pub peer: SocketAddr,
     /// As the client told.
     pub device: Device,
-    /// The tag of the connect frame; the welcome carries it back.
-    pub tag: u64,
     /// Silence after which the session is over, milliseconds; 0: TCP keep-alive watches instead.
     pub silence: u32,
     /// Bytes that came after the connect frame.
@@ -72,4 +78,94 @@ pub struct BinaryArrival {
 pub struct EchoArrival {
     /// Bytes that came after the handshake request.
     pub read_ahead: Vec<u8>,
+}
+
+/// One connection of a shard.
+#[derive(Debug)]
+pub enum Conn {
+    /// The binary protocol.
+    Binary(BinaryConn),
+    /// The presence WebSocket; boxed, so that a binary connection does not pay for it.
+    Presence(Box<PresenceConn>),
+    /// The echoing WebSocket.
+    Echo(Box<EchoConn>),
+}
+
+const BINARY: Dialect = Dialect(0);
+const PRESENCE: Dialect = Dialect(1);
+const NONE: Dialect = Dialect(2);
+
+impl Protocol for Conn {
+    type Arrival = Arrival;
+    type Shared = Shared;
+
+    fn arrive(arrival: Arrival, shared: &mut Shared, fx: &mut Effects<'_>) -> Self {
+        match arrival {
+            Arrival::Binary(arrival) => Self::Binary(BinaryConn::arrive(arrival, fx)),
+            Arrival::Presence(arrival) => Self::Presence(Box::new(PresenceConn::arrive(arrival, shared, fx))),
+            Arrival::Echo(arrival) => Self::Echo(Box::new(EchoConn::arrive(arrival, shared, fx))),
+        }
+    }
+
+    fn received(&mut self, shared: &mut Shared, bytes: &mut [u8], fx: &mut Effects<'_>) {
+        match self {
+            Self::Binary(conn) => conn.received(shared, bytes, fx),
+            Self::Presence(conn) => conn.received(shared, bytes, fx),
+            Self::Echo(conn) => conn.received(shared, bytes, fx),
+        }
+    }
+
+    fn opened(
+        &mut self,
+        shared: &mut Shared,
+        _mark: u32,
+        session: Result<SessionAddr, Refusal>,
+        fx: &mut Effects<'_>,
+    ) {
+        match self {
+            Self::Binary(conn) => conn.opened(shared, session, fx),
+            Self::Presence(conn) => conn.opened(shared, session, fx),
+            Self::Echo(_) => {}
+        }
+    }
+
+    fn closing(&mut self, shared: &mut Shared, _mark: u32, reason: CloseReason, fx: &mut Effects<'_>) {
+        match self {
+            Self::Binary(conn) => conn.closing(shared, reason, fx),
+            Self::Presence(conn) => conn.closing(reason, fx),
+            Self::Echo(_) => fx.close(Close::Graceful, reason),
+        }
+    }
+
+    fn deadline(&mut self, shared: &mut Shared, fx: &mut Effects<'_>) {
+        match self {
+            Self::Binary(conn) => conn.deadline(shared, fx),
+            Self::Presence(conn) => conn.deadline(shared, fx),
+            Self::Echo(conn) => conn.deadline(shared, fx),
+        }
+    }
+
+    fn dialect(&self) -> Dialect {
+        match self {
+            Self::Binary(_) => BINARY,
+            Self::Presence(_) => PRESENCE,
+            Self::Echo(_) => NONE,
+        }
+    }
+
+    fn encode(dialect: Dialect, shared: &mut Shared, event: &Event, out: &mut Vec<u8>) {
+        match dialect {
+            BINARY => shared.encode_binary(event, out),
+            PRESENCE => presence::encode(event, out),
+            _ => {}
+        }
+    }
+
+    fn edge(&self) -> Edge {
+        match self {
+            Self::Binary(_) => Edge::Binary,
+            Self::Presence(_) => Edge::Presence,
+            Self::Echo(_) => Edge::Http,
+        }
+    }
 }

@@ -4,4 +4,6 @@ pub mod websocket;
 pub mod auth;
 pub mod clock;
 pub mod conn;
+pub mod edges;
+pub mod timestamp;
 pub mod config;
