@@ -1,9 +1,15 @@
 //! The protocol edges of Muster: bytes to commands, events to bytes.
 
-pub mod websocket;
+pub mod accept;
 pub mod auth;
+pub mod binary;
 pub mod clock;
-pub mod conn;
-pub mod edges;
-pub mod timestamp;
 pub mod config;
+pub mod conn;
+pub mod device;
+pub mod edges;
+pub mod logging;
+pub mod realms;
+pub mod serve;
+pub mod timestamp;
+pub mod websocket;

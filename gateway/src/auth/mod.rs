@@ -19,6 +19,9 @@ pub mod redact;
 pub mod secret;
 mod verifier;
 
+#[cfg(test)]
+mod tests;
+
 pub use credentials::{Credentials, Place};
 pub use error::{AuthError, AuthErrorKind};
 pub use keys::{KeyRing, MissingSecret};

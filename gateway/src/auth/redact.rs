@@ -52,16 +52,21 @@ fn secret_at(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
 /// The value of a secret name: `name=value`, `name = "value"`, `"name": "value"`, `authorization: value`.
 fn named_value(bytes: &[u8], separator: usize, mut start: usize) -> Option<(usize, usize)> {
     let before = &bytes[separator.saturating_sub(40)..separator];
-    let name = before.trim_ascii_end();
+    let name = without_colour(before.trim_ascii_end());
     let name = name.strip_suffix(b"\\\"").or_else(|| name.strip_suffix(b"\"")).unwrap_or(name);
     let secret = SECRET_NAMES.iter().find(|secret| {
         name.len() >= secret.len()
             && name[name.len() - secret.len()..].eq_ignore_ascii_case(secret.as_bytes())
     })?;
-    while bytes.get(start) == Some(&b' ') {
-        start += 1;
+    loop {
+        start = find(bytes, start, |byte| byte != b' ');
+        if bytes.get(start) != Some(&0x1b) {
+            break;
+        }
+        start = find(bytes, start, |byte| byte == b'm') + 1;
     }
-    let escaped = bytes[start..].starts_with(b"\\\"");
+    let rest = bytes.get(start..)?;
+    let escaped = rest.starts_with(b"\\\"");
     let quoted = escaped || bytes.get(start) == Some(&b'"');
     // In prose a colon follows the word too: "a bad token: it expired".
     if bytes[separator] == b':' && !quoted && *secret != "authorization" {
@@ -80,6 +85,19 @@ fn named_value(bytes: &[u8], separator: usize, mut start: usize) -> Option<(usiz
         find(bytes, start, |byte| byte.is_ascii_whitespace() || b"&;,\"'<>()[]{}#".contains(&byte))
     };
     (end > start).then_some((start, end))
+}
+
+/// A text without the terminal colours at its end: a log line has them between a name and its value.
+fn without_colour(mut text: &[u8]) -> &[u8] {
+    while text.last() == Some(&b'm') {
+        let Some(escape) = text.iter().rposition(|byte| *byte == 0x1b) else { break };
+        let code = &text[escape + 1..text.len() - 1];
+        if !code.iter().all(|byte| byte.is_ascii_digit() || b"[;".contains(byte)) {
+            break;
+        }
+        text = &text[..escape];
+    }
+    text
 }
 
 /// What follows the word `Bearer`, after a space, or a comma as in a list of sub-protocols.
@@ -138,6 +156,7 @@ mod tests {
             (r#"auth.secret = "abc""#, r#"auth.secret = "[redacted]""#),
             ("tokens: 3, a bad token: it expired", "tokens: 3, a bad token: it expired"),
             ("Bearer token required", "Bearer token required"),
+            ("\x1b[3mtoken\x1b[0m\x1b[2m=\x1b[0mabc x", "\x1b[3mtoken\x1b[0m\x1b[2m=\x1b[0m[redacted] x"),
             ("token=", "token="),
             ("nothing here", "nothing here"),
         ] {

@@ -25,6 +25,20 @@ pub struct Generated {
     pub new: bool,
 }
 
+impl Generated {
+    /// What to tell the operator.
+    pub fn notice(&self) -> String {
+        let path = self.path.display();
+        if self.new {
+            format!(
+                "no secret or key is configured: made a secret for tokens in {path}, readable by its owner only"
+            )
+        } else {
+            format!("no secret or key is configured: using the generated secret in {path}")
+        }
+    }
+}
+
 /// The file of the generated secret in a data directory.
 pub fn path(data: &Path) -> PathBuf {
     data.join("secret")

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::Config;
 use super::problem::Problem;
@@ -71,8 +72,7 @@ impl Checks<'_> {
 
     fn server(&mut self) {
         let server = &self.config.server;
-        let filter = EnvFilter::builder().parse(&server.log);
-        self.require(filter.is_ok(), &["server.log"], || {
+        self.require(is_log_filter(&server.log), &["server.log"], || {
             format!(
                 "server.log = {:?}: give a level (error, warn, info, debug, trace) or module=level, …",
                 server.log
@@ -223,6 +223,16 @@ impl Checks<'_> {
     }
 }
 
+/// Whether a text says what to log. A lone word that is no level would be taken for a module, and a slip such as
+/// `inof` would silence the log.
+fn is_log_filter(text: &str) -> bool {
+    let lone_words_are_levels = text
+        .split(',')
+        .filter(|part| !part.contains(['=', '[', ']', '{', '}']))
+        .all(|part| part.trim().parse::<LevelFilter>().is_ok());
+    lone_words_are_levels && EnvFilter::builder().parse(text).is_ok()
+}
+
 /// Whether two listeners cannot both have their address. Port 0 takes a free one each time.
 fn clash(first: SocketAddr, second: SocketAddr) -> bool {
     first.port() != 0
@@ -313,6 +323,8 @@ mod tests {
     #[test]
     fn the_rest_holds_together() {
         check("[server]\nlog = \"info,=,\"", "m.toml:2: server.log");
+        check("[server]\nlog = \"inof\"", "m.toml:2: server.log = \"inof\": give a level");
+        fine("[server]\nlog = \"warn,gateway=debug,off\"");
         check("[server]\nnode = \"a b\"", "m.toml:2: server.node");
         check("[http]\norigins = [\"https://a.example/\"]", "is no origin");
         check("[http]\norigins = [\"a.example\"]", "is no origin");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::problem::{Problem, nearest};
 use super::value::Raw;
@@ -22,7 +22,7 @@ pub(super) fn apply(config: &mut Config, path: &Path, text: &str, problems: &mut
         }));
         return;
     }
-    for (section, value) in document.get_ref() {
+    for (section, value) in in_order(document.get_ref()) {
         let at = place(section.span().start);
         let section = section.get_ref().as_ref();
         let Some(known) = SECTIONS.iter().find(|known| known.name == section) else {
@@ -36,7 +36,7 @@ pub(super) fn apply(config: &mut Config, path: &Path, text: &str, problems: &mut
             ));
             continue;
         };
-        for (key, value) in keys {
+        for (key, value) in in_order(keys) {
             let at = place(key.span().start);
             let key = key.get_ref().as_ref();
             if find(section, key).is_some() {
@@ -46,6 +46,13 @@ pub(super) fn apply(config: &mut Config, path: &Path, text: &str, problems: &mut
             }
         }
     }
+}
+
+/// The entries of a table as they stand in the file.
+fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
 }
 
 /// The line an offset stands on, counted from 1.
@@ -150,8 +157,10 @@ mod tests {
 
     #[test]
     fn every_problem_is_reported_at_once() {
-        let error = Config::from_toml("m.toml", "[server]\nx = 1\n[presence]\ngrace = 5\n").unwrap_err();
-        assert_eq!(error.problems.len(), 2, "{error}");
+        let error =
+            Config::from_toml("m.toml", "[server]\nx = 1\n[presence]\nping = 5\ngrace = 5\n").unwrap_err();
+        let places: Vec<&str> = error.problems.iter().map(|problem| problem.place.as_str()).collect();
+        assert_eq!(places, ["m.toml:2", "m.toml:4", "m.toml:5"], "{error}");
     }
 
     #[test]

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::choice::{Algorithm, HostChoice, IoChoice, LogFormat, StoreKind};
 use super::table::settings;
-use super::value::{Algorithm, HostChoice, IoChoice, LogFormat, Secret, Size, StoreKind};
+use super::value::{Secret, Size};
 
 settings! {
     /// The process as a whole.
@@ -111,6 +112,9 @@ settings! {
         /// Claim that holds the realm, the name space of users and conversations. Where it is set, a token without
         /// it is refused; where it is not, everyone is in one realm.
         realm_claim: Option<String> = "";
+        /// Names of the realms, when tokens name one. Stored data is kept under their numbers, so the list may only
+        /// grow at its end.
+        realms: Vec<String> = "";
         /// Required value of the `iss` claim.
         issuer: Option<String> = "";
         /// Accepted values of the `aud` claim; empty accepts any token.
@@ -164,7 +168,7 @@ settings! {
         /// Most users one connection may watch.
         watch_limit: u32 = "1000" in "1"..="1000000";
         /// Changes of watched users are gathered this long before a watcher is told.
-        watch_window: Duration = "100ms" in "10ms"..="10s";
+        watch_window: Duration = "100ms" in "0s"..="10s";
         /// Most users in one bulk query of the binary protocol.
         bulk_limit: u32 = "10000" in "1"..="1000000";
         /// Most connections of one user; 0 sets no bound.
@@ -216,7 +220,7 @@ settings! {
         /// Time a client has to finish a message it began.
         assembly_time: Duration = "10s" in "1s"..="5m";
         /// Longest user id, in characters.
-        user_id: u16 = "128" in "16"..="512";
+        user_id: u16 = "128" in "16"..="128";
         /// Connects per minute and client address; 0 sets no bound. Many users can share one address.
         connects_per_address: u32 = "0" in "0"..="1000000";
         /// Connects per minute and user; 0 sets no bound.

@@ -9,6 +9,7 @@
 //! Every problem is collected, with its place, before any is reported.
 
 mod check;
+mod choice;
 mod environment;
 mod file;
 mod keys;
@@ -21,13 +22,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use choice::{Algorithm, HostChoice, IoChoice, LogFormat, StoreKind};
 pub use keys::{
     Admin, Auth, Binary, Config, Engine, Http, Limits, Presence, PresenceApi, SECTIONS, Server, Store,
 };
 pub use print::{markdown, toml};
 pub use problem::{ConfigError, Problem};
 pub use table::{Key, Section};
-pub use value::{Algorithm, HostChoice, IoChoice, LogFormat, Secret, Size, StoreKind, read_duration};
+pub use value::{Secret, Size, read_duration};
 
 use value::Raw;
 

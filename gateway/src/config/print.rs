@@ -23,7 +23,7 @@ pub fn toml() -> String {
                     let _ = writeln!(out, "{} = {value}", key.name);
                 }
                 None => {
-                    let _ = writeln!(out, "# {} = (not set)", key.name);
+                    let _ = writeln!(out, "# {} = \"\" # not set", key.name);
                 }
             }
         }

@@ -1,0 +1,215 @@
+//! What a User-Agent says about a client: browser, operating system, type of device.
+//!
+//! Coarse on purpose: five browsers, five systems, three types. User-Agents imitate each other (Edge says Chrome,
+//! Chrome says Safari, everyone says Mozilla), so the order of the questions is the whole art. An iPad asks for
+//! desktop pages as a Macintosh does, and cannot be told from one.
+
+/// A browser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Browser {
+    /// None of the others, or not a browser.
+    #[default]
+    Unknown,
+    /// Chrome and Chromium.
+    Chrome,
+    /// Firefox.
+    Firefox,
+    /// Safari.
+    Safari,
+    /// Edge.
+    Edge,
+    /// Opera.
+    Opera,
+}
+
+impl Browser {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Browser::Unknown => "Unknown",
+            Browser::Chrome => "Chrome",
+            Browser::Firefox => "Firefox",
+            Browser::Safari => "Safari",
+            Browser::Edge => "Edge",
+            Browser::Opera => "Opera",
+        }
+    }
+}
+
+/// An operating system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum System {
+    /// None of the others, or not said.
+    #[default]
+    Unknown,
+    /// Windows, on telephones too.
+    Windows,
+    /// macOS, and an iPad that says so.
+    MacOs,
+    /// Linux, ChromeOS.
+    Linux,
+    /// Android.
+    Android,
+    /// iOS and iPadOS.
+    Ios,
+}
+
+impl System {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            System::Unknown => "Unknown",
+            System::Windows => "Windows",
+            System::MacOs => "macOS",
+            System::Linux => "Linux",
+            System::Android => "Android",
+            System::Ios => "iOS",
+        }
+    }
+}
+
+/// A type of device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DeviceType {
+    /// A computer, and whatever does not say what it is.
+    #[default]
+    Desktop,
+    /// A telephone.
+    Mobile,
+    /// A tablet.
+    Tablet,
+}
+
+impl DeviceType {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DeviceType::Desktop => "desktop",
+            DeviceType::Mobile => "mobile",
+            DeviceType::Tablet => "tablet",
+        }
+    }
+}
+
+/// A client's device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Device {
+    /// The browser.
+    pub browser: Browser,
+    /// The operating system.
+    pub system: System,
+    /// The type.
+    pub device_type: DeviceType,
+}
+
+impl Device {
+    /// Reads a User-Agent.
+    pub fn from_user_agent(agent: &str) -> Device {
+        let system = system(agent);
+        Device { browser: browser(agent, system), system, device_type: device_type(agent, system) }
+    }
+}
+
+fn says(agent: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| agent.contains(word))
+}
+
+fn system(agent: &str) -> System {
+    if says(agent, &["Windows"]) {
+        System::Windows
+    } else if says(agent, &["iPhone", "iPad", "iPod"]) {
+        System::Ios
+    } else if says(agent, &["Android"]) {
+        System::Android
+    } else if says(agent, &["Macintosh", "Mac OS X"]) {
+        System::MacOs
+    } else if says(agent, &["Linux", "X11", "CrOS"]) {
+        System::Linux
+    } else {
+        System::Unknown
+    }
+}
+
+fn browser(agent: &str, system: System) -> Browser {
+    if says(agent, &["Edg/", "EdgA/", "EdgiOS/", "Edge/"]) {
+        Browser::Edge
+    } else if says(agent, &["OPR/", "OPT/", "OPiOS/", "Opera/", "Opera "]) {
+        Browser::Opera
+    } else if says(agent, &["SamsungBrowser/", "YaBrowser/", "UCBrowser/", "Vivaldi/", "SeaMonkey/"]) {
+        Browser::Unknown
+    } else if says(agent, &["Firefox/", "FxiOS/"]) {
+        Browser::Firefox
+    } else if says(agent, &["Chrome/", "CriOS/", "Chromium/"]) {
+        Browser::Chrome
+    } else if says(agent, &["Safari/"]) && says(agent, &["Version/"]) && system != System::Android {
+        Browser::Safari
+    } else {
+        Browser::Unknown
+    }
+}
+
+fn device_type(agent: &str, system: System) -> DeviceType {
+    if says(agent, &["iPad", "Tablet", "Kindle", "Silk/"]) && !says(agent, &["Tablet PC"]) {
+        DeviceType::Tablet
+    } else if says(agent, &["Mobi", "iPhone", "iPod"]) {
+        DeviceType::Mobile
+    } else if system == System::Android && !says(agent, &["TV", "CrKey"]) && agent.starts_with("Mozilla/") {
+        // An Android browser says Mobile on a telephone, and nothing on a tablet.
+        DeviceType::Tablet
+    } else if system == System::Android && !says(agent, &["TV", "CrKey"]) {
+        DeviceType::Mobile
+    } else {
+        DeviceType::Desktop
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rustfmt::skip]
+    const AGENTS: &[(&str, &str, &str, &str)] = &[
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36", "Chrome", "Windows", "desktop"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36", "Chrome", "macOS", "desktop"),
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36", "Chrome", "Linux", "desktop"),
+        ("Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36", "Chrome", "Linux", "desktop"),
+        ("Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Mobile Safari/537.36", "Chrome", "Android", "mobile"),
+        ("Mozilla/5.0 (Linux; Android 13; SM-X700) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36", "Chrome", "Android", "tablet"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/124.0.6367.88 Mobile/15E148 Safari/604.1", "Chrome", "iOS", "mobile"),
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/124.0.0.0 Safari/537.36", "Chrome", "Linux", "desktop"),
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:125.0) Gecko/20100101 Firefox/125.0", "Firefox", "Windows", "desktop"),
+        ("Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:125.0) Gecko/20100101 Firefox/125.0", "Firefox", "Linux", "desktop"),
+        ("Mozilla/5.0 (Android 14; Mobile; rv:125.0) Gecko/125.0 Firefox/125.0", "Firefox", "Android", "mobile"),
+        ("Mozilla/5.0 (Android 14; Tablet; rv:125.0) Gecko/125.0 Firefox/125.0", "Firefox", "Android", "tablet"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 14_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) FxiOS/125.0 Mobile/15E148 Safari/605.1.15", "Firefox", "iOS", "mobile"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 14_4_1) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4.1 Safari/605.1.15", "Safari", "macOS", "desktop"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_4_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4.1 Mobile/15E148 Safari/604.1", "Safari", "iOS", "mobile"),
+        ("Mozilla/5.0 (iPad; CPU OS 12_5_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/12.1.2 Mobile/15E148 Safari/604.1", "Safari", "iOS", "tablet"),
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36 Edg/124.0.2478.51", "Edge", "Windows", "desktop"),
+        ("Mozilla/5.0 (Linux; Android 10; HD1913) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.6367.82 Mobile Safari/537.36 EdgA/124.0.2478.50", "Edge", "Android", "mobile"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_4_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 EdgiOS/124.0.2478.50 Mobile/15E148 Safari/604.1", "Edge", "iOS", "mobile"),
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/64.0.3282.140 Safari/537.36 Edge/18.17763", "Edge", "Windows", "desktop"),
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/123.0.0.0 Safari/537.36 OPR/109.0.0.0", "Opera", "Windows", "desktop"),
+        ("Mozilla/5.0 (Linux; Android 10; VOG-L29) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/123.0.0.0 Mobile Safari/537.36 OPR/76.2.4027.73374", "Opera", "Android", "mobile"),
+        ("Opera/9.80 (Windows NT 6.1; WOW64) Presto/2.12.388 Version/12.18", "Opera", "Windows", "desktop"),
+        ("Mozilla/5.0 (Linux; Android 14; SAMSUNG SM-S918B) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/24.0 Chrome/117.0.0.0 Mobile Safari/537.36", "Unknown", "Android", "mobile"),
+        ("Mozilla/5.0 (Linux; U; Android 4.0.3; de-de; GT-I9100) AppleWebKit/534.30 (KHTML, like Gecko) Version/4.0 Mobile Safari/534.30", "Unknown", "Android", "mobile"),
+        ("Mozilla/5.0 (Windows Phone 10.0; Android 6.0.1; Microsoft; Lumia 950) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/52.0.2743.116 Mobile Safari/537.36 Edge/15.15063", "Edge", "Windows", "mobile"),
+        ("Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1; Trident/4.0; Tablet PC 2.0)", "Unknown", "Windows", "desktop"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148", "Unknown", "iOS", "mobile"),
+        ("Mozilla/5.0 (Linux; Android 9; BRAVIA 4K Android TV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36", "Chrome", "Android", "desktop"),
+        ("Dalvik/2.1.0 (Linux; U; Android 13; Pixel 6 Build/TQ3A)", "Unknown", "Android", "mobile"),
+        ("okhttp/4.12.0", "Unknown", "Unknown", "desktop"),
+        ("curl/8.5.0", "Unknown", "Unknown", "desktop"),
+        ("", "Unknown", "Unknown", "desktop"),
+    ];
+
+    #[test]
+    fn real_user_agents() {
+        for (agent, browser, system, device_type) in AGENTS {
+            let device = Device::from_user_agent(agent);
+            let named = (device.browser.name(), device.system.name(), device.device_type.name());
+            assert_eq!(named, (*browser, *system, *device_type), "{agent}");
+        }
+    }
+}
