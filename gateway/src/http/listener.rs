@@ -181,7 +181,7 @@ impl Connection {
             let mut connection = pin!(connection.with_upgrades());
             tokio::select! {
                 result = connection.as_mut() => result,
-                _ = stop.wait_for(|stop| *stop) => {
+                () = told_to_stop(&mut stop) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -190,7 +190,7 @@ impl Connection {
             let mut connection = pin!(connection);
             tokio::select! {
                 result = connection.as_mut() => result,
-                _ = stop.wait_for(|stop| *stop) => {
+                () = told_to_stop(&mut stop) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -201,6 +201,10 @@ impl Connection {
             tracing::debug!(%peer, %error, "an HTTP connection ended early");
         }
     }
+}
+
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 #[cfg(test)]
