@@ -236,7 +236,9 @@ pub(super) struct Deadlines {
 
 impl Deadlines {
     pub(super) fn new(after: std::time::Duration) -> Self {
-        Self { after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX), queue: VecDeque::new() }
+        // One more, because the clock cuts the part of a millisecond that has passed when a deadline is set.
+        let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        Self { after_ms, queue: VecDeque::new() }
     }
 
     pub(super) fn set(&mut self, now_ms: u64, token: Token) {
@@ -311,7 +313,7 @@ mod tests {
     #[test]
     fn deadlines_come_due_in_order_and_only_in_their_phase() {
         let mut slots = Slots::default();
-        let mut deadlines = Deadlines::new(std::time::Duration::from_millis(100));
+        let mut deadlines = Deadlines::new(std::time::Duration::from_millis(99));
         for number in 0..4 {
             slots.take(token(number, 0), 3).unwrap().set_phase(Phase::Flushing);
             deadlines.set(u64::from(number) * 10, token(number, 0));

@@ -78,8 +78,10 @@ pub(super) struct Ring {
     failed: Vec<(Token, i32)>,
     /// Gracefully closed while sends of the turn are queued: the FIN must not overtake them.
     ending: Vec<Token>,
-    /// Receives that found no buffer, in the order they starved.
-    starved: VecDeque<Token>,
+    /// Receives that found no buffer.
+    starved: Starved,
+    /// The connection of the receive completion before this one, if that brought bytes.
+    fed: Option<Token>,
     /// Cancels that found their operation between two states, to be tried again.
     missed: Vec<Token>,
     wake_unarmed: bool,
@@ -111,7 +113,8 @@ impl Ring {
             full: Vec::new(),
             failed: Vec::new(),
             ending: Vec::new(),
-            starved: VecDeque::new(),
+            starved: Starved::default(),
+            fed: None,
             missed: Vec::new(),
             wake_unarmed: true,
             notices: Vec::new(),
@@ -225,11 +228,13 @@ impl Ring {
         full.into_iter().for_each(|token| self.await_room(token));
         let missed = std::mem::take(&mut self.missed);
         missed.into_iter().for_each(|token| self.cancel(token));
-        // No more than there are buffers, oldest first: the others would only starve again, and the first in line
-        // would always be the same.
-        for _ in 0..self.buffers.count() {
-            let Some(token) = self.starved.pop_front() else { break };
-            self.arm(token);
+        // No more than there are buffers: the others would only starve again.
+        let hungry = self.starved.hungry.len().min(self.buffers.count().saturating_sub(1).max(1));
+        for number in 0..self.buffers.count() {
+            match self.starved.next(number < hungry) {
+                Some(token) => self.arm(token),
+                None => break,
+            }
         }
         if self.wake_unarmed {
             self.wake_unarmed = false;
@@ -258,7 +263,8 @@ impl Ring {
     fn busy(&self) -> bool {
         !self.notices.is_empty()
             || !self.backlog.is_empty()
-            || !self.starved.is_empty()
+            || !self.starved.hungry.is_empty()
+            || !self.starved.fed.is_empty()
             || !self.failed.is_empty()
             || !self.full.is_empty()
             || !self.missed.is_empty()
@@ -431,6 +437,23 @@ impl Drop for Ring {
         for descriptor in self.slots.descriptors() {
             sockets::close(descriptor);
         }
+    }
+}
+
+/// Connections whose receive found no buffer. Those that got bytes before it did wait behind those that got none:
+/// a peer that never stops would otherwise take all buffers whenever its turn comes, and whoever is next in line
+/// would find none each time.
+#[derive(Default)]
+struct Starved {
+    hungry: VecDeque<Token>,
+    fed: VecDeque<Token>,
+}
+
+impl Starved {
+    fn next(&mut self, hungry: bool) -> Option<Token> {
+        let (first, second) =
+            if hungry { (&mut self.hungry, &mut self.fed) } else { (&mut self.fed, &mut self.hungry) };
+        first.pop_front().or_else(|| second.pop_front())
     }
 }
 
