@@ -213,14 +213,16 @@ pub(super) enum Notice {
 impl Notice {
     /// Tells it, unless the shard has closed the connection meanwhile and wants to hear of `closed` only.
     pub(super) fn tell(self, slots: &mut Slots, sink: &mut dyn Sink) {
+        // As the kernel's events have it: the shard sees the same token, whichever way it comes.
+        let cut = |token: Token| Token { generation: token.generation & GENERATION, ..token };
         let mut open = |token| slots.get(token).is_some_and(|slot| slot.phase() == Phase::Open);
         match self {
-            Self::Blocked(token) if open(token) => sink.blocked(token),
-            Self::Drained(token) if open(token) => sink.drained(token),
-            Self::Ended(token, ending) if open(token) => sink.ended(token, ending),
+            Self::Blocked(token) if open(token) => sink.blocked(cut(token)),
+            Self::Drained(token) if open(token) => sink.drained(cut(token)),
+            Self::Ended(token, ending) if open(token) => sink.ended(cut(token), ending),
             Self::Closed(token) => {
                 slots.free(token);
-                sink.closed(token);
+                sink.closed(cut(token));
             }
             _ => {}
         }

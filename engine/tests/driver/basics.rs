@@ -212,3 +212,19 @@ fn stale_and_wrong_tokens_are_ignored() {
         assert_eq!(rig.told.closed.len(), 1);
     });
 }
+
+#[test]
+fn generations_are_cut_to_24_bits_everywhere() {
+    on_both(&Tuning::default(), |rig| {
+        let (server, mut client) = rig.pair();
+        let (given, told) =
+            (Token { slot: 2000, generation: 0x0500_0009 }, Token { slot: 2000, generation: 9 });
+        rig.driver.adopt(given, server).unwrap();
+        client.write_all(b"here").unwrap();
+        rig.until("bytes", |rig| rig.heard(told) == b"here");
+        rig.driver.send(given, &[&vec![0; 8 << 20]]);
+        rig.until("blocked", |rig| rig.told.blocked.contains(&told));
+        rig.driver.close(given, Close::Abort);
+        rig.until("closed", |rig| rig.told.closed.contains(&told));
+    });
+}

@@ -198,6 +198,35 @@ fn descriptors_return_to_where_they_were_alone() {
     }
 }
 
+/// The kernel accepts as soon as it is asked to, and the driver goes before it has told anyone.
+#[test]
+fn connections_nobody_heard_of_are_closed() {
+    alone("connections_nobody_heard_of_are_closed_alone");
+}
+
+#[test]
+#[ignore = "counts the descriptors of its process; run by connections_nobody_heard_of_are_closed"]
+fn connections_nobody_heard_of_are_closed_alone() {
+    for choice in [Choice::Epoll, Choice::Ring] {
+        let start = open_descriptors();
+        let mut rig = Rig::new(choice, &Tuning { connections: 0, ..Tuning::default() });
+        let mut clients: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect(rig.address).unwrap()).collect();
+        // A plain descriptor whose close is done but not heard of either.
+        let (token, mut client) = rig.connection();
+        rig.turn();
+        rig.driver.close(token, Close::Abort);
+        rig.listen();
+        rig.driver.stop_listening();
+        drop(rig);
+        for client in clients.iter_mut().chain([&mut client]) {
+            // FIN or RST, but an end.
+            assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)));
+        }
+        drop((clients, client));
+        assert_eq!(open_descriptors(), start, "{choice:?}");
+    }
+}
+
 #[test]
 fn a_sandbox_without_io_uring() {
     alone("a_sandbox_without_io_uring_alone");

@@ -368,10 +368,11 @@ impl Driver for Ring {
         self.push_deferred();
         if !self.ending.is_empty() {
             self.submit();
+            // First those that failed: they have nothing to flush.
+            self.push_deferred();
             for token in std::mem::take(&mut self.ending) {
                 self.flush(token);
             }
-            self.push_deferred();
         }
         if let Some(error) = self.broken.take() {
             return Err(error);
@@ -434,6 +435,19 @@ impl Driver for Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
+        // What the kernel has done and nobody has heard of: descriptors that are ours now, and some that no longer are.
+        let unheard = std::mem::take(&mut self.backlog);
+        for entry in unheard.into_iter().chain(std::iter::from_fn(|| self.queue.next())) {
+            match unpack(entry.user_data()) {
+                (_, kind::ACCEPT) if entry.result() >= 0 => sockets::close(entry.result()),
+                (token, kind::CLOSE) => {
+                    if let Some(slot) = self.slots.get(token) {
+                        slot.descriptor = Slot::DIRECT;
+                    }
+                }
+                _ => {}
+            }
+        }
         for descriptor in self.slots.descriptors() {
             sockets::close(descriptor);
         }
