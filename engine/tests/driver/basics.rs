@@ -214,6 +214,34 @@ fn stale_and_wrong_tokens_are_ignored() {
 }
 
 #[test]
+fn a_turn_costs_few_system_calls() {
+    on_both(&Tuning::default(), |rig| {
+        let (token, mut client) = rig.connection();
+        let peer = std::thread::spawn(move || {
+            for _ in 0..500 {
+                client.write_all(b"beat").unwrap();
+                client.read_exact(&mut [0; 4]).unwrap();
+            }
+        });
+        rig.turn();
+        let before = rig.driver.counters().system_calls;
+        let mut answered = 0;
+        rig.until("the peer has gone", |rig| {
+            if rig.heard(token).len() > answered {
+                answered = rig.heard(token).len();
+                rig.driver.send(token, &[b"beat"]);
+            }
+            rig.told.ended.contains_key(&token)
+        });
+        peer.join().unwrap();
+        // Ring: the enter that sends one answer sleeps for the next beat. Epoll: wait, receive, send.
+        let each = if rig.driver.name() == "ring" { 1 } else { 3 };
+        let calls = rig.driver.counters().system_calls - before;
+        assert!(calls < 500 * each + 200, "{calls} system calls for 500 beats");
+    });
+}
+
+#[test]
 fn generations_are_cut_to_24_bits_everywhere() {
     on_both(&Tuning::default(), |rig| {
         let (server, mut client) = rig.pair();
