@@ -218,7 +218,7 @@ fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::R
     {
         tracing::warn!(shard = shard.0, cpu, %error, "the shard could not be pinned; it runs where it may");
     }
-    let driver = match driver::open(settings.io, settings.tuning.clone()) {
+    let driver = match driver::open(settings.io, &settings.tuning) {
         Ok((driver, _)) => driver,
         Err(error) => {
             // The starter gives up with this error; the shard never lived, so it has not died.
@@ -226,6 +226,13 @@ fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::R
             return Ok(());
         }
     };
+    if settings.host == Host::Glommio && driver.name() != "ring" {
+        let _ = started.send(Err(io::Error::other(
+            "engine.host = \"glommio\" needs the io_uring socket driver: set engine.io = \"ring\", or \
+             engine.host = \"thread\"",
+        )));
+        return Ok(());
+    }
     // Before the first sleep, so that no sender can find a sleeper without a waker.
     inbox.wake_by({
         let waker = driver.waker();
