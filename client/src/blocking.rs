@@ -4,7 +4,7 @@
 //! least once per heartbeat interval (30 s by default); a client that nobody calls is taken for dead after three.
 //!
 //! After a loss the client connects again with jittered, growing pauses and as the server advised, and asks again for
-//! everything it had been told about: watched users (whose states then come as [`Event::Presence`]), channels, the tap.
+//! everything it had been told about: watched users (whose states then come anew), channels, the tap.
 //! What was sent to it while it was away is not made up for.
 
 mod calls;
@@ -87,7 +87,7 @@ pub enum Event {
         /// Why not.
         refused: Refused,
     },
-    /// Watched users changed, or, after a reconnect, all of them as they are now.
+    /// How watched users are: soon after [`Client::watch`] and after a reconnect all of them, then those that changed.
     Presence(Vec<UserPresence>),
     /// A payload for this user.
     Message {
@@ -280,7 +280,6 @@ impl Client {
     fn replied(&mut self, tag: u64, result: Result<Reply, Refused>) {
         match self.restore.replied(tag, &result, link::clock()) {
             Outcome::Fine => {}
-            Outcome::Presence(users) => self.events.push_back(Event::Presence(users)),
             Outcome::Refused(command, refused) => {
                 self.interest.refused(&command);
                 self.events.push_back(Event::NotRestored { command, refused });
