@@ -31,7 +31,7 @@ use restore::{Outcome, Restore};
 pub const EVENTS_MAX: usize = 16_384;
 
 /// How to connect.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Host and port.
     pub address: String,
@@ -49,6 +49,16 @@ pub struct Options {
     pub call_time: Duration,
     /// Pauses between attempts to connect again.
     pub backoff: Backoff,
+}
+
+/// A token is a secret: logs show only that there is one.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("address", &self.address)
+            .field("token", &format_args!("<{} bytes>", self.token.len()))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Options {
@@ -167,7 +177,7 @@ impl Client {
             }
         };
         link.ready_at = Some(link::clock());
-        Ok(Self {
+        let mut client = Self {
             options,
             new_token,
             state: State::Up(Box::new(link)),
@@ -176,7 +186,10 @@ impl Client {
             call: None,
             restore: Restore::default(),
             random,
-        })
+        };
+        // What came together with the Welcome.
+        client.take_events();
+        Ok(client)
     }
 
     /// The next event; `None` when there is none within the time.

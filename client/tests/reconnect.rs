@@ -258,6 +258,20 @@ fn the_first_failure_is_told_at_once() {
 }
 
 #[test]
+fn what_comes_with_the_welcome_is_not_held_back() {
+    let (options, server) = server(|listener| {
+        let mut peer = Peer::welcome(&listener);
+        peer.say(&ServerFrame::Message { from: id("a"), payload: b"hello"[..].into() });
+        assert_eq!(peer.hear(), ClientFrame::Goodbye { logout: true });
+    });
+    let mut client = Client::connect(options).unwrap();
+    assert!(matches!(next(&mut client), Event::Connected(_)));
+    assert_eq!(next(&mut client), Event::Message { from: id("a"), payload: b"hello"[..].into() });
+    client.goodbye(true);
+    server.join().unwrap();
+}
+
+#[test]
 fn a_long_list_is_cut_into_frames() {
     let (options, server) = server(|listener| {
         let mut peer = Peer::welcome(&listener);
