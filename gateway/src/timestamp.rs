@@ -18,6 +18,20 @@ impl fmt::Display for Seconds {
     }
 }
 
+/// A time of day in UTC with milliseconds, `2026-03-30T10:30:00.123Z`; the form of the server API and of logs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Millis(
+    /// Milliseconds since the Unix epoch.
+    pub u64,
+);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = Seconds(self.0).to_string();
+        write!(f, "{}.{:03}Z", seconds.trim_end_matches('Z'), self.0 % 1_000)
+    }
+}
+
 /// Year, month and day of a day counted from 1970-01-01 (Gregorian; the era algorithm of H. Hinnant's
 /// `civil_from_days`).
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -49,5 +63,10 @@ mod tests {
         ] {
             assert_eq!(Seconds(ms).to_string(), text);
         }
+    }
+
+    #[test]
+    fn milliseconds_have_three_digits() {
+        assert_eq!(Millis(1_774_866_600_007).to_string(), "2026-03-30T10:30:00.007Z");
     }
 }
