@@ -12,7 +12,7 @@ use crate::front::{Desk, Door, Envelope};
 use crate::host::{self, Host};
 use crate::io::{self as driver, Choice, Clock, Tuning, affinity};
 use crate::limits::Limits;
-use crate::machine::{Machine, Now, Router, Setup, StoreRequest};
+use crate::machine::{Machine, Now, Router, Setup};
 use crate::mesh::{self, Capacity, Inbox, Sender};
 use crate::protocol::Protocol;
 use crate::shard::{Parts, Shard};
@@ -37,6 +37,8 @@ pub struct Settings {
     pub inbox: Capacity,
     /// Places at the desk.
     pub desk: u32,
+    /// Requests that may wait for the store.
+    pub store_queue: u32,
     /// Bytes that may wait for one slow reader, and how long it may take nothing, milliseconds.
     pub outbox: (usize, u32),
     /// Keys the routing hash; must stay the same over restarts.
@@ -53,8 +55,8 @@ pub struct Settings {
 pub struct NodeSetup<P: Protocol> {
     /// The numbers.
     pub settings: Settings,
-    /// The store's adapter.
-    pub store: Box<dyn store::Adapter>,
+    /// Which store.
+    pub store: store::Kind,
     /// Makes what the edges of one shard share.
     pub shared: Box<dyn Fn(ShardId) -> P::Shared>,
     /// Called from a shard's thread when the shard dies; expected to end the process.
@@ -86,13 +88,17 @@ impl<P: Protocol> Node<P> {
         let (inboxes, senders): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mesh::inbox::<Envelope<P::Arrival>>(settings.inbox)).unzip();
 
-        let store = store::Worker::start(store, router.clone(), {
-            let senders: Vec<Sender<Envelope<P::Arrival>>> = senders.clone();
-            Box::new(move |shard: ShardId, reply| {
+        let opened = store::open(&store, &router).map_err(io::Error::other)?;
+        tracing::debug!(store = opened.what, "store opened");
+        let (store_inbox, store_sender) = mesh::inbox(Capacity { commands: settings.store_queue, replies: 0 });
+        let clock = settings.clock;
+        let store = store::Worker::start(opened.adapter, store_inbox, move || clock.instant(), {
+            let senders = senders.clone();
+            move |shard: ShardId, reply| {
                 if let Some(inbox) = senders.get(usize::from(shard.0)) {
                     inbox.send_reserved(Envelope::Store(reply));
                 }
-            })
+            }
         })?;
 
         let door = Door::new(router.clone(), senders.clone(), desk_sender.clone());
@@ -108,7 +114,7 @@ impl<P: Protocol> Node<P> {
                 inbox,
                 peers: senders.clone(),
                 desk: desk_sender.clone(),
-                store: store.sender(),
+                store: store_sender.clone(),
                 shared: shared(shard),
                 settings: settings.clone(),
                 on_death: on_death.clone(),
@@ -145,7 +151,7 @@ impl<P: Protocol> Node<P> {
 
     /// How the store is.
     #[must_use]
-    pub fn store_status(&self) -> store::Status {
+    pub fn store_status(&self) -> Arc<store::Status> {
         self.store.status()
     }
 
@@ -167,7 +173,9 @@ impl<P: Protocol> Node<P> {
                 tracing::error!("a shard's thread ended by a panic outside its guard");
             }
         }
-        self.store.stop();
+        if self.store.stop().is_err() {
+            tracing::error!("the store's worker ended by a panic");
+        }
     }
 }
 
@@ -179,7 +187,7 @@ struct Wiring<P: Protocol> {
     inbox: Inbox<Envelope<P::Arrival>>,
     peers: Vec<Sender<Envelope<P::Arrival>>>,
     desk: Sender<crate::front::Answer>,
-    store: Sender<(ShardId, StoreRequest)>,
+    store: Sender<store::Ask>,
     shared: P::Shared,
     settings: Settings,
     on_death: Arc<dyn Fn(ShardId, String) + Send + Sync>,
@@ -210,7 +218,7 @@ fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::R
     {
         tracing::warn!(shard = shard.0, cpu, %error, "the shard could not be pinned; it runs where it may");
     }
-    let driver = match driver::open(settings.io, settings.tuning.clone()) {
+    let driver = match driver::open(settings.io, &settings.tuning) {
         Ok((driver, _)) => driver,
         Err(error) => {
             // The starter gives up with this error; the shard never lived, so it has not died.
@@ -218,6 +226,13 @@ fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::R
             return Ok(());
         }
     };
+    if settings.host == Host::Glommio && driver.name() != "ring" {
+        let _ = started.send(Err(io::Error::other(
+            "engine.host = \"glommio\" needs the io_uring socket driver: set engine.io = \"ring\", or \
+             engine.host = \"thread\"",
+        )));
+        return Ok(());
+    }
     // Before the first sleep, so that no sender can find a sleeper without a waker.
     inbox.wake_by({
         let waker = driver.waker();

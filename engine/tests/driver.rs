@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps and hopes: a test turns the driver until what it waits for has happened, and fails at a
 //! deadline.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking and says where")]
 #![expect(clippy::disallowed_methods, reason = "tests bound their waiting by the clock")]
 
 #[path = "driver/rig.rs"]

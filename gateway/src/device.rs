@@ -4,110 +4,14 @@
 //! Chrome says Safari, everyone says Mozilla), so the order of the questions is the whole art. An iPad asks for
 //! desktop pages as a Macintosh does, and cannot be told from one.
 
-/// A browser.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Browser {
-    /// None of the others, or not a browser.
-    #[default]
-    Unknown,
-    /// Chrome and Chromium.
-    Chrome,
-    /// Firefox.
-    Firefox,
-    /// Safari.
-    Safari,
-    /// Edge.
-    Edge,
-    /// Opera.
-    Opera,
-}
+use schema::Device;
+use schema::device::{Browser, Kind, Os};
 
-impl Browser {
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Browser::Unknown => "Unknown",
-            Browser::Chrome => "Chrome",
-            Browser::Firefox => "Firefox",
-            Browser::Safari => "Safari",
-            Browser::Edge => "Edge",
-            Browser::Opera => "Opera",
-        }
-    }
-}
-
-/// An operating system.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum System {
-    /// None of the others, or not said.
-    #[default]
-    Unknown,
-    /// Windows, on telephones too.
-    Windows,
-    /// macOS, and an iPad that says so.
-    MacOs,
-    /// Linux, ChromeOS.
-    Linux,
-    /// Android.
-    Android,
-    /// iOS and iPadOS.
-    Ios,
-}
-
-impl System {
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            System::Unknown => "Unknown",
-            System::Windows => "Windows",
-            System::MacOs => "macOS",
-            System::Linux => "Linux",
-            System::Android => "Android",
-            System::Ios => "iOS",
-        }
-    }
-}
-
-/// A type of device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum DeviceType {
-    /// A computer, and whatever does not say what it is.
-    #[default]
-    Desktop,
-    /// A telephone.
-    Mobile,
-    /// A tablet.
-    Tablet,
-}
-
-impl DeviceType {
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            DeviceType::Desktop => "desktop",
-            DeviceType::Mobile => "mobile",
-            DeviceType::Tablet => "tablet",
-        }
-    }
-}
-
-/// A client's device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Device {
-    /// The browser.
-    pub browser: Browser,
-    /// The operating system.
-    pub system: System,
-    /// The type.
-    pub device_type: DeviceType,
-}
-
-impl Device {
-    /// Reads a User-Agent.
-    pub fn from_user_agent(agent: &str) -> Device {
-        let system = system(agent);
-        Device { browser: browser(agent, system), system, device_type: device_type(agent, system) }
-    }
+/// Reads a User-Agent. What does not say what it is counts as a desktop.
+#[must_use]
+pub fn from_user_agent(agent: &str) -> Device {
+    let os = system(agent);
+    Device { browser: browser(agent, os), os, kind: kind(agent, os) }
 }
 
 /// In the words of the engine.
@@ -144,23 +48,23 @@ fn says(agent: &str, words: &[&str]) -> bool {
     words.iter().any(|word| agent.contains(word))
 }
 
-fn system(agent: &str) -> System {
+fn system(agent: &str) -> Os {
     if says(agent, &["Windows"]) {
-        System::Windows
+        Os::Windows
     } else if says(agent, &["iPhone", "iPad", "iPod"]) {
-        System::Ios
+        Os::Ios
     } else if says(agent, &["Android"]) {
-        System::Android
+        Os::Android
     } else if says(agent, &["Macintosh", "Mac OS X"]) {
-        System::MacOs
+        Os::MacOs
     } else if says(agent, &["Linux", "X11", "CrOS"]) {
-        System::Linux
+        Os::Linux
     } else {
-        System::Unknown
+        Os::Unknown
     }
 }
 
-fn browser(agent: &str, system: System) -> Browser {
+fn browser(agent: &str, os: Os) -> Browser {
     if says(agent, &["Edg/", "EdgA/", "EdgiOS/", "Edge/"]) {
         Browser::Edge
     } else if says(agent, &["OPR/", "OPT/", "OPiOS/", "Opera/", "Opera "]) {
@@ -171,25 +75,25 @@ fn browser(agent: &str, system: System) -> Browser {
         Browser::Firefox
     } else if says(agent, &["Chrome/", "CriOS/", "Chromium/"]) {
         Browser::Chrome
-    } else if says(agent, &["Safari/"]) && says(agent, &["Version/"]) && system != System::Android {
+    } else if says(agent, &["Safari/"]) && says(agent, &["Version/"]) && os != Os::Android {
         Browser::Safari
     } else {
         Browser::Unknown
     }
 }
 
-fn device_type(agent: &str, system: System) -> DeviceType {
+fn kind(agent: &str, os: Os) -> Kind {
     if says(agent, &["iPad", "Tablet", "Kindle", "Silk/"]) && !says(agent, &["Tablet PC"]) {
-        DeviceType::Tablet
+        Kind::Tablet
     } else if says(agent, &["Mobi", "iPhone", "iPod"]) {
-        DeviceType::Mobile
-    } else if system == System::Android && !says(agent, &["TV", "CrKey"]) && agent.starts_with("Mozilla/") {
+        Kind::Mobile
+    } else if os == Os::Android && !says(agent, &["TV", "CrKey"]) && agent.starts_with("Mozilla/") {
         // An Android browser says Mobile on a telephone, and nothing on a tablet.
-        DeviceType::Tablet
-    } else if system == System::Android && !says(agent, &["TV", "CrKey"]) {
-        DeviceType::Mobile
+        Kind::Tablet
+    } else if os == Os::Android && !says(agent, &["TV", "CrKey"]) {
+        Kind::Mobile
     } else {
-        DeviceType::Desktop
+        Kind::Desktop
     }
 }
 
@@ -237,8 +141,8 @@ mod tests {
     #[test]
     fn real_user_agents() {
         for (agent, browser, system, device_type) in AGENTS {
-            let device = Device::from_user_agent(agent);
-            let named = (device.browser.name(), device.system.name(), device.device_type.name());
+            let device = from_user_agent(agent);
+            let named = (device.browser.as_str(), device.os.as_str(), device.kind.as_str());
             assert_eq!(named, (*browser, *system, *device_type), "{agent}");
         }
     }

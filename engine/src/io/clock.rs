@@ -23,6 +23,12 @@ impl Clock {
         self.start.elapsed()
     }
 
+    /// The moment itself, for code that measures spans.
+    #[must_use]
+    pub fn instant(&self) -> Instant {
+        self.start + self.start.elapsed()
+    }
+
     /// Monotonic milliseconds since the start; never goes backwards.
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX)

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::waker::eventfd;
-use super::{Counters, Listener, sockets};
+use super::{Counters, Listener, Token, sockets};
 
 /// First pause of a shortage, ms; it doubles up to [`LONGEST_MS`].
 const SHORTEST_MS: u64 = 10;
@@ -47,6 +47,8 @@ impl Failure {
 /// One listening socket.
 pub(super) struct Listening {
     pub(super) id: Listener,
+    /// Tells it from a listener that had the same number before.
+    generation: u32,
     pub(super) socket: OwnedFd,
     /// Not to be asked before this time, ms.
     pub(super) paused_until: Option<u64>,
@@ -55,8 +57,20 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    pub(super) fn new(id: Listener, socket: OwnedFd) -> Self {
-        Self { id, socket, paused_until: None, delay_ms: SHORTEST_MS, last_shortage: None }
+    pub(super) fn new(id: Listener, generation: u32, socket: OwnedFd) -> Self {
+        Self {
+            id,
+            generation: generation & 0x00ff_ffff,
+            socket,
+            paused_until: None,
+            delay_ms: SHORTEST_MS,
+            last_shortage: None,
+        }
+    }
+
+    /// Its name in the kernel's events.
+    pub(super) fn name(&self) -> Token {
+        Token { slot: u32::from(self.id.0), generation: self.generation }
     }
 
     /// The pause is over: true once.
@@ -157,7 +171,7 @@ mod tests {
         let address = sockets::local_address(socket.as_fd()).unwrap();
         let mut waiting = TcpStream::connect(address).unwrap();
         let (mut reserve, mut counters) = (Reserve::new(2), Counters::default());
-        let mut listening = Listening::new(Listener(0), socket);
+        let mut listening = Listening::new(Listener(0), 1, socket);
 
         listening.shortage(libc::EMFILE, 1_000, &mut reserve, &mut counters);
         assert_eq!(waiting.read(&mut [0]).unwrap(), 0, "closed in order");

@@ -18,6 +18,7 @@ pub mod clock;
 mod epoll;
 mod listeners;
 mod probe;
+mod ring;
 mod slots;
 pub mod sockets;
 mod waker;

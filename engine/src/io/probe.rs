@@ -8,7 +8,7 @@ use std::sync::Once;
 
 use io_uring::{IoUring, Probe, opcode};
 
-use super::{Driver, Tuning, epoll};
+use super::{Driver, Tuning, epoll, ring};
 
 /// Which driver to use.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -55,16 +55,22 @@ impl From<Fallback> for io::Error {
 /// # Errors
 /// When io_uring is demanded and cannot be had (the text is that of the warning), or no driver can be made.
 pub fn open(choice: Choice, tuning: &Tuning) -> io::Result<(Box<dyn Driver>, Option<Fallback>)> {
-    let refused = match choice {
-        Choice::Epoll => None,
-        Choice::Ring => return Err(io::ErrorKind::Unsupported.into()),
-        Choice::Auto => probe().err(),
-    };
-    if let Some(fallback) = &refused {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| tracing::warn!("{fallback}. Using epoll instead"));
+    if choice == Choice::Epoll {
+        return Ok((Box::new(epoll::Epoll::new(tuning)?), None));
     }
-    Ok((Box::new(epoll::Epoll::new(tuning)?), refused))
+    let refused = match probe() {
+        Ok(()) => match ring::Ring::new(tuning) {
+            Ok(ring) => return Ok((Box::new(ring), None)),
+            Err(error) => Fallback::of_setup(&error),
+        },
+        Err(refused) => refused,
+    };
+    if choice == Choice::Ring {
+        return Err(refused.into());
+    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing::warn!("{refused}. Using epoll instead"));
+    Ok((Box::new(epoll::Epoll::new(tuning)?), Some(refused)))
 }
 
 /// Finds out whether the ring driver would work in this process, with a small ring that is gone again on return.
@@ -79,6 +85,17 @@ pub fn probe() -> Result<(), Fallback> {
         .setup_cqsize(16)
         .build(8)
         .map_err(|error| Fallback::of_setup(&error))?;
+    let parameters = ring.params();
+    if !(parameters.is_feature_nodrop()
+        && parameters.is_feature_ext_arg()
+        && parameters.is_feature_skip_cqe_on_success())
+    {
+        return Err(Fallback {
+            cause: format!("the kernel ({}) lacks features of it", kernel()),
+            fix: NEWER,
+            errno: 0,
+        });
+    }
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).map_err(|error| Fallback::of_setup(&error))?;
     let needed = [

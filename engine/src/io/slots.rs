@@ -248,9 +248,15 @@ impl Deadlines {
         self.queue.front().map(|(due, _)| *due)
     }
 
-    /// Takes one that is due.
-    pub(super) fn due(&mut self, now_ms: u64) -> Option<Token> {
-        (self.next()? <= now_ms).then(|| self.queue.pop_front().map(|(_, token)| token))?
+    /// Takes one that is due and whose connection is still in the phase that the deadline ends.
+    pub(super) fn expired(&mut self, now_ms: u64, phase: Phase, slots: &mut Slots) -> Option<Token> {
+        while self.next()? <= now_ms {
+            let (_, token) = self.queue.pop_front()?;
+            if slots.get(token).is_some_and(|slot| slot.phase() == phase) {
+                return Some(token);
+            }
+        }
+        None
     }
 }
 
@@ -303,15 +309,20 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_come_due_in_order() {
+    fn deadlines_come_due_in_order_and_only_in_their_phase() {
+        let mut slots = Slots::default();
         let mut deadlines = Deadlines::new(std::time::Duration::from_millis(100));
-        deadlines.set(10, token(1, 0));
-        deadlines.set(20, token(2, 0));
-        assert_eq!(deadlines.next(), Some(110));
-        assert_eq!(deadlines.due(109), None);
-        assert_eq!(deadlines.due(115), Some(token(1, 0)));
-        assert_eq!(deadlines.due(115), None);
-        assert_eq!(deadlines.due(120), Some(token(2, 0)));
+        for number in 0..4 {
+            slots.take(token(number, 0), 3).unwrap().set_phase(Phase::Flushing);
+            deadlines.set(u64::from(number) * 10, token(number, 0));
+        }
+        slots.free(token(1, 0));
+        slots.get(token(2, 0)).unwrap().set_phase(Phase::HalfClosed);
+        assert_eq!(deadlines.next(), Some(100));
+        assert_eq!(deadlines.expired(99, Phase::Flushing, &mut slots), None);
+        assert_eq!(deadlines.expired(125, Phase::Flushing, &mut slots), Some(token(0, 0)));
+        assert_eq!(deadlines.expired(125, Phase::Flushing, &mut slots), None, "gone, and in another phase");
+        assert_eq!(deadlines.expired(130, Phase::Flushing, &mut slots), Some(token(3, 0)));
         assert_eq!(deadlines.next(), None);
     }
 }

@@ -145,6 +145,12 @@ pub(super) fn prepare(socket: BorrowedFd<'_>, tuning: &Tuning) -> u64 {
     calls
 }
 
+/// Closes a descriptor that a slot owns.
+pub(super) fn close(descriptor: RawFd) {
+    // SAFETY: the caller's slot owns the descriptor and forgets it.
+    drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
+}
+
 fn set(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: `value` is readable for the length given.

@@ -26,6 +26,7 @@ use crate::machine::{Asker, Input, Machine, Now, Output, StoreReply, StoreReques
 use crate::mesh::{Inbox, Sender};
 use crate::outbox::Outbox;
 use crate::protocol::{DIALECTS, Effects, Protocol, Want};
+use crate::store;
 
 /// Retry time while messages to other shards wait for room.
 const BACKLOG_PATIENCE: Duration = Duration::from_millis(1);
@@ -64,7 +65,7 @@ pub(super) struct Floor<P: Protocol> {
     wants: Vec<Want>,
     encoded: Option<Encoded>,
     desk: Sender<Answer>,
-    store: Sender<(ShardId, StoreRequest)>,
+    store: Sender<store::Ask>,
     shard: ShardId,
     outbox_time: u64,
     report: Report,
@@ -157,9 +158,8 @@ impl<P: Protocol> Floor<P> {
 
     /// Timers of the machine and of the connections.
     pub(super) fn advance(&mut self) {
-        let mut due = Vec::new();
-        self.wheel.advance(self.now.mono, STAGE_BUDGET, |key| due.push(key));
-        for key in due {
+        let mut budget = STAGE_BUDGET;
+        while let Some((key, _)) = self.wheel.pop(self.now.mono, &mut budget) {
             match wheel_token(key) {
                 (token, false) => self.deadline(token),
                 (token, true) => self.stuck(token),
@@ -255,8 +255,9 @@ impl<P: Protocol> Floor<P> {
         let Some(conn) = self.conns.get(token) else { return };
         conn.deadline = ticks(at);
         if conn.deadline != NONE && conn.deadline < conn.wheel_at {
-            conn.wheel_at = conn.deadline;
-            self.wheel.set(wheel_key(token, false), u64::from(conn.deadline) * TICK);
+            // The wheel looks no further ahead than its horizon, and may give an earlier time than asked for.
+            let at = self.wheel.set(wheel_key(token, false), u64::from(conn.deadline) * TICK);
+            conn.wheel_at = (at / TICK) as u32;
         }
     }
 
@@ -397,7 +398,7 @@ impl<P: Protocol> Floor<P> {
             | StoreRequest::Journal { request, .. } => *request,
         };
         let sent = self.inbox.reserve_raw() && {
-            let sent = self.store.try_send_command((self.shard, request)).is_ok();
+            let sent = self.store.try_send_command(store::Ask { shard: self.shard, request }).is_ok();
             if !sent {
                 self.inbox.release_raw();
             }

@@ -12,9 +12,10 @@ use std::time::Duration;
 use crate::front::{Answer, Envelope};
 use crate::io::{Clock, Driver};
 use crate::limits::STAGE_BUDGET;
-use crate::machine::{Machine, StoreRequest};
+use crate::machine::Machine;
 use crate::mesh::{Inbox, Sender};
 use crate::protocol::Protocol;
+use crate::store;
 use floor::Floor;
 use links::Links;
 use report::SlowTurn;
@@ -45,7 +46,7 @@ pub struct Parts<P: Protocol> {
     /// The front door's inbox.
     pub desk: Sender<Answer>,
     /// The store worker's inbox.
-    pub store: Sender<(schema::ShardId, StoreRequest)>,
+    pub store: Sender<store::Ask>,
     /// Which shard this is.
     pub shard: schema::ShardId,
     /// Connections it may hold.
@@ -103,6 +104,19 @@ impl<P: Protocol> Shard<P> {
     #[must_use]
     pub fn patience(&mut self) -> Option<Duration> {
         self.floor.patience()
+    }
+
+    /// The same for a host that sleeps elsewhere, on [`Shard::notify_fd`]: the driver's own deadlines count too.
+    #[must_use]
+    pub fn foreign_patience(&mut self) -> Option<Duration> {
+        [self.floor.patience(), self.driver.patience()].into_iter().flatten().min()
+    }
+
+    /// For a host that sleeps elsewhere: says that it is about to sleep, after which any sender to the shard makes
+    /// the notify descriptor readable. It may not when something is waiting.
+    #[must_use]
+    pub fn prepare_sleep(&mut self) -> bool {
+        self.floor.inbox.prepare_sleep()
     }
 
     /// A descriptor that becomes readable when a turn would find something to do (for foreign executors).

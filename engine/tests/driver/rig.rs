@@ -12,7 +12,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a case on both drivers.
 pub(crate) fn on_both(tuning: &Tuning, case: impl Fn(&mut Rig)) {
-    for choice in [Choice::Epoll] {
+    for choice in [Choice::Epoll, Choice::Ring] {
         eprintln!("on {choice:?}");
         let mut rig = Rig::new(choice, tuning);
         case(&mut rig);

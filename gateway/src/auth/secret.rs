@@ -46,7 +46,15 @@ pub fn path(data: &Path) -> PathBuf {
 
 /// Reads the generated secret of a data directory, and makes it where there is none.
 pub fn read_or_make(data: &Path) -> Result<Generated, Problem> {
-    let path = path(data);
+    read_or_make_at(data, path(data))
+}
+
+/// The secret behind the routing hash of a single node, kept beside the store whose rows it decided the place of.
+pub fn routing(data: &Path) -> Result<Secret, Problem> {
+    read_or_make_at(data, data.join("routing")).map(|generated| generated.secret)
+}
+
+fn read_or_make_at(data: &Path, path: PathBuf) -> Result<Generated, Problem> {
     if let Some(secret) = read(&path)? {
         return Ok(Generated { secret, path, new: false });
     }
@@ -110,7 +118,7 @@ pub fn random_text<const BYTES: usize>() -> io::Result<String> {
 
 /// Writes a new secret; says false where another process was faster.
 fn make(path: &Path, data: &Path) -> io::Result<bool> {
-    let draft = data.join(format!("secret.{}.{}", std::process::id(), random_text::<6>()?));
+    let draft = data.join(format!("draft.{}.{}", std::process::id(), random_text::<6>()?));
     let written = write(&draft).and_then(|()| {
         // A link never replaces a file that is there.
         match fs::hard_link(&draft, path) {

@@ -25,6 +25,13 @@ mod outbound;
 mod split;
 mod values;
 
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod vectors;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;

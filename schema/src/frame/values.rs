@@ -262,3 +262,73 @@ pub(super) fn retry_to_wire(ms: Option<u32>) -> u32 {
 pub(super) fn retry(ms: u32) -> Option<u32> {
     (ms != NO_TIME).then_some(ms)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers are written in two places, since the schema is the specification and the words are Rust.
+    #[test]
+    fn the_schema_and_the_words_have_the_same_numbers() {
+        fn check<T: std::fmt::Debug>(
+            schema: Vec<(u16, Option<&'static str>)>,
+            words: &[T],
+            number: fn(&T) -> u16,
+        ) {
+            let words: Vec<_> = words.iter().map(|word| (number(word), format!("{word:?}"))).collect();
+            let schema: Vec<_> = schema
+                .into_iter()
+                .map(|(number, name)| (number, name.unwrap_or_default().to_owned()))
+                .collect();
+            assert_eq!(schema, words);
+        }
+        let codes = wire::RefusalCode::ENUM_VALUES.iter().skip(1);
+        check(codes.map(|it| (it.0, it.variant_name())).collect(), Refusal::ALL, |it| *it as u16);
+        let codes = wire::CloseCode::ENUM_VALUES.iter().skip(1);
+        check(codes.map(|it| (it.0.into(), it.variant_name())).collect(), CloseReason::ALL, |it| *it as u16);
+        let codes = wire::Status::ENUM_VALUES.iter();
+        let all = [Status::Offline, Status::Online, Status::Away, Status::Unknown];
+        check(codes.map(|it| (it.0.into(), it.variant_name())).collect(), &all, |it| {
+            status_to_wire(*it).0.into()
+        });
+    }
+
+    #[test]
+    fn addresses_read_back() {
+        for text in ["1.2.3.4:5", "[::1]:65535", "[2001:db8::ff00:42:8329]:0", "[::ffff:1.2.3.4]:80"] {
+            let socket: SocketAddr = text.parse().unwrap();
+            assert_eq!(address(&address_to_wire(socket)), Some(socket));
+        }
+        assert_eq!(address(&wire::Address::new(0, 1 << 32, 1, 4)), None);
+        assert_eq!(address(&wire::Address::new(0, 1, 1, 5)), None);
+    }
+
+    #[test]
+    fn what_is_unknown_is_said_to_be() {
+        assert_eq!(device(&wire::Device::new(200, 3, 200)), Device { os: Os::Linux, ..Device::default() });
+        assert_eq!(status(wire::Status(9)), Status::Unknown);
+        assert_eq!(advice(wire::Advice(9)), Advice::ReconnectLater);
+        assert_eq!((refusal(0), refusal(999)), (None, None));
+        assert_eq!((close(wire::CloseCode(0)), close(wire::CloseCode(99))), (None, None));
+        for seen in [LastSeen::Never, LastSeen::Unknown, LastSeen::At(1)] {
+            assert_eq!(last_seen(last_seen_to_wire(seen)), seen);
+        }
+    }
+
+    #[test]
+    fn packed_ids_are_bounded() {
+        let mut packed = Vec::new();
+        let one = Id::new("a").unwrap();
+        pack_ids(std::iter::repeat_n(&one, IDS_MAX), &mut packed);
+        assert_eq!(unpack_ids(&packed).map(|ids| ids.len()), Ok(IDS_MAX));
+        pack_ids(std::iter::once(&one), &mut packed);
+        assert_eq!(unpack_ids(&packed), Err(Bad::TooManyIds));
+        assert_eq!(unpack_ids(&[0]), Err(BAD_ID));
+        assert_eq!(unpack_ids(&[1, 0xff]), Err(BAD_ID));
+        assert_eq!(unpack_ids(&[2, b'a']), Err(Bad::Value("packed ids end in the middle of one")));
+        let longest = Id::new(&"x".repeat(255)).unwrap();
+        packed.clear();
+        pack_ids(std::iter::once(&longest), &mut packed);
+        assert_eq!(unpack_ids(&packed), Ok(vec![longest]));
+    }
+}

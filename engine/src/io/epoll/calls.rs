@@ -90,12 +90,6 @@ pub(super) fn shutdown(fd: RawFd) -> Result<(), i32> {
     if unsafe { libc::shutdown(fd, libc::SHUT_WR) } < 0 { Err(errno()) } else { Ok(()) }
 }
 
-/// Closes a descriptor that the driver owns.
-pub(super) fn close(fd: RawFd) {
-    // SAFETY: the caller owns the descriptor and forgets it.
-    drop(unsafe { OwnedFd::from_raw_fd(fd) });
-}
-
 fn errno() -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }

@@ -183,7 +183,7 @@ impl Epoll {
     /// Closes the descriptor; with that epoll forgets it.
     fn release(&mut self, token: Token) {
         let Some(slot) = self.slots.get(token) else { return };
-        calls::close(slot.descriptor);
+        sockets::close(slot.descriptor);
         slot.descriptor = -1;
         slot.rest = None;
         slot.set_phase(Phase::Gone);
@@ -247,17 +247,11 @@ impl Epoll {
             return;
         }
         let now = self.clock.now_ms();
-        for phase in [Phase::Flushing, Phase::HalfClosed] {
-            let deadlines = if phase == Phase::Flushing { &mut self.flushing } else { &mut self.lingering };
-            let mut due = Vec::new();
-            while let Some(token) = deadlines.due(now) {
-                due.push(token);
-            }
-            for token in due {
-                if self.slots.get(token).is_some_and(|slot| slot.phase() == phase) {
-                    self.release(token);
-                }
-            }
+        while let Some(token) = self.flushing.expired(now, Phase::Flushing, &mut self.slots) {
+            self.release(token);
+        }
+        while let Some(token) = self.lingering.expired(now, Phase::HalfClosed, &mut self.slots) {
+            self.release(token);
         }
     }
 
@@ -297,10 +291,10 @@ impl Driver for Epoll {
     }
 
     fn listen(&mut self, listener: Listener, socket: OwnedFd) -> io::Result<()> {
-        let data = pack(Token { slot: u32::from(listener.0), generation: 0 }, LISTENER);
+        let listening = Listening::new(listener, 0, socket);
         self.counters.system_calls += 1;
-        self.poll.add(socket.as_raw_fd(), libc::EPOLLIN | libc::EPOLLET, data)?;
-        self.listeners.push(Listening::new(listener, socket));
+        self.poll.add(listening.socket.as_raw_fd(), libc::EPOLLIN, pack(listening.name(), LISTENER))?;
+        self.listeners.push(listening);
         Ok(())
     }
 
@@ -435,7 +429,7 @@ impl Driver for Epoll {
 impl Drop for Epoll {
     fn drop(&mut self) {
         for descriptor in self.slots.descriptors() {
-            calls::close(descriptor);
+            sockets::close(descriptor);
         }
     }
 }
