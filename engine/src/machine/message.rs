@@ -22,7 +22,8 @@ use schema::{
 /// One message from one machine to another.
 #[derive(Debug, Clone)]
 pub enum Message {
-    /// A question to the home of some keys, or to the host of some sessions. `ask` numbers it at the asker.
+    /// A question to the home of some keys, or to the host of some sessions. `ask` numbers it at the asker; 0:
+    /// nobody waits for an answer, and none is given.
     Ask { ask: u64, question: Question },
     /// The answer to the `Ask` with this number.
     Answer { ask: u64, answer: Answer },
@@ -30,7 +31,8 @@ pub enum Message {
     State(Vec<State>),
     /// Give an event to these sessions of the receiver. With `ask`, answer [`Answer::Reached`].
     Deliver { ask: Option<u64>, sessions: Vec<SessionRef>, event: Arc<Event> },
-    /// Give an event to the receiver's subscribers of a channel, but not to `except`.
+    /// Give an event to the receiver's subscribers of a channel, but not to `except`. A receiver with too many fan-outs
+    /// under way drops it and counts that.
     Publish { channel: Key, event: Arc<Event>, except: Option<SessionAddr> },
     /// A session opened or closed at the sender, which the receiver said it wants to hear of.
     Tap(Arc<TapEvent>),
@@ -55,8 +57,8 @@ pub enum Question {
     Sessions { user: Key },
     /// What do you know of these sessions of yours?
     Describe { sessions: Vec<SessionRef> },
-    /// End these sessions of yours. With `owner`, only those of that user.
-    Disconnect { sessions: Vec<SessionRef>, owner: Option<Key>, reason: CloseReason },
+    /// End these sessions of yours, of this realm. With `owner`, only those of that user.
+    Disconnect { sessions: Vec<SessionRef>, realm: Realm, owner: Option<Id>, reason: CloseReason },
     /// End all sessions of this user of yours.
     DisconnectUser { user: Key, reason: CloseReason },
 }
@@ -66,15 +68,15 @@ pub enum Question {
 pub enum Answer {
     /// To `Query`.
     Presence(Vec<UserPresence>),
-    /// To `Count` and `Occupancy`.
+    /// To `Count`.
     Count(u64),
+    /// To `Occupancy`.
+    Occupancy(u64),
     /// To `List`.
     Users(Vec<OnlineUser>),
     /// To `Send`, `Publish`, `Disconnect`, `DisconnectUser` and [`Message::Deliver`].
     Reached(u32),
-    /// To `Sessions`.
-    Addresses(Vec<SessionAddr>),
-    /// To `Describe`; sessions that are gone are left out.
+    /// To `Sessions` and `Describe`, oldest first; sessions that are gone are left out.
     Sessions(Vec<SessionInfo>),
     /// To any of them.
     Refused(Refusal),

@@ -169,6 +169,12 @@ impl<P> Conns<P> {
         self.slot(token.slot).filter(|conn| conn.generation == token.generation && conn.phase != Phase::Free)
     }
 
+    /// The connection in a slot, whichever it is.
+    pub(super) fn at(&mut self, slot: u32) -> Option<(Token, &mut Conn<P>)> {
+        let conn = self.slot(slot).filter(|conn| conn.phase != Phase::Free)?;
+        Some((Token { slot, generation: conn.generation }, conn))
+    }
+
     /// All connections that are open or flushing.
     pub(super) fn open(&self) -> impl Iterator<Item = Token> + '_ {
         self.pages.iter().flatten().enumerate().filter_map(|(slot, conn)| {

@@ -54,7 +54,7 @@ pub(super) struct Floor<P: Protocol> {
     pub(super) links: Links<P::Arrival>,
     pub(super) inbox: Inbox<Envelope<P::Arrival>>,
     machine: Machine,
-    wheel: Wheel,
+    wheel: Wheel<Look>,
     clock: Clock,
     now: Now,
     /// When the sink was first called after the last sleep, microseconds; `None` while it has not been.
@@ -73,13 +73,13 @@ pub(super) struct Floor<P: Protocol> {
     drain_until: Option<u64>,
 }
 
-/// Keys of the wheel: the connection, and what about it.
-fn wheel_key(token: Token, stuck: bool) -> u64 {
-    u64::from(token.slot) | u64::from(token.generation & 0xff_ffff) << 32 | u64::from(stuck) << 63
-}
-
-fn wheel_token(key: u64) -> (Token, bool) {
-    (Token { slot: key as u32, generation: (key >> 32) as u32 & 0xff_ffff }, key >> 63 == 1)
+/// What a timer of the connections looks at; the slot may be another connection's by then, which the slot tells.
+#[derive(Clone, Copy)]
+enum Look {
+    /// The edge's deadline.
+    Deadline(u32),
+    /// A socket that takes nothing.
+    Stuck(u32),
 }
 
 /// A deadline never comes early: ticks are rounded up.
@@ -159,10 +159,10 @@ impl<P: Protocol> Floor<P> {
     /// Timers of the machine and of the connections.
     pub(super) fn advance(&mut self) {
         let mut budget = STAGE_BUDGET;
-        while let Some((key, _)) = self.wheel.pop(self.now.mono, &mut budget) {
-            match wheel_token(key) {
-                (token, false) => self.deadline(token),
-                (token, true) => self.stuck(token),
+        while let Some((look, _)) = self.wheel.pop(self.now.mono, &mut budget) {
+            match look {
+                Look::Deadline(slot) => self.deadline(slot),
+                Look::Stuck(slot) => self.stuck(slot),
             }
         }
         self.machine.advance(self.now);
@@ -256,15 +256,15 @@ impl<P: Protocol> Floor<P> {
         conn.deadline = ticks(at);
         if conn.deadline != NONE && conn.deadline < conn.wheel_at {
             // The wheel looks no further ahead than its horizon, and may give an earlier time than asked for.
-            let at = self.wheel.set(wheel_key(token, false), u64::from(conn.deadline) * TICK);
+            let at = self.wheel.set(Look::Deadline(token.slot), u64::from(conn.deadline) * TICK);
             conn.wheel_at = (at / TICK) as u32;
         }
     }
 
     /// An entry of the wheel has come up: the deadline may have moved on since.
-    fn deadline(&mut self, token: Token) {
+    fn deadline(&mut self, slot: u32) {
         let now = self.now.mono;
-        let Some(conn) = self.conns.get(token) else { return };
+        let Some((token, conn)) = self.conns.at(slot) else { return };
         if u64::from(conn.wheel_at) * TICK > now {
             return; // A later entry is still to come, and stands for this one.
         }
@@ -282,9 +282,9 @@ impl<P: Protocol> Floor<P> {
     }
 
     /// A connection has been blocked for the outbox time, or has taken too long to flush.
-    fn stuck(&mut self, token: Token) {
+    fn stuck(&mut self, slot: u32) {
         let (now, time) = (self.now.mono, self.outbox_time);
-        let Some(conn) = self.conns.get(token) else { return };
+        let Some((token, conn)) = self.conns.at(slot) else { return };
         let Some(blocked) = &conn.blocked else { return };
         if !blocked.drained && now >= blocked.since + time {
             self.report.slow_closed += 1;
@@ -432,7 +432,7 @@ impl<P: Protocol> Floor<P> {
         let report = Report {
             io,
             machine: self.machine.counters().clone(),
-            sessions: self.machine.sessions(),
+            sessions: u64::from(self.machine.sessions()),
             online: self.machine.online(),
             inbox_depth: self.inbox.len() as u64,
             backlog: self.links.waiting() as u64,
@@ -500,7 +500,7 @@ impl<P: Protocol> Sink for Floor<P> {
         let Some(conn) = self.conns.get(token) else { return };
         if conn.blocked.is_none() {
             conn.blocked = Some(Box::new(Blocked { since, drained: false, outbox: Outbox::default() }));
-            self.wheel.set(wheel_key(token, true), since + self.outbox_time);
+            self.wheel.set(Look::Stuck(token.slot), since + self.outbox_time);
         }
     }
 

@@ -17,7 +17,6 @@ use crate::mesh::{Inbox, Sender};
 use crate::protocol::Protocol;
 use crate::store;
 use floor::Floor;
-use links::Links;
 use report::SlowTurn;
 
 /// What a turn means for the host.

@@ -1,0 +1,254 @@
+//! A table of slots that grows and shrinks by pages: no entry ever moves, no turn ever copies a million entries, and
+//! a page whose last entry leaves is given back.
+//!
+//! Pages are filled from the lowest, so that after a crowd has left the pages it opened drain. A slot's generation
+//! survives its page: a slot and generation together are never given out twice.
+
+use std::collections::BTreeSet;
+
+use crate::limits::PAGE;
+
+/// What lies in a slot and may carry the slot's generation.
+pub(super) trait Slotted {
+    /// The generation it was inserted with; 0 for things that are never told to the outside.
+    fn generation(&self) -> u32 {
+        0
+    }
+}
+
+enum Entry<T> {
+    Vacant { generation: u32, next: u16 },
+    Full(T),
+}
+
+struct Page<T> {
+    slots: Box<[Entry<T>]>,
+    free: u16,
+    used: u16,
+}
+
+/// Where a page stands. The generation of a closed page is one that none of its slots has had.
+enum Room<T> {
+    Closed { generation: u32 },
+    Open(Page<T>),
+}
+
+/// The table.
+pub(super) struct Slab<T> {
+    pages: Vec<Room<T>>,
+    /// Pages with a vacant slot, closed ones included.
+    vacant: BTreeSet<u32>,
+    len: u32,
+}
+
+/// End of a page's list of vacant slots.
+const END: u16 = u16::MAX;
+/// Most pages: the slots of the last one still have numbers below `u32::MAX`.
+const PAGES: usize = (u32::MAX as usize) / PAGE;
+
+impl<T: Slotted> Slab<T> {
+    pub(super) fn new() -> Self {
+        Self { pages: Vec::new(), vacant: BTreeSet::new(), len: 0 }
+    }
+
+    /// Entries in use.
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Puts an entry in and says where. `make` is told the generation to carry. `None`: four thousand million
+    /// entries are in use.
+    pub(super) fn insert(&mut self, make: impl FnOnce(u32) -> T) -> Option<u32> {
+        let number = match self.vacant.first() {
+            Some(&number) => number,
+            None if self.pages.len() == PAGES => return None,
+            None => {
+                let number = self.pages.len() as u32;
+                self.pages.push(Room::Closed { generation: 1 });
+                self.vacant.insert(number);
+                number
+            }
+        };
+        let room = &mut self.pages[number as usize];
+        if let Room::Closed { generation } = *room {
+            let vacant = |at: usize| Entry::Vacant {
+                generation,
+                next: if at + 1 == PAGE { END } else { at as u16 + 1 },
+            };
+            *room = Room::Open(Page { slots: (0..PAGE).map(vacant).collect(), free: 0, used: 0 });
+        }
+        let Room::Open(page) = room else { return None };
+        let at = page.free;
+        let Entry::Vacant { generation, next } = page.slots[usize::from(at)] else { return None };
+        page.free = next;
+        page.used += 1;
+        page.slots[usize::from(at)] = Entry::Full(make(generation));
+        if next == END {
+            self.vacant.remove(&number);
+        }
+        self.len += 1;
+        Some(number * PAGE as u32 + u32::from(at))
+    }
+
+    /// Takes an entry out; its slot's generation moves on.
+    pub(super) fn remove(&mut self, slot: u32) -> Option<T> {
+        let number = slot / PAGE as u32;
+        let at = slot as usize % PAGE;
+        let room = self.pages.get_mut(number as usize)?;
+        let Room::Open(page) = room else { return None };
+        let Entry::Full(entry) = &page.slots[at] else { return None };
+        // Zero is "no session" on the wire, so a slot that wraps skips it.
+        let generation = entry.generation().wrapping_add(1).max(1);
+        let vacant = Entry::Vacant { generation, next: page.free };
+        let Entry::Full(entry) = std::mem::replace(&mut page.slots[at], vacant) else { return None };
+        if page.free == END {
+            self.vacant.insert(number);
+        }
+        page.free = at as u16;
+        page.used -= 1;
+        self.len -= 1;
+        if page.used == 0 {
+            let highest = page.slots.iter().map(|slot| match slot {
+                Entry::Vacant { generation, .. } => *generation,
+                Entry::Full(entry) => entry.generation(),
+            });
+            *room = Room::Closed { generation: highest.max().unwrap_or(1) };
+            self.drop_tail();
+        }
+        Some(entry)
+    }
+
+    /// Closed pages at the end that have no history need no place.
+    fn drop_tail(&mut self) {
+        while let Some(Room::Closed { generation: 0 | 1 }) = self.pages.last() {
+            self.pages.pop();
+            self.vacant.remove(&(self.pages.len() as u32));
+        }
+        self.pages.shrink_to(self.pages.len() * 2);
+    }
+
+    pub(super) fn get(&self, slot: u32) -> Option<&T> {
+        match self.pages.get(slot as usize / PAGE)? {
+            Room::Open(page) => match &page.slots[slot as usize % PAGE] {
+                Entry::Full(entry) => Some(entry),
+                Entry::Vacant { .. } => None,
+            },
+            Room::Closed { .. } => None,
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        match self.pages.get_mut(slot as usize / PAGE)? {
+            Room::Open(page) => match &mut page.slots[slot as usize % PAGE] {
+                Entry::Full(entry) => Some(entry),
+                Entry::Vacant { .. } => None,
+            },
+            Room::Closed { .. } => None,
+        }
+    }
+
+    /// The first entry at or after `slot`, looking at no more than `budget` places: the found slot, or where to
+    /// look on, or `None` at the end.
+    pub(super) fn seek(&self, mut slot: u32, budget: &mut usize) -> Option<Seek> {
+        while let Some(room) = self.pages.get(slot as usize / PAGE) {
+            if *budget == 0 {
+                return Some(Seek::Later(slot));
+            }
+            *budget -= 1;
+            match room {
+                Room::Closed { .. } => slot = (slot / PAGE as u32 + 1) * PAGE as u32,
+                Room::Open(page) => match page.slots[slot as usize % PAGE] {
+                    Entry::Full(_) => return Some(Seek::Found(slot)),
+                    Entry::Vacant { .. } => slot += 1,
+                },
+            }
+        }
+        None
+    }
+}
+
+/// What [`Slab::seek`] came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Seek {
+    /// An entry is here.
+    Found(u32),
+    /// The budget is used up; look on from here.
+    Later(u32),
+}
+
+/// Bytes of one slot holding a `T`; for the tests that watch over sizes.
+#[cfg(test)]
+pub(super) const fn slot_bytes<T>() -> usize {
+    size_of::<Entry<T>>()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    struct Thing(u32, u32);
+
+    impl Slotted for Thing {
+        fn generation(&self) -> u32 {
+            self.1
+        }
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let mut slab = Slab::new();
+        let slots: Vec<u32> = (0..3_000).map(|n| slab.insert(|g| Thing(n, g)).unwrap()).collect();
+        assert_eq!(slab.len(), 3_000);
+        for (n, slot) in slots.iter().enumerate() {
+            assert_eq!(slab.get(*slot).unwrap().0, n as u32);
+        }
+        for slot in slots {
+            assert!(slab.remove(slot).is_some());
+            assert!(slab.remove(slot).is_none());
+            assert!(slab.get(slot).is_none());
+        }
+        assert_eq!(slab.len(), 0);
+        assert!(slab.pages.iter().all(|room| matches!(room, Room::Closed { .. })));
+    }
+
+    #[test]
+    fn a_slot_and_generation_never_come_twice_even_when_pages_close() {
+        let mut slab = Slab::new();
+        let mut seen = HashSet::new();
+        for round in 0..50 {
+            let slots: Vec<u32> =
+                (0..1 + round * 60).map(|n| slab.insert(|g| Thing(n, g)).unwrap()).collect();
+            for slot in slots {
+                let thing = slab.remove(slot).unwrap();
+                assert!(seen.insert((slot, thing.1)), "slot {slot} generation {} again", thing.1);
+            }
+        }
+    }
+
+    #[test]
+    fn the_lowest_page_is_filled_first() {
+        let mut slab = Slab::new();
+        let slots: Vec<u32> = (0..5_000).map(|n| slab.insert(|g| Thing(n, g)).unwrap()).collect();
+        for slot in slots.iter().filter(|&&slot| slot % 2 == 0) {
+            slab.remove(*slot);
+        }
+        assert!(slab.insert(|g| Thing(0, g)).unwrap() < PAGE as u32);
+    }
+
+    #[test]
+    fn seeking_is_bounded() {
+        let mut slab = Slab::new();
+        let slots: Vec<u32> = (0..2_000).map(|n| slab.insert(|g| Thing(n, g)).unwrap()).collect();
+        for slot in &slots[..1_999] {
+            slab.remove(*slot);
+        }
+        let mut budget = 10;
+        assert_eq!(slab.seek(0, &mut budget), Some(Seek::Later(1_024 + 9)));
+        let mut budget = 10_000;
+        assert_eq!(slab.seek(0, &mut budget), Some(Seek::Found(slots[1_999])));
+        assert_eq!(slab.seek(slots[1_999] + 1, &mut budget), None);
+    }
+}
