@@ -96,7 +96,7 @@ pub async fn serve(
     loop {
         let (stream, peer) = tokio::select! {
             accepted = acceptor.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
         };
         let Ok(place) = room.clone().try_acquire_owned() else {
             tally.refused.fetch_add(1, Ordering::Relaxed);
@@ -115,6 +115,11 @@ pub async fn serve(
     drop(acceptor);
     // Every connection holds a place, so all places together are the end of the last connection.
     let _ = tokio::time::timeout(settings.drain, room.acquire_many(settings.connections)).await;
+}
+
+/// Waits for the stop. A sender that is gone stops too.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn builder(settings: &Settings) -> http1::Builder {
@@ -181,7 +186,7 @@ impl Connection {
             let mut connection = pin!(connection.with_upgrades());
             tokio::select! {
                 result = connection.as_mut() => result,
-                _ = stop.wait_for(|stop| *stop) => {
+                () = stopped(&mut stop) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -190,7 +195,7 @@ impl Connection {
             let mut connection = pin!(connection);
             tokio::select! {
                 result = connection.as_mut() => result,
-                _ = stop.wait_for(|stop| *stop) => {
+                () = stopped(&mut stop) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
