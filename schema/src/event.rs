@@ -66,10 +66,11 @@ pub enum Reply {
     Occupancy(u64),
 }
 
-/// A session opened or closed. Numbered per shard without a gap; a listener that sees one has missed something.
+/// A session opened or closed. Numbered per shard and realm without a gap; a listener that sees one has missed
+/// something. Listeners hear of their own realm only.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TapEvent {
-    /// Counts the taps of this shard (the shard is in the session's address).
+    /// Counts the taps of this shard and realm (the shard is in the session's address).
     pub seq: u64,
     /// Whose session.
     pub user: Key,

@@ -37,6 +37,7 @@ pub(super) enum Dirty {
 pub(super) struct Peer {
     room: u32,
     dirty: VecDeque<Dirty>,
+    taps_noted: bool,
     /// Somebody there listens to taps, since this revision.
     pub(super) taps: (u64, bool),
 }
@@ -71,9 +72,12 @@ impl Peers {
         }
     }
 
-    /// Notes that something is to be told. Whoever notes takes care not to do it twice.
+    /// Notes that something is to be told. Who notes takes care not to do it twice: the thing has a mark of its own.
     pub(super) fn push(&mut self, to: ShardId, dirty: Dirty) {
         if let Some(peer) = self.list.get_mut(usize::from(to.0)) {
+            if dirty == Dirty::Taps && std::mem::replace(&mut peer.taps_noted, true) {
+                return;
+            }
             peer.dirty.push_back(dirty);
             self.notes += 1;
         }
@@ -97,6 +101,9 @@ impl Peers {
         let peer = self.list.get_mut(usize::from(to.0))?;
         let dirty = peer.dirty.pop_front()?;
         self.notes -= 1;
+        if dirty == Dirty::Taps {
+            peer.taps_noted = false;
+        }
         if peer.dirty.is_empty() {
             peer.dirty = VecDeque::new();
         }

@@ -64,9 +64,11 @@ impl Bucket {
 mod tests {
     use super::*;
 
+    /// Shortly before the tick wraps; there a row of refusals begins anew, once in 49 days.
+    const WRAP: u32 = u32::MAX - 500;
+
     /// Sends a command every `gap` ms for `ms` and says what came: passed, refused, closed at.
-    fn run(gap: u32, ms: u32) -> (u32, u32, Option<u32>) {
-        let start = u32::MAX - 5_000; // over the wrap
+    fn run(start: u32, gap: u32, ms: u32) -> (u32, u32, Option<u32>) {
         let mut bucket = Bucket::new(start, 60);
         let (mut passed, mut refused) = (0, 0);
         for at in (0..ms).step_by(gap as usize) {
@@ -81,15 +83,15 @@ mod tests {
 
     #[test]
     fn the_rate_and_the_burst() {
-        assert_eq!(run(50, 60_000), (1_200, 0, None), "20 a second is allowed for ever");
-        let (passed, refused, closed) = run(1, 1_000);
+        assert_eq!(run(WRAP, 50, 60_000), (1_200, 0, None), "20 a second is allowed for ever");
+        let (passed, refused, closed) = run(WRAP, 1, 1_000);
         assert_eq!((passed, closed), (60 + 19, None), "60 at once and 20 a second");
         assert!(refused > 900);
     }
 
     #[test]
     fn steady_overload_closes_after_ten_seconds() {
-        let (_, _, closed) = run(10, 60_000);
+        let (_, _, closed) = run(1_000_000, 10, 60_000);
         assert!((10_000..12_500).contains(&closed.unwrap()), "{closed:?}");
     }
 

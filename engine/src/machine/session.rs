@@ -339,8 +339,8 @@ impl Machine {
 
     /// A session ends: everything it has is given back, and its user's home hears of it.
     pub(super) fn end(&mut self, slot: u32, reason: CloseReason, told: Told) {
-        self.tap(slot, Some(reason));
         self.unlisten(slot);
+        self.tap(slot, Some(reason));
         let Some(session) = self.sessions.remove(slot) else { return };
         let (conn, mark) = (session.conn, session.mark);
         let gone = SessionRef { slot, generation: session.generation };

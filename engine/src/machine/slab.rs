@@ -1,5 +1,5 @@
 //! A table of slots that grows and shrinks by pages: no entry ever moves, no turn ever copies a million entries, and
-//! a page whose last entry leaves is given back.
+//! pages whose last entries have left are given back.
 //!
 //! Pages are filled from the lowest, so that after a crowd has left the pages it opened drain. A slot's generation
 //! survives its page: a slot and generation together are never given out twice.
@@ -38,6 +38,8 @@ pub(super) struct Slab<T> {
     pages: Vec<Room<T>>,
     /// Pages with a vacant slot, closed ones included.
     vacant: BTreeSet<u32>,
+    /// The page that became empty last.
+    spare: Option<u32>,
     len: u32,
 }
 
@@ -48,7 +50,7 @@ const PAGES: usize = (u32::MAX as usize) / PAGE;
 
 impl<T: Slotted> Slab<T> {
     pub(super) fn new() -> Self {
-        Self { pages: Vec::new(), vacant: BTreeSet::new(), len: 0 }
+        Self { pages: Vec::new(), vacant: BTreeSet::new(), spare: None, len: 0 }
     }
 
     /// Entries in use.
@@ -108,23 +110,24 @@ impl<T: Slotted> Slab<T> {
         page.used -= 1;
         self.len -= 1;
         if page.used == 0 {
-            let highest = page.slots.iter().map(|slot| match slot {
-                Entry::Vacant { generation, .. } => *generation,
-                Entry::Full(entry) => entry.generation(),
-            });
-            *room = Room::Closed { generation: highest.max().unwrap_or(1) };
-            self.drop_tail();
+            // One empty page stays open, so that a crowd of one does not open and close a page each time.
+            if let Some(other) = self.spare.replace(number).filter(|&other| other != number) {
+                self.close(other);
+            }
         }
         Some(entry)
     }
 
-    /// Closed pages at the end that have no history need no place.
-    fn drop_tail(&mut self) {
-        while let Some(Room::Closed { generation: 0 | 1 }) = self.pages.last() {
-            self.pages.pop();
-            self.vacant.remove(&(self.pages.len() as u32));
+    /// Gives a page back, if it is empty.
+    fn close(&mut self, number: u32) {
+        let Some(room) = self.pages.get_mut(number as usize) else { return };
+        if let Room::Open(Page { slots, used: 0, .. }) = room {
+            let generations = slots.iter().map(|slot| match slot {
+                Entry::Vacant { generation, .. } => *generation,
+                Entry::Full(entry) => entry.generation(),
+            });
+            *room = Room::Closed { generation: generations.max().unwrap_or(1) };
         }
-        self.pages.shrink_to(self.pages.len() * 2);
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&T> {
@@ -211,7 +214,8 @@ mod tests {
             assert!(slab.get(slot).is_none());
         }
         assert_eq!(slab.len(), 0);
-        assert!(slab.pages.iter().all(|room| matches!(room, Room::Closed { .. })));
+        let open = slab.pages.iter().filter(|room| matches!(room, Room::Open(_)));
+        assert_eq!(open.count(), 1, "the spare one");
     }
 
     #[test]

@@ -186,7 +186,11 @@ impl Connection {
             let mut connection = pin!(connection.with_upgrades());
             tokio::select! {
                 result = connection.as_mut() => result,
+<<<<<<< HEAD
                 () = stopped(&mut stop) => {
+=======
+                () = told_to_stop(&mut stop) => {
+>>>>>>> main
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -195,7 +199,11 @@ impl Connection {
             let mut connection = pin!(connection);
             tokio::select! {
                 result = connection.as_mut() => result,
+<<<<<<< HEAD
                 () = stopped(&mut stop) => {
+=======
+                () = told_to_stop(&mut stop) => {
+>>>>>>> main
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -206,6 +214,10 @@ impl Connection {
             tracing::debug!(%peer, %error, "an HTTP connection ended early");
         }
     }
+}
+
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 #[cfg(test)]

@@ -30,14 +30,15 @@ pub mod tally;
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 pub use state::Front;
 
 use crate::accept::Acceptor;
 
-/// Serves the public listener until the stop that the front door was made with, then lets the calls under way finish
-/// for at most `server.drain`.
-pub async fn serve(acceptor: Acceptor, front: Arc<Front>) {
-    let stop = front.stop();
+/// Serves the public listener until `stop` says true, then lets the calls under way finish for at most
+/// `server.drain`.
+pub async fn serve(acceptor: Acceptor, front: Arc<Front>, stop: watch::Receiver<bool>) {
     let settings = listener::Settings::of_http(&front.config);
     let tally = front.tally.connections.clone();
     listener::serve(acceptor, router::router(front), settings, tally, stop).await;

@@ -1,9 +1,9 @@
 //! What a handler of the front door may use.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use schema::Key;
-use tokio::sync::watch;
 
 use super::handover::Handover;
 use super::tally::Tally;
@@ -33,7 +33,7 @@ pub struct Front {
     pub handover: Handover,
     /// What is counted.
     pub tally: Arc<Tally>,
-    stop: watch::Receiver<bool>,
+    draining: AtomicBool,
 }
 
 /// The limit of each route that has one.
@@ -95,7 +95,7 @@ impl RouteLimits {
 }
 
 impl Front {
-    /// Everything together. When `stop` says true, no handshake is accepted any more and readiness says no.
+    /// Everything together.
     #[must_use]
     pub fn new(
         config: Arc<Config>,
@@ -103,7 +103,6 @@ impl Front {
         realms: Arc<Realms>,
         clock: Clock,
         inquirer: Inquirer,
-        stop: watch::Receiver<bool>,
     ) -> Arc<Self> {
         let tally = Arc::<Tally>::default();
         let handover =
@@ -117,19 +116,18 @@ impl Front {
             clock,
             inquirer,
             tally,
-            stop,
+            draining: AtomicBool::new(false),
         })
     }
 
-    /// Says true when the node is on its way out.
-    #[must_use]
-    pub fn stop(&self) -> watch::Receiver<bool> {
-        self.stop.clone()
+    /// From now on no handshake is accepted, and readiness says no.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
     }
 
     /// Whether the node is on its way out.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        *self.stop.borrow()
+        self.draining.load(Ordering::Relaxed)
     }
 }

@@ -15,7 +15,11 @@ use schema::ShardId;
 use super::words::Failure;
 use super::{Problem, denied, too_many};
 use crate::conn::{Admission, Arrival, PresenceArrival};
+<<<<<<< HEAD
 use crate::device;
+=======
+use crate::device::from_user_agent;
+>>>>>>> main
 use crate::http::Front;
 use crate::http::auth::{Caller, Denied};
 use crate::http::client_addr::Client;
@@ -44,11 +48,10 @@ pub async fn upgrade(
     mut request: Request,
 ) -> Response {
     let policy = Policy { origins: &front.config.http.origins, protocols: &[], bearer: true };
-    let accepted =
-        match handshake::accept(request.method(), request.version(), request.headers(), &policy) {
-            Ok(accepted) => accepted,
-            Err(refusal) => return refused(&refusal),
-        };
+    let accepted = match handshake::accept(request.method(), request.version(), request.headers(), &policy) {
+        Ok(accepted) => accepted,
+        Err(refusal) => return refused(&refusal),
+    };
     if front.is_draining() {
         return Problem::unavailable("the server is stopping; connect again").into_response();
     }
@@ -101,8 +104,14 @@ fn too_many_connects(front: &Front, client: Client, now: u64) -> Option<Verdict>
     Some(limiter.hit(&Origin::from(client.0.ip()), now)).filter(|verdict| !verdict.allowed)
 }
 
+<<<<<<< HEAD
 fn user_agent(headers: &HeaderMap) -> &str {
     headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default()
+=======
+fn device(headers: &HeaderMap) -> schema::Device {
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+    from_user_agent(agent.unwrap_or_default())
+>>>>>>> main
 }
 
 fn refused(refusal: &handshake::Refusal) -> Response {
