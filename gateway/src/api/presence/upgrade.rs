@@ -15,11 +15,7 @@ use schema::ShardId;
 use super::words::Failure;
 use super::{Problem, denied, too_many};
 use crate::conn::{Admission, Arrival, PresenceArrival};
-<<<<<<< HEAD
-use crate::device;
-=======
 use crate::device::from_user_agent;
->>>>>>> main
 use crate::http::Front;
 use crate::http::auth::{Caller, Denied};
 use crate::http::client_addr::Client;
@@ -66,7 +62,7 @@ pub async fn upgrade(
     let Some(place) = front.handover.place() else {
         return Problem::unavailable("too many connections are on their way in; try again").into_response();
     };
-    let device = device::from_user_agent(user_agent(request.headers()));
+    let device = device(request.headers());
     front.handover.switch(&mut request, accepted.headers, place, shard, move |read_ahead| {
         Arrival::Presence(PresenceArrival { admission, peer: client.0, device, read_ahead })
     })
@@ -104,14 +100,9 @@ fn too_many_connects(front: &Front, client: Client, now: u64) -> Option<Verdict>
     Some(limiter.hit(&Origin::from(client.0.ip()), now)).filter(|verdict| !verdict.allowed)
 }
 
-<<<<<<< HEAD
-fn user_agent(headers: &HeaderMap) -> &str {
-    headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default()
-=======
 fn device(headers: &HeaderMap) -> schema::Device {
     let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
     from_user_agent(agent.unwrap_or_default())
->>>>>>> main
 }
 
 fn refused(refusal: &handshake::Refusal) -> Response {
