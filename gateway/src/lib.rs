@@ -1,6 +1,7 @@
 //! The protocol edges of Muster: bytes to commands, events to bytes.
 
 pub mod accept;
+pub mod admin;
 pub mod api;
 pub mod auth;
 pub mod binary;

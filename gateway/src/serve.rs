@@ -14,6 +14,7 @@ use schema::ShardId;
 use tokio::sync::watch;
 
 use crate::accept::Acceptor;
+use crate::admin::{self, Admin};
 use crate::auth::{Verifier, secret};
 use crate::clock::Clock;
 use crate::config::{Config, HostChoice, IoChoice, Secret, StoreKind};
@@ -183,7 +184,11 @@ impl Server {
         let front = Front::new(Arc::new(config.clone()), verifier, realms, clock, inquirer);
         let acceptor =
             Acceptor::new("http", listeners.http).map_err(ServeError::of("the HTTP listener failed"))?;
-        runtime.spawn(http::serve(acceptor, front.clone(), stopped.clone()));
+        runtime.spawn(http::serve(acceptor, front.clone(), stopped));
+        let acceptor =
+            Acceptor::new("admin", listeners.admin).map_err(ServeError::of("the admin listener failed"))?;
+        let admin = Admin { front: front.clone(), store: node.store_status() };
+        runtime.spawn(admin::serve(acceptor, Arc::new(admin)));
         Ok(Self { node, front, stop, generated_secret, drain_over: 0 })
     }
 
