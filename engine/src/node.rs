@@ -90,7 +90,8 @@ impl<P: Protocol> Node<P> {
 
         let opened = store::open(&store, &router).map_err(io::Error::other)?;
         tracing::debug!(store = opened.what, "store opened");
-        let (store_inbox, store_sender) = mesh::inbox(Capacity { commands: settings.store_queue, replies: 0 });
+        let (store_inbox, store_sender) =
+            mesh::inbox(Capacity { commands: settings.store_queue, replies: 0 });
         let clock = settings.clock;
         let store = store::Worker::start(opened.adapter, store_inbox, move || clock.instant(), {
             let senders = senders.clone();
@@ -130,9 +131,9 @@ impl<P: Protocol> Node<P> {
 
         let mut name = "";
         for _ in 0..shards {
-            name = starts
-                .recv()
-                .map_err(|_| io::Error::other("a shard's thread ended before its socket driver was made"))??;
+            name = starts.recv().map_err(|_| {
+                io::Error::other("a shard's thread ended before its socket driver was made")
+            })??;
         }
         Ok((Self { door, driver: name, threads, store }, desk))
     }

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use engine::front::Door;
 use engine::io::sockets;
+use schema::CloseReason;
 use schema::frame::{
     self, ClientFrame, Closing, Connect, FrameError, Liveness, PREFIX, ServerFrame, VERSIONS, decode_client,
 };
-use schema::CloseReason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};

@@ -7,10 +7,10 @@ use engine::protocol::{Dialect, Effects, Protocol};
 use schema::command::Edge;
 use schema::{Actor, CloseReason, Device, Event, Refusal, SessionAddr};
 
+use crate::edges::Shared;
 use crate::edges::binary::BinaryConn;
 use crate::edges::echo::EchoConn;
 use crate::edges::presence::{self, PresenceConn};
-use crate::edges::Shared;
 
 /// What a socket brings along from the front door to its shard.
 #[derive(Debug)]

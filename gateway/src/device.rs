@@ -14,36 +14,6 @@ pub fn from_user_agent(agent: &str) -> Device {
     Device { browser: browser(agent, os), os, kind: kind(agent, os) }
 }
 
-/// In the words of the engine.
-impl From<Device> for schema::Device {
-    fn from(device: Device) -> Self {
-        use schema::device::{Browser as B, Kind, Os};
-        Self {
-            browser: match device.browser {
-                Browser::Unknown => B::Unknown,
-                Browser::Chrome => B::Chrome,
-                Browser::Firefox => B::Firefox,
-                Browser::Safari => B::Safari,
-                Browser::Edge => B::Edge,
-                Browser::Opera => B::Opera,
-            },
-            os: match device.system {
-                System::Unknown => Os::Unknown,
-                System::Windows => Os::Windows,
-                System::MacOs => Os::MacOs,
-                System::Linux => Os::Linux,
-                System::Android => Os::Android,
-                System::Ios => Os::Ios,
-            },
-            kind: match device.device_type {
-                DeviceType::Desktop => Kind::Desktop,
-                DeviceType::Mobile => Kind::Mobile,
-                DeviceType::Tablet => Kind::Tablet,
-            },
-        }
-    }
-}
-
 fn says(agent: &str, words: &[&str]) -> bool {
     words.iter().any(|word| agent.contains(word))
 }

@@ -133,9 +133,8 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     /// Times kept now. Those that are over stay until their lock is next used.
     #[must_use]
     pub fn kept(&self) -> usize {
-        let length = |drawer: &Mutex<Drawer<K>>| {
-            drawer.lock().unwrap_or_else(PoisonError::into_inner).order.len()
-        };
+        let length =
+            |drawer: &Mutex<Drawer<K>>| drawer.lock().unwrap_or_else(PoisonError::into_inner).order.len();
         self.drawers.iter().map(length).sum()
     }
 }

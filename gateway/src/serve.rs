@@ -15,13 +15,15 @@ use schema::ShardId;
 use tokio::sync::watch;
 
 use crate::accept::Acceptor;
+use crate::admin::{self, Admin};
 use crate::auth::{Verifier, secret};
 use crate::clock::Clock;
 use crate::config::{Config, HostChoice, IoChoice, Secret, StoreKind};
 use crate::conn::Conn;
 use crate::edges::{self, Shared};
+use crate::http::Front;
 use crate::realms::Realms;
-use crate::{binary, websocket};
+use crate::{binary, desk, http, websocket};
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +84,9 @@ impl Listeners {
     /// # Errors
     /// When the kernel does not tell.
     pub fn addresses(&self) -> Result<Addresses, ServeError> {
-        let address = |listener: &TcpListener| listener.local_addr().map_err(ServeError::of("a listener has no address"));
+        let address = |listener: &TcpListener| {
+            listener.local_addr().map_err(ServeError::of("a listener has no address"))
+        };
         Ok(Addresses {
             http: address(&self.http)?,
             binary: self.binary.as_ref().map(address).transpose()?,
@@ -116,7 +120,8 @@ pub fn run(config: Config) -> Result<(), ServeError> {
 
 async fn signals() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return "none: signals cannot be watched";
     };
     tokio::select! {
@@ -128,6 +133,7 @@ async fn signals() -> &'static str {
 /// A running server.
 pub struct Server {
     node: Node<Conn>,
+    front: Arc<Front>,
     stop: watch::Sender<bool>,
     generated_secret: bool,
     drain_over: u32,
@@ -144,7 +150,8 @@ impl Server {
         clock: Clock,
         runtime: &tokio::runtime::Runtime,
     ) -> Result<Self, ServeError> {
-        let verifier = Arc::new(Verifier::from_config(config).map_err(|error| ServeError(error.to_string()))?);
+        let verifier =
+            Arc::new(Verifier::from_config(config).map_err(|error| ServeError(error.to_string()))?);
         if let Some(generated) = verifier.keys().generated() {
             tracing::info!("{}", generated.notice());
         }
@@ -173,8 +180,17 @@ impl Server {
             };
             runtime.spawn(binary::serve(acceptor, context, stopped.clone()));
         }
-        start_http(config, listeners.http, listeners.admin, &node, desk, clock, verifier, realms, &stopped)?;
-        Ok(Self { node, stop, generated_secret, drain_over: 0 })
+        let (inquirer, attend) = desk::open(node.door(), desk);
+        runtime.spawn(attend);
+        let front = Front::new(Arc::new(config.clone()), verifier, realms, clock, inquirer);
+        let acceptor =
+            Acceptor::new("http", listeners.http).map_err(ServeError::of("the HTTP listener failed"))?;
+        runtime.spawn(http::serve(acceptor, front.clone(), stopped));
+        let acceptor =
+            Acceptor::new("admin", listeners.admin).map_err(ServeError::of("the admin listener failed"))?;
+        let admin = Admin { front: front.clone(), store: node.store_status() };
+        runtime.spawn(admin::serve(acceptor, Arc::new(admin)));
+        Ok(Self { node, front, stop, generated_secret, drain_over: 0 })
     }
 
     /// The socket driver in use.
@@ -183,9 +199,16 @@ impl Server {
         self.node.driver()
     }
 
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> u16 {
+        self.node.door().shards()
+    }
+
     /// Takes no more, tells the clients to come back, writes what is dirty, and ends the shards.
     pub fn drain(self, runtime: &tokio::runtime::Runtime) {
         let _in_runtime = runtime.enter();
+        self.front.drain();
         self.stop.send_replace(true);
         // On a single node there is nowhere else to go, so nothing is gained by spreading the reconnects.
         self.node.drain(self.drain_over);
@@ -209,7 +232,11 @@ fn start_node(config: &Config) -> Result<(Node<Conn>, Desk), ServeError> {
         store,
         shared: Box::new(move |_| Shared::new(edge_settings.clone())),
         on_death: Arc::new(|shard: ShardId, cause: String| {
-            tracing::error!(shard = shard.0, cause, "a shard has died; the process ends, since its users are gone");
+            tracing::error!(
+                shard = shard.0,
+                cause,
+                "a shard has died; the process ends, since its users are gone"
+            );
             std::process::exit(SHARD_DIED);
         }),
     };
@@ -220,17 +247,17 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
     let (engine, presence, edge) = (&config.engine, &config.presence, &config.limits);
     let cores = affinity::allowed_cpus().len();
     let shards = if engine.shards == 0 { cores.min(limits::SHARDS_MAX) as u16 } else { engine.shards };
-    let open_files = sockets::raise_open_files().map_err(ServeError::of("the limit on open files is unknown"))?;
+    let open_files =
+        sockets::raise_open_files().map_err(ServeError::of("the limit on open files is unknown"))?;
     let connections = match engine.connections {
         // One ring's table of direct descriptors is as long as the limit on open files.
         0 => u32::try_from(open_files).unwrap_or(u32::MAX).min(1 << 20),
         set => set,
     };
     let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(|error| ServeError(format!("the system has no randomness: {error}")))?;
-    let word = |at: usize| {
-        random[at..at + 8].iter().fold(0u64, |word, &byte| word << 8 | u64::from(byte))
-    };
+    getrandom::fill(&mut random)
+        .map_err(|error| ServeError(format!("the system has no randomness: {error}")))?;
+    let word = |at: usize| random[at..at + 8].iter().fold(0u64, |word, &byte| word << 8 | u64::from(byte));
     Ok(NodeSettings {
         shards,
         pin: engine.pin && cores > 1,
@@ -288,9 +315,9 @@ fn routing_key(config: &Config) -> Result<(u64, u64), ServeError> {
             secret::routing(&config.server.data).map_err(|problem| ServeError(problem.to_string()))?
         }
         // Nothing is kept, so nothing has to be found again.
-        (None, StoreKind::Memory) => Secret::new(
-            secret::random_text::<32>().map_err(ServeError::of("the system has no randomness"))?,
-        ),
+        (None, StoreKind::Memory) => {
+            Secret::new(secret::random_text::<32>().map_err(ServeError::of("the system has no randomness"))?)
+        }
     };
     use sha2::{Digest, Sha256};
     let digest = Sha256::new().chain_update(b"muster routing key 1").chain_update(secret.expose()).finalize();
@@ -317,5 +344,30 @@ fn edge_settings(config: &Config) -> edges::Settings {
 
 /// Says where everything is, and what to try first.
 fn announce(config: &Config, addresses: Addresses, server: &Server) {
-    let _ = (config, addresses, server, io::stderr().is_terminal());
+    let binary = addresses.binary.map_or_else(|| "off".into(), |address| address.to_string());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        driver = server.driver(),
+        shards = server.shards(),
+        http = %addresses.http,
+        binary,
+        admin = %addresses.admin,
+        "Muster is ready"
+    );
+    if !io::stderr().is_terminal() {
+        return;
+    }
+    let data = config.server.data.display();
+    let http = addresses.http;
+    let text = format!(
+        "\n  HTTP and WebSocket   http://{http}\n  API pages            http://{http}/swagger\n  \
+         binary protocol      {binary}\n  health and metrics   http://{admin}/metrics\n\n  \
+         Make a token:        muster token --user alice --data {data}\n  \
+         Connect:             ws://{http}{base}/presence/ws?token=TOKEN\n  \
+         Who is online:       curl http://{http}{base}/presence/online-count\n\n",
+        admin = addresses.admin,
+        base = config.presence_api.base_path,
+    );
+    // Whoever closed our standard error does not want to read this.
+    let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
 }

@@ -78,7 +78,9 @@ impl Notify {
         let mut read = self.pending.take().unwrap_or_else(|| {
             let file = self.file.clone();
             // An eventfd is read in eight bytes, whatever the offset.
-            Box::pin(async move { file.read_at(0, 8).await.map(|_| ()).map_err(|error| io::Error::other(error.to_string())) })
+            Box::pin(async move {
+                file.read_at(0, 8).await.map(|_| ()).map_err(|error| io::Error::other(error.to_string()))
+            })
         });
         let Some(patience) = patience else { return read.await };
         let mut timer = pin!(Timer::new(patience));

@@ -170,7 +170,8 @@ impl<P: Protocol> Floor<P> {
     }
 
     pub(super) fn patience(&mut self) -> Option<Duration> {
-        let next = [self.machine.next_wake(), self.wheel.next(), self.drain_until].into_iter().flatten().min();
+        let next =
+            [self.machine.next_wake(), self.wheel.next(), self.drain_until].into_iter().flatten().min();
         // `now` is as old as the last wake; a turn that took long must not sleep that much longer.
         let patience = next.map(|at| Duration::from_millis(at.saturating_sub(self.clock.now_ms())));
         if self.links.waiting() > 0 {
@@ -204,8 +205,7 @@ impl<P: Protocol> Floor<P> {
         let Some(conn) = self.conns.get(token) else { return };
         conn.heard = (now.mono / TICK) as u32;
         let start = self.staging.bytes.len();
-        let mut fx =
-            Effects::new(now, conn_ref(token), now.mono, &mut self.staging.bytes, &mut self.wants);
+        let mut fx = Effects::new(now, conn_ref(token), now.mono, &mut self.staging.bytes, &mut self.wants);
         let edge = P::arrive(arrival, &mut self.shared, &mut fx);
         self.report.connections[edge.edge() as usize % 8] += 1;
         conn.edge = Some(edge);

@@ -192,7 +192,8 @@ impl BinaryConn {
     /// A frame has begun and has not become whole in time.
     pub fn deadline(&mut self, shared: &mut Shared, fx: &mut Effects<'_>) {
         if self.partial.is_some() {
-            let closing = Closing::new(CloseReason::ProtocolError).with_text("a frame took too long to arrive");
+            let closing =
+                Closing::new(CloseReason::ProtocolError).with_text("a frame took too long to arrive");
             self.say_closing(shared, closing, fx);
             fx.close(Close::Graceful, CloseReason::ProtocolError);
         }

@@ -112,7 +112,8 @@ impl PresenceConn {
             }
             Err(refusal) => {
                 words::error(fx.out(), refusal.code(), &refusal.to_string());
-                let code = if refusal == Refusal::Draining { CloseCode::RESTART } else { CloseCode::TRY_AGAIN };
+                let code =
+                    if refusal == Refusal::Draining { CloseCode::RESTART } else { CloseCode::TRY_AGAIN };
                 encode::close(fx.out(), code, &refusal.to_string());
                 fx.close(Close::Graceful, CloseReason::Draining);
             }

@@ -87,7 +87,9 @@ pub(super) fn event(event: &Event, out: &mut Vec<u8>) {
             with_payload(out, "published", data, payload);
         }
         Event::Reply { tag: SUBSCRIBED, result: Ok(Reply::Done) } => say(out, &json!({"type": "subscribed"})),
-        Event::Reply { tag: UNSUBSCRIBED, result: Ok(Reply::Done) } => say(out, &json!({"type": "unsubscribed"})),
+        Event::Reply { tag: UNSUBSCRIBED, result: Ok(Reply::Done) } => {
+            say(out, &json!({"type": "unsubscribed"}))
+        }
         Event::Reply { result: Err(refusal), .. } => error(out, refusal.code(), &refusal.to_string()),
         Event::Reply { .. } | Event::Tap(TapEvent { .. }) | Event::Closing(_) => {}
     }

@@ -64,7 +64,9 @@ impl Front {
     fn verify(&self, token: Option<&str>, client: Client) -> Result<Caller, Denied> {
         let now = self.clock.unix_ms();
         let found = match token {
-            Some(token) => self.verifier.verify(token, now).map_err(|error| (error.code(), error.to_string())),
+            Some(token) => {
+                self.verifier.verify(token, now).map_err(|error| (error.code(), error.to_string()))
+            }
             None => match Credentials::find(None, None, None) {
                 Err(error) => Err((error.code(), error.to_string())),
                 // Nothing was searched, so nothing was found.

@@ -47,8 +47,6 @@ pub struct Settings {
     pub head_time: Duration,
     /// Time that calls under way have to finish after the stop.
     pub drain: Duration,
-    /// Whether a connection may become a WebSocket.
-    pub upgrades: bool,
 }
 
 impl Settings {
@@ -61,14 +59,13 @@ impl Settings {
             head_fields: config.http.head_fields.into(),
             head_time: config.http.head_time,
             drain: config.server.drain,
-            upgrades: true,
         }
     }
 
     /// Of the admin listener: few callers, and always room for them.
     #[must_use]
     pub fn of_admin(config: &Config) -> Self {
-        Self { connections: 64, drain: Duration::from_secs(1), upgrades: false, ..Self::of_http(config) }
+        Self { connections: 64, drain: Duration::from_secs(1), ..Self::of_http(config) }
     }
 }
 
@@ -96,7 +93,7 @@ pub async fn serve(
     loop {
         let (stream, peer) = tokio::select! {
             accepted = acceptor.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
         };
         let Ok(place) = room.clone().try_acquire_owned() else {
             tally.refused.fetch_add(1, Ordering::Relaxed);
@@ -107,7 +104,6 @@ pub async fn serve(
         let connection = Connection {
             router: router.clone(),
             peer,
-            upgrades: settings.upgrades,
             _open: Open::new(tally.clone(), place),
         };
         tokio::spawn(connection.run(builder.clone(), stream, stop.clone()));
@@ -115,6 +111,11 @@ pub async fn serve(
     drop(acceptor);
     // Every connection holds a place, so all places together are the end of the last connection.
     let _ = tokio::time::timeout(settings.drain, room.acquire_many(settings.connections)).await;
+}
+
+/// Waits for the stop. A sender that is gone stops too.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn builder(settings: &Settings) -> http1::Builder {
@@ -158,7 +159,6 @@ impl Drop for Open {
 struct Connection {
     router: Router,
     peer: SocketAddr,
-    upgrades: bool,
     _open: Open,
 }
 
@@ -176,24 +176,12 @@ impl Connection {
             }
         });
         let connection = builder.serve_connection(TokioIo::new(Stream::new(stream)), service);
-        // Both kinds of future are the same but for their type; a closed macro would say it shorter and worse.
-        let result = if self.upgrades {
-            let mut connection = pin!(connection.with_upgrades());
-            tokio::select! {
-                result = connection.as_mut() => result,
-                _ = stop.wait_for(|stop| *stop) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
-        } else {
-            let mut connection = pin!(connection);
-            tokio::select! {
-                result = connection.as_mut() => result,
-                _ = stop.wait_for(|stop| *stop) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
+        let mut connection = pin!(connection.with_upgrades());
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
             }
         };
         if let Err(error) = result {

@@ -69,11 +69,7 @@ impl Problem {
 
     /// It may work later.
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            message: message.into(),
-            retry_after: Some(1),
-        }
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into(), retry_after: Some(1) }
     }
 }
 

@@ -42,10 +42,7 @@ const LIST_MOST: u32 = 1_000;
     (status = 429, body = Failure, description = "More than 30 calls a minute"),
     (status = 503, body = Failure, description = "It could not be found out; try again"),
 ))]
-pub async fn online_count(
-    State(front): State<Arc<Front>>,
-    Extension(client): Extension<Client>,
-) -> Response {
+pub async fn online_count(State(front): State<Arc<Front>>, Extension(client): Extension<Client>) -> Response {
     let now = front.clock.unix_ms();
     let verdict = front.limits.online_count.hit(&Origin::from(client.0.ip()), now);
     if !verdict.allowed {
@@ -124,11 +121,11 @@ pub async fn check(
         let Path(user) = user.map_err(|_| Problem::bad("userId is not UTF-8"))?;
         let users = vec![front.user_id(&user)?];
         match front.inquirer.ask(Some(caller.actor), Command::Query { users }).await? {
-            Reply::Presence(found) => found
-                .first()
-                .and_then(Check::of)
-                .map(|check| json(StatusCode::OK, &check))
-                .ok_or_else(|| Problem::unavailable("the status could not be found out in time; try again")),
+            Reply::Presence(found) => {
+                found.first().and_then(Check::of).map(|check| json(StatusCode::OK, &check)).ok_or_else(|| {
+                    Problem::unavailable("the status could not be found out in time; try again")
+                })
+            }
             other => Err(unexpected(&other)),
         }
     };

@@ -15,7 +15,7 @@ use schema::ShardId;
 use super::words::Failure;
 use super::{Problem, denied, too_many};
 use crate::conn::{Admission, Arrival, PresenceArrival};
-use crate::device::Device;
+use crate::device::from_user_agent;
 use crate::http::Front;
 use crate::http::auth::{Caller, Denied};
 use crate::http::client_addr::Client;
@@ -44,11 +44,10 @@ pub async fn upgrade(
     mut request: Request,
 ) -> Response {
     let policy = Policy { origins: &front.config.http.origins, protocols: &[], bearer: true };
-    let accepted =
-        match handshake::accept(request.method(), request.version(), request.headers(), &policy) {
-            Ok(accepted) => accepted,
-            Err(refusal) => return refused(&refusal),
-        };
+    let accepted = match handshake::accept(request.method(), request.version(), request.headers(), &policy) {
+        Ok(accepted) => accepted,
+        Err(refusal) => return refused(&refusal),
+    };
     if front.is_draining() {
         return Problem::unavailable("the server is stopping; connect again").into_response();
     }
@@ -103,7 +102,7 @@ fn too_many_connects(front: &Front, client: Client, now: u64) -> Option<Verdict>
 
 fn device(headers: &HeaderMap) -> schema::Device {
     let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-    Device::from_user_agent(agent.unwrap_or_default()).into()
+    from_user_agent(agent.unwrap_or_default())
 }
 
 fn refused(refusal: &handshake::Refusal) -> Response {

@@ -136,11 +136,7 @@ impl From<&OnlineUser> for OnlineRow {
 
 impl From<Device> for DeviceInfo {
     fn from(device: Device) -> Self {
-        Self {
-            browser: device.browser.as_str(),
-            os: device.os.as_str(),
-            device_type: device.kind.as_str(),
-        }
+        Self { browser: device.browser.as_str(), os: device.os.as_str(), device_type: device.kind.as_str() }
     }
 }
 
@@ -185,7 +181,8 @@ mod tests {
 
     #[test]
     fn bodies_are_those_of_the_api() {
-        let check = |status, last_seen| serde_json::to_string(&Check::of(&presence(status, last_seen))).unwrap();
+        let check =
+            |status, last_seen| serde_json::to_string(&Check::of(&presence(status, last_seen))).unwrap();
         let seen = LastSeen::At(1_774_866_600_999);
         assert_eq!(
             check(Status::Online, seen),
@@ -200,7 +197,8 @@ mod tests {
             r#"{"success":true,"userId":"u","online":false,"lastSeen":null,"lastSeenUnknown":true}"#
         );
         assert_eq!(check(Status::Unknown, LastSeen::Unknown), "null");
-        let row = |status, last_seen| serde_json::to_string(&CheckRow::from(&presence(status, last_seen))).unwrap();
+        let row =
+            |status, last_seen| serde_json::to_string(&CheckRow::from(&presence(status, last_seen))).unwrap();
         assert_eq!(
             row(Status::Offline, seen),
             r#"{"userId":"u","online":false,"status":"offline","lastSeen":"2026-03-30T10:30:00Z"}"#

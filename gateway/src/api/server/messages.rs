@@ -96,9 +96,7 @@ pub async fn channel(
     let channel = channel_name(&front, &part(name)?)?;
     let name = channel.to_string();
     match front.inquirer.ask(Some(actor), Command::Occupancy { channel }).await? {
-        Reply::Occupancy(subscribers) => {
-            Ok(json(StatusCode::OK, &Channel { channel: name, subscribers }))
-        }
+        Reply::Occupancy(subscribers) => Ok(json(StatusCode::OK, &Channel { channel: name, subscribers })),
         other => Err(Problem::unexpected(&other)),
     }
 }

@@ -156,9 +156,7 @@ impl IntoResponse for Problem {
 pub fn problem(status: StatusCode) -> Response {
     let (code, message) = match status {
         StatusCode::NOT_FOUND => ("NO_SUCH_PATH", "no such path; the calls are listed at /swagger"),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            ("WRONG_METHOD", "this path does not take that method; see Allow")
-        }
+        StatusCode::METHOD_NOT_ALLOWED => ("WRONG_METHOD", "this path does not take that method; see Allow"),
         _ => ("INTERNAL", "internal error"),
     };
     Problem::new(status, code, message).into_response()

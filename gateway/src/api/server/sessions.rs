@@ -88,8 +88,7 @@ pub async fn disconnect(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let actor = service(&front, &headers, client)?;
-    let session: SessionAddr =
-        part(id)?.parse().map_err(|error| Problem::invalid(format!("{error}")))?;
+    let session: SessionAddr = part(id)?.parse().map_err(|error| Problem::invalid(format!("{error}")))?;
     match front.inquirer.ask(Some(actor), Command::DisconnectSession { session }).await? {
         Reply::Reached(0) => Err(Refusal::NotFound.into()),
         // Done says that this one session was ended.

@@ -213,11 +213,7 @@ impl From<&OnlineUser> for OnlineEntry {
 
 impl From<schema::Device> for Device {
     fn from(device: schema::Device) -> Self {
-        Self {
-            browser: device.browser.as_str(),
-            os: device.os.as_str(),
-            r#type: device.kind.as_str(),
-        }
+        Self { browser: device.browser.as_str(), os: device.os.as_str(), r#type: device.kind.as_str() }
     }
 }
 
