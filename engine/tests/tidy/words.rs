@@ -38,7 +38,9 @@ pub(crate) static NOTHING_IS_LEFT_UNFINISHED: Law = Law {
 
 pub(crate) static NO_TEST_IS_SKIPPED: Law = Law {
     name: "No test is ignored.",
-    remedy: "make it pass, make it fast, or delete it; what needs a real client sets it up (gateway/tests/support).",
+    remedy: "make it pass, make it fast, or delete it; a measurement is an example; what needs a real client sets it \
+             up (gateway/tests/support). A test that another one starts in a process of its own says so: \
+             `#[ignore = \"… run by NAME\"]`.",
     find: |tree| {
         let mut breaches = Vec::new();
         for file in tree.rust() {
@@ -47,7 +49,8 @@ pub(crate) static NO_TEST_IS_SKIPPED: Law = Law {
                     .first()
                     .is_some_and(|first| first.is("ignore") || first.is("cfg_attr") && it.has("ignore"))
             });
-            breaches.extend(ignored.map(|it| Breach::at(file, it.line, "an ignored test")));
+            let orphans = ignored.filter(|it| !is_run_by_another(file, it.line));
+            breaches.extend(orphans.map(|it| Breach::at(file, it.line, "an ignored test")));
         }
         breaches
     },
@@ -55,9 +58,20 @@ pub(crate) static NO_TEST_IS_SKIPPED: Law = Law {
         ("engine/src/x.rs", "#[test]\n#[ignore]\nfn f() {}"),
         ("engine/tests/x.rs", "#[ignore = \"slow\"]\nfn f() {}"),
         ("engine/tests/x.rs", "#[cfg_attr(debug_assertions, ignore)]\nfn f() {}"),
+        ("engine/tests/x.rs", "#[ignore = \"run by nobody_at_all\"]\nfn f() {}"),
     ],
-    innocent: &[("engine/src/x.rs", "// #[ignore]\nfn ignore() {}")],
+    innocent: &[
+        ("engine/src/x.rs", "// #[ignore]\nfn ignore() {}"),
+        ("engine/tests/x.rs", "fn a() {}\n#[ignore = \"changes its limits; run by a\"]\nfn b() {}"),
+    ],
 };
+
+/// Whether the line says "run by" a function of the file.
+fn is_run_by_another(file: &File, line: usize) -> bool {
+    let text = file.lines().find(|(number, _)| *number == line).map_or("", |(_, text)| text);
+    let runner = text.split_once("run by ").map_or("", |(_, name)| name.trim_end_matches("\"]"));
+    file.code().tokens.windows(2).any(|pair| pair[0].is("fn") && pair[1].is(runner))
+}
 
 pub(crate) static A_RELAXED_LINT_SAYS_WHY: Law = Law {
     name: "Each relaxed lint carries its reason.",
@@ -228,7 +242,11 @@ pub(crate) static CI_RUNS_THE_READMES_COMMAND: Law = Law {
                     Some("cargo test --workspace") => None,
                     other => Some(format!("the marked test command is {other:?}")),
                 },
-                ".ci/run" if !MARKS.iter().all(|mark| file.text.contains(mark.trim_matches(['\n', '`', 's', 'h']))) => {
+                ".ci/run"
+                    if !MARKS
+                        .iter()
+                        .all(|mark| file.text.contains(mark.trim_matches(['\n', '`', 's', 'h']))) =>
+                {
                     Some("does not read the command from README.md".into())
                 }
                 _ => None,
@@ -244,12 +262,16 @@ pub(crate) static CI_RUNS_THE_READMES_COMMAND: Law = Law {
     guilty: &[
         ("README.md", "```sh\ncargo test\n```\n"),
         ("README.md", "<!-- test command -->\n```sh\nmake\n```\n<!-- /test command -->\n"),
-        ("README.md", "<!-- test command -->\n```sh\ncargo test --workspace\ncargo x\n```\n<!-- /test command -->\n"),
+        (
+            "README.md",
+            "<!-- test command -->\n```sh\ncargo test --workspace\ncargo x\n```\n<!-- /test command -->\n",
+        ),
         (".ci/run", "cargo test --workspace\n"),
     ],
-    innocent: &[
-        ("README.md", "# M\n\n<!-- test command -->\n```sh\ncargo test --workspace\n```\n<!-- /test command -->\n"),
-    ],
+    innocent: &[(
+        "README.md",
+        "# M\n\n<!-- test command -->\n```sh\ncargo test --workspace\n```\n<!-- /test command -->\n",
+    )],
 };
 
 /// What stands in the fenced block between the marks.
