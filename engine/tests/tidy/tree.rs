@@ -11,7 +11,7 @@ use crate::code::Code;
 const FOREIGN: [&str; 6] = ["target", "node_modules", "__pycache__", "muster-data", "corpus", "artifacts"];
 
 /// Hidden, and ours all the same.
-const OURS: [&str; 3] = [".ci", ".cargo", ".gitignore"];
+const OURS: [&str; 4] = [".ci", ".cargo", ".gitignore", ".npmrc"];
 
 /// The repository, read once for all laws.
 pub(crate) static TREE: LazyLock<Tree> = LazyLock::new(Tree::read);
