@@ -9,7 +9,8 @@ use engine::host::Host;
 use engine::io::{Choice, Clock as EngineClock, Tuning, affinity, sockets};
 use engine::mesh::Capacity;
 use engine::node::{Node, NodeSetup, Settings as NodeSettings};
-use engine::{limits, store};
+use engine::limits;
+use engine::store::Kind as Store;
 use schema::ShardId;
 use tokio::sync::watch;
 
@@ -222,8 +223,8 @@ fn millis(time: std::time::Duration) -> u32 {
 fn start_node(config: &Config) -> Result<(Node<Conn>, Desk), ServeError> {
     let settings = node_settings(config)?;
     let store = match config.store.kind {
-        StoreKind::Memory => store::Kind::Memory,
-        StoreKind::Embedded => store::Kind::Embedded(config.store_path()),
+        StoreKind::Memory => Store::Memory,
+        StoreKind::Embedded => Store::Embedded(config.store_path()),
     };
     let edge_settings = edge_settings(config);
     let setup = NodeSetup::<Conn> {
