@@ -80,9 +80,7 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         client.goodbye(false);
         return Ok(());
     }
-    for user in client.watch(&arguments.users)? {
-        print(&user);
-    }
+    client.watch(&arguments.users)?;
     loop {
         match client.next_event(Duration::from_secs(60))? {
             None => {}

@@ -4,7 +4,7 @@
 //! least once per heartbeat interval (30 s by default); a client that nobody calls is taken for dead after three.
 //!
 //! After a loss the client connects again with jittered, growing pauses and as the server advised, and asks again for
-//! everything it had been told about: watched users (whose states then come as [`Event::Presence`]), channels, the tap.
+//! everything it had been told about: watched users (whose states then come anew), channels, the tap.
 //! What was sent to it while it was away is not made up for.
 
 mod calls;
@@ -31,7 +31,7 @@ use restore::{Outcome, Restore};
 pub const EVENTS_MAX: usize = 16_384;
 
 /// How to connect.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Host and port.
     pub address: String,
@@ -49,6 +49,16 @@ pub struct Options {
     pub call_time: Duration,
     /// Pauses between attempts to connect again.
     pub backoff: Backoff,
+}
+
+/// A token is a secret: logs show only that there is one.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("address", &self.address)
+            .field("token", &format_args!("<{} bytes>", self.token.len()))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Options {
@@ -87,7 +97,7 @@ pub enum Event {
         /// Why not.
         refused: Refused,
     },
-    /// Watched users changed, or, after a reconnect, all of them as they are now.
+    /// How watched users are: soon after [`Client::watch`] and after a reconnect all of them, then those that changed.
     Presence(Vec<UserPresence>),
     /// A payload for this user.
     Message {
@@ -167,7 +177,7 @@ impl Client {
             }
         };
         link.ready_at = Some(link::clock());
-        Ok(Self {
+        let mut client = Self {
             options,
             new_token,
             state: State::Up(Box::new(link)),
@@ -176,7 +186,10 @@ impl Client {
             call: None,
             restore: Restore::default(),
             random,
-        })
+        };
+        // What came together with the Welcome.
+        client.take_events();
+        Ok(client)
     }
 
     /// The next event; `None` when there is none within the time.
@@ -280,7 +293,6 @@ impl Client {
     fn replied(&mut self, tag: u64, result: Result<Reply, Refused>) {
         match self.restore.replied(tag, &result, link::clock()) {
             Outcome::Fine => {}
-            Outcome::Presence(users) => self.events.push_back(Event::Presence(users)),
             Outcome::Refused(command, refused) => {
                 self.interest.refused(&command);
                 self.events.push_back(Event::NotRestored { command, refused });

@@ -203,7 +203,7 @@ impl Connection {
         }
     }
 
-    /// Says a command; the tag comes back with its reply.
+    /// Says a command; the tag comes back with its reply (but for [`Command::Activity`], which has none).
     ///
     /// # Errors
     /// [`Error::NotReady`], or [`Error::TooLarge`] for one that the server would not take.
@@ -218,8 +218,11 @@ impl Connection {
             return Err(Error::TooLarge { bytes, max: *max_frame });
         }
         self.last_tag = tag;
-        if let Some(pulse) = pulse {
-            // Every frame is a sign of life, and every command is answered: no heartbeat is needed for a while.
+        if let Some(pulse) = pulse
+            && *command != Command::Activity
+        {
+            // Every frame is a sign of life to the server, and the answer one of the server: no heartbeat is needed
+            // for a while. Activity alone has no answer.
             pulse.beat = now + pulse.interval;
         }
         Ok(tag)

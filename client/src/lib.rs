@@ -21,9 +21,7 @@
 //!
 //! # fn main() -> Result<(), client::Error> {
 //! let mut client = Client::connect(Options::new("127.0.0.1:7400", "eyJhbGciOi…"))?;
-//! for user in client.watch(&[Id::new("user-1")?])? {
-//!     println!("{} is {}", user.user, user.status.as_str());
-//! }
+//! client.watch(&[Id::new("user-1")?])?;
 //! while let Some(event) = client.next_event(Duration::from_secs(60))? {
 //!     println!("{event:?}");
 //! }

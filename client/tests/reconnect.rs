@@ -118,7 +118,8 @@ fn what_was_asked_for_is_asked_for_again() {
         let mut peer = Peer::welcome(&listener);
         let (tag, watch) = peer.command();
         assert_eq!(watch, Command::Watch { users: vec![id("a"), id("b")] });
-        peer.reply(tag, Reply::Presence(vec![is("a", Status::Online), is("b", Status::Offline)]));
+        peer.reply(tag, Reply::Done);
+        peer.say(&ServerFrame::Presence(vec![is("a", Status::Online), is("b", Status::Offline)]));
         let (tag, subscribe) = peer.command();
         peer.reply(tag, Reply::Done);
         peer.say(&ServerFrame::Presence(vec![is("b", Status::Online)]));
@@ -134,7 +135,8 @@ fn what_was_asked_for_is_asked_for_again() {
         peer.say(&ServerFrame::Refused(Refused::new(tag, Refusal::Forbidden, "no more")));
         let (tag, again) = peer.command();
         assert_eq!(again, watch);
-        peer.reply(tag, Reply::Presence(vec![is("a", Status::Offline), is("b", Status::Online)]));
+        peer.reply(tag, Reply::Done);
+        peer.say(&ServerFrame::Presence(vec![is("a", Status::Offline), is("b", Status::Online)]));
         // The call that came in between waited for that.
         let (tag, count) = peer.command();
         assert_eq!(count, Command::Count);
@@ -142,9 +144,10 @@ fn what_was_asked_for_is_asked_for_again() {
         assert_eq!(peer.hear(), ClientFrame::Goodbye { logout: false });
     });
     let mut client = Client::connect(options).unwrap();
-    assert_eq!(client.watch(&[id("a"), id("b")]).unwrap()[0], is("a", Status::Online));
+    client.watch(&[id("a"), id("b")]).unwrap();
     client.subscribe(&id("news")).unwrap();
     assert!(matches!(next(&mut client), Event::Connected(_)));
+    assert_eq!(next(&mut client), Event::Presence(vec![is("a", Status::Online), is("b", Status::Offline)]));
     assert_eq!(next(&mut client), Event::Presence(vec![is("b", Status::Online)]));
     assert!(matches!(next(&mut client), Event::Disconnected { .. }));
     assert_eq!(client.count().unwrap(), 7);
@@ -251,6 +254,20 @@ fn the_first_failure_is_told_at_once() {
         Err(Error::Stopped(end)) => assert_eq!(end.reason, Some(CloseReason::Unauthenticated)),
         other => panic!("{other:?}"),
     }
+    server.join().unwrap();
+}
+
+#[test]
+fn what_comes_with_the_welcome_is_not_held_back() {
+    let (options, server) = server(|listener| {
+        let mut peer = Peer::welcome(&listener);
+        peer.say(&ServerFrame::Message { from: id("a"), payload: b"hello"[..].into() });
+        assert_eq!(peer.hear(), ClientFrame::Goodbye { logout: true });
+    });
+    let mut client = Client::connect(options).unwrap();
+    assert!(matches!(next(&mut client), Event::Connected(_)));
+    assert_eq!(next(&mut client), Event::Message { from: id("a"), payload: b"hello"[..].into() });
+    client.goodbye(true);
     server.join().unwrap();
 }
 

@@ -10,3 +10,11 @@ mod rig;
 
 #[path = "driver/basics.rs"]
 mod basics;
+#[path = "driver/limits.rs"]
+mod limits;
+#[path = "driver/process.rs"]
+mod process;
+#[path = "driver/reuse.rs"]
+mod reuse;
+#[path = "driver/streams.rs"]
+mod streams;

@@ -10,13 +10,17 @@ use crate::error::Error;
 use crate::interest;
 
 impl Client {
-    /// Says a command and waits for its reply. Interest (watch, subscribe, tap) is kept for the next session.
+    /// Says a command and waits for its reply. Interest (watch, subscribe, tap) is kept for the next session. Activity,
+    /// which has no reply, is done when it is said.
     ///
     /// # Errors
     /// Any of [`Error`] but [`Error::Io`].
     pub fn call(&mut self, command: &Command) -> Result<Reply, Error> {
         if self.events.len() >= EVENTS_MAX {
             return Err(Error::Backlog);
+        }
+        if *command == Command::Activity {
+            return self.activity().map(|()| Reply::Done);
         }
         let until = link::clock() + self.options.call_time;
         let tag = loop {
@@ -53,12 +57,15 @@ impl Client {
         result
     }
 
-    /// How these users are, now and (as [`super::Event::Presence`]) whenever it changes.
+    /// Tells how these users are, as [`super::Event::Presence`]: soon, and whenever it changes.
     ///
     /// # Errors
     /// See [`Client::call`].
-    pub fn watch(&mut self, users: &[Id]) -> Result<Vec<UserPresence>, Error> {
-        self.presence_of(users, |users| Command::Watch { users })
+    pub fn watch(&mut self, users: &[Id]) -> Result<(), Error> {
+        for piece in self.pieces(users)? {
+            self.done(&Command::Watch { users: piece })?;
+        }
+        Ok(())
     }
 
     /// No longer tells how these users are.
@@ -77,7 +84,14 @@ impl Client {
     /// # Errors
     /// See [`Client::call`].
     pub fn query(&mut self, users: &[Id]) -> Result<Vec<UserPresence>, Error> {
-        self.presence_of(users, |users| Command::Query { users })
+        let mut all = Vec::with_capacity(users.len());
+        for piece in self.pieces(users)? {
+            match self.call(&Command::Query { users: piece })? {
+                Reply::Presence(rows) => all.extend(rows),
+                _ => return Err(Error::Unexpected("query")),
+            }
+        }
+        Ok(all)
     }
 
     /// How many distinct users are online.
@@ -202,17 +216,6 @@ impl Client {
             State::Down { .. } => Ok(()),
             State::Stopped(end) => Err(Error::Stopped(end.clone())),
         }
-    }
-
-    fn presence_of(&mut self, users: &[Id], ask: fn(Vec<Id>) -> Command) -> Result<Vec<UserPresence>, Error> {
-        let mut all = Vec::with_capacity(users.len());
-        for piece in self.pieces(users)? {
-            match self.call(&ask(piece))? {
-                Reply::Presence(rows) => all.extend(rows),
-                _ => return Err(Error::Unexpected("watch or query")),
-            }
-        }
-        Ok(all)
     }
 
     /// Lists of ids that fit a frame each.

@@ -32,7 +32,7 @@ impl Link {
         for address in options.address.to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, options.connect_time) {
                 Ok(stream) => return Self::over(stream, options, random),
-                Err(error) => last = error,
+                Err(error) => last = io::Error::new(error.kind(), format!("{address}: {error}")),
             }
         }
         Err(last)

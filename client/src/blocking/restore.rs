@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use schema::frame::Refused;
-use schema::{Command, Reply, UserPresence};
+use schema::{Command, Reply};
 
 use crate::connection::Connection;
 
@@ -28,8 +28,6 @@ pub(super) enum Outcome {
     NotOurs,
     /// Granted again, or to be asked once more.
     Fine,
-    /// Granted again, and this is how the watched users are now.
-    Presence(Vec<UserPresence>),
     /// Not granted any more.
     Refused(Command, Refused),
 }
@@ -71,7 +69,6 @@ impl Restore {
     pub(super) fn replied(&mut self, tag: u64, result: &Result<Reply, Refused>, now: Instant) -> Outcome {
         let Some(command) = self.asked.remove(&tag) else { return Outcome::NotOurs };
         match result {
-            Ok(Reply::Presence(users)) => Outcome::Presence(users.clone()),
             Ok(_) => Outcome::Fine,
             Err(refused) => match refused.retry_after_ms {
                 None => Outcome::Refused(command, refused.clone()),

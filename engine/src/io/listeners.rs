@@ -104,8 +104,7 @@ impl Listening {
             );
         }
         self.last_shortage = Some(now_ms);
-        let refused = reserve.refuse(&self.socket, counters);
-        counters.accept_refused += u64::from(refused.max(1));
+        counters.accept_refused += u64::from(reserve.refuse(&self.socket, counters));
         self.paused_until = Some(now_ms + self.delay_ms);
         self.delay_ms = (self.delay_ms * 2).min(LONGEST_MS);
     }
@@ -131,7 +130,8 @@ impl Reserve {
         }
     }
 
-    /// Gives up a reserve descriptor, takes connections into its place and closes them, and takes it back.
+    /// Gives up a reserve descriptor, takes connections into its place and closes them, and takes it back. Says how
+    /// many were refused; the one that still waits where nothing could be done counts as such.
     fn refuse(&mut self, listener: &OwnedFd, counters: &mut Counters) -> u32 {
         let mut refused = 0;
         // Another thread may be faster to a freed place: then the next one is tried.
@@ -154,7 +154,7 @@ impl Reserve {
             }
         }
         self.fill();
-        refused
+        refused.max(1)
     }
 }
 

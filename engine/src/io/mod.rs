@@ -35,7 +35,7 @@ pub use waker::Waker;
 pub struct Token {
     /// Index into the shard's connection table.
     pub slot: u32,
-    /// Reuse count of the slot; only the low 24 bits are kept.
+    /// Reuse count of the slot; only the low 24 bits are kept, and a [`Sink`] is told no more than those.
     pub generation: u32,
 }
 

@@ -213,14 +213,16 @@ pub(super) enum Notice {
 impl Notice {
     /// Tells it, unless the shard has closed the connection meanwhile and wants to hear of `closed` only.
     pub(super) fn tell(self, slots: &mut Slots, sink: &mut dyn Sink) {
+        // As the kernel's events have it: the shard sees the same token, whichever way it comes.
+        let cut = |token: Token| Token { generation: token.generation & GENERATION, ..token };
         let mut open = |token| slots.get(token).is_some_and(|slot| slot.phase() == Phase::Open);
         match self {
-            Self::Blocked(token) if open(token) => sink.blocked(token),
-            Self::Drained(token) if open(token) => sink.drained(token),
-            Self::Ended(token, ending) if open(token) => sink.ended(token, ending),
+            Self::Blocked(token) if open(token) => sink.blocked(cut(token)),
+            Self::Drained(token) if open(token) => sink.drained(cut(token)),
+            Self::Ended(token, ending) if open(token) => sink.ended(cut(token), ending),
             Self::Closed(token) => {
                 slots.free(token);
-                sink.closed(token);
+                sink.closed(cut(token));
             }
             _ => {}
         }
@@ -236,7 +238,9 @@ pub(super) struct Deadlines {
 
 impl Deadlines {
     pub(super) fn new(after: std::time::Duration) -> Self {
-        Self { after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX), queue: VecDeque::new() }
+        // One more, because the clock cuts the part of a millisecond that has passed when a deadline is set.
+        let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        Self { after_ms, queue: VecDeque::new() }
     }
 
     pub(super) fn set(&mut self, now_ms: u64, token: Token) {
@@ -311,7 +315,7 @@ mod tests {
     #[test]
     fn deadlines_come_due_in_order_and_only_in_their_phase() {
         let mut slots = Slots::default();
-        let mut deadlines = Deadlines::new(std::time::Duration::from_millis(100));
+        let mut deadlines = Deadlines::new(std::time::Duration::from_millis(99));
         for number in 0..4 {
             slots.take(token(number, 0), 3).unwrap().set_phase(Phase::Flushing);
             deadlines.set(u64::from(number) * 10, token(number, 0));

@@ -98,7 +98,8 @@ impl Adapter for Embedded {
             let row = latest.entry(user).or_default();
             *row = (row.0.max(*last_seen), *online);
         }
-        let mut batch = tables.db.batch().durability(Some(PersistMode::Buffer));
+        // Every commit hands its batch to the operating system; it is fjall's default.
+        let mut batch = tables.db.batch();
         let mut key = Vec::new();
         for (user, (last_seen, online)) in latest {
             keys::seen_key(user, &mut key);

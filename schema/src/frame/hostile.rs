@@ -81,7 +81,13 @@ fn the_same_bytes_cannot_be_used_a_thousand_times() {
 /// The bound on repeated bytes must never meet an honest frame: the densest there are.
 #[test]
 fn full_frames_of_either_form_are_read() {
-    for text in ["a", "1234567", "0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55", &"x".repeat(255)] {
+    for (text, fits) in [
+        ("0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55", Some(1_364)),
+        ("12345678", Some(3_273)),
+        ("12345", Some(4_092)),
+        ("a", None),
+        (&"x".repeat(255), None),
+    ] {
         // Per string its offset, its length, its bytes and a zero, padded to 4.
         let each = 4 + 4 + (text.len() + 1).next_multiple_of(4);
         let count = IDS_MAX.min((FRAME_MAX - 64) / each);
@@ -94,6 +100,8 @@ fn full_frames_of_either_form_are_read() {
         wire::finish_frame_buffer(&mut fbb, frame);
         let frame = fbb.finished_data().to_vec();
         assert!(frame.len() <= FRAME_MAX && (count == IDS_MAX || frame.len() + each > FRAME_MAX));
+        // What the protocol's documentation says fits a frame.
+        assert!(fits.is_none_or(|fits| fits == count), "{count} of {} bytes", text.len());
         let strings = decode_client(&frame).unwrap();
         let ClientFrame::Command { command: Command::Query { users }, .. } = &strings else {
             panic!("a query")

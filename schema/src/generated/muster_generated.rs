@@ -2076,7 +2076,7 @@ impl ::core::fmt::Debug for Goodbye<'_> {
 pub enum ActivityOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// The user did something: moves last seen. Answered with Done.
+/// The user did something: moves last seen. Not answered.
 pub struct Activity<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -2155,7 +2155,8 @@ impl ::core::fmt::Debug for Activity<'_> {
 pub enum WatchOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// Tell this session how these users are, now and at every change. Answered with PresenceRows.
+/// Tell this session how these users are. Answered with Done; their states come as Presence, at once and at every
+/// change.
 pub struct Watch<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -2383,7 +2384,7 @@ impl ::core::fmt::Debug for Unwatch<'_> {
 pub enum QueryOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// How are these users? Answered with PresenceRows in the order asked.
+/// How are these users? Answered with PresenceIs in the order asked.
 pub struct Query<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -2576,7 +2577,7 @@ impl ::core::fmt::Debug for Count<'_> {
 pub enum ListOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// Who is online, newest activity first? Answered with Users.
+/// Who is online, newest activity first? Answered with UsersAre.
 pub struct List<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -2673,7 +2674,7 @@ impl ::core::fmt::Debug for List<'_> {
 pub enum SessionsOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// Which sessions has this user? Answered with SessionRows.
+/// Which sessions has this user? Answered with SessionsAre.
 pub struct Sessions<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }

@@ -67,12 +67,17 @@ impl Ring {
             _ => match -result {
                 libc::ENOBUFS => {
                     self.counters.buffers_empty += 1;
-                    self.starved.push_back(token);
+                    let queue = match self.fed {
+                        Some(fed) if fed == token => &mut self.starved.fed,
+                        _ => &mut self.starved.hungry,
+                    };
+                    queue.push_back(token);
                 }
                 libc::ECANCELED | libc::EAGAIN | libc::EINTR => self.arm(token),
                 errno => self.lost(token, errno),
             },
         }
+        self.fed = (result > 0).then_some(token);
         self.perhaps_gone(token);
     }
 

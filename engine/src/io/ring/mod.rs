@@ -25,6 +25,7 @@ mod ends;
 mod ops;
 mod outgoing;
 mod queue;
+mod submissions;
 
 use std::collections::VecDeque;
 use std::io;
@@ -51,8 +52,6 @@ const SHUTTING: Flag = Flag::new(4);
 
 /// The kernel's bound on a table of descriptors.
 const LARGEST_TABLE: u32 = 1 << 20;
-/// Enters in which the kernel may fail to take what is queued before the driver gives up.
-const PATIENCE: u32 = 10_000;
 
 pub(super) struct Ring {
     // First, so that it is dropped first: after it the kernel uses none of the memory below.
@@ -78,8 +77,10 @@ pub(super) struct Ring {
     failed: Vec<(Token, i32)>,
     /// Gracefully closed while sends of the turn are queued: the FIN must not overtake them.
     ending: Vec<Token>,
-    /// Receives that found no buffer, in the order they starved.
-    starved: VecDeque<Token>,
+    /// Receives that found no buffer.
+    starved: Starved,
+    /// The connection of the receive completion before this one, if that brought bytes.
+    fed: Option<Token>,
     /// Cancels that found their operation between two states, to be tried again.
     missed: Vec<Token>,
     wake_unarmed: bool,
@@ -111,7 +112,8 @@ impl Ring {
             full: Vec::new(),
             failed: Vec::new(),
             ending: Vec::new(),
-            starved: VecDeque::new(),
+            starved: Starved::default(),
+            fed: None,
             missed: Vec::new(),
             wake_unarmed: true,
             notices: Vec::new(),
@@ -121,120 +123,6 @@ impl Ring {
             broken: None,
             tuning: tuning.clone(),
         })
-    }
-
-    /// Queues an operation, and submits first when the queue is full.
-    fn push(&mut self, entry: &squeue::Entry) {
-        // SAFETY: operations point to no memory but sends, which point into the arena. That is cleared only after the
-        // kernel has taken everything, and a send uses its bytes no longer than the enter that submits it.
-        #[expect(unsafe_code, reason = "the ring cannot know how long what an operation points to lives")]
-        while self.broken.is_none() && !unsafe { self.queue.push(entry) } {
-            self.submit();
-        }
-    }
-
-    /// Submits in the middle of a turn, because the queue or the arena is full.
-    fn submit(&mut self) {
-        if let Err(error) = self.queue.submit().and_then(|()| self.collect()) {
-            self.broken.get_or_insert(error);
-        }
-    }
-
-    /// Before a send: its bytes and its operation must both fit, because submitting clears the arena.
-    fn make_room(&mut self, bytes: usize) {
-        if self.queue.is_full() || self.outgoing.room() < bytes {
-            self.submit();
-        }
-    }
-
-    /// Takes all completions there are and reads the refused sends from them, so that the arena is free.
-    fn collect(&mut self) -> io::Result<()> {
-        for _ in 0..PATIENCE {
-            while let Some(entry) = self.queue.next() {
-                match unpack(entry.user_data()) {
-                    (name, kind::SEND) => self.refused(name, entry.result())?,
-                    _ => self.backlog.push(entry),
-                }
-            }
-            if self.queue.unsubmitted() == 0 && !self.queue.overflowed() {
-                self.counters.sent_bytes += self.outgoing.clear() as u64;
-                return match self.queue.lost() {
-                    0 => Ok(()),
-                    count => Err(io::Error::other(format!("the kernel has lost {count} completions"))),
-                };
-            }
-            self.queue.submit_and_wait(Some(Duration::ZERO))?;
-        }
-        Err(io::Error::other("the kernel does not take the operations that are queued"))
-    }
-
-    /// A send of the turn that was not taken in full: keep the bytes and wait for room.
-    fn refused(&mut self, name: Token, result: i32) -> io::Result<()> {
-        let taken = usize::try_from(result).unwrap_or(0);
-        let Some((token, left)) = self.outgoing.refused(name, taken) else {
-            return Err(io::Error::other("a send has completed after its batch"));
-        };
-        match -result {
-            errno if errno > 0 && !would_block(errno) => self.failed.push((token, errno)),
-            _ => {
-                let Some(slot) = self.slots.get(token) else { return Ok(()) };
-                if left.is_empty() || !matches!(slot.phase(), Phase::Open | Phase::Flushing) {
-                    return Ok(());
-                }
-                slot.rest = Some(Box::new(Rest { bytes: left.to_vec(), sent: 0 }));
-                self.counters.short_sends += 1;
-                self.full.push(token);
-                self.notices.push(Notice::Blocked(token));
-            }
-        }
-        Ok(())
-    }
-
-    /// Arms a receive, if there is still something to receive.
-    fn arm(&mut self, token: Token) {
-        let Some(slot) = self.slots.get(token) else { return };
-        let alive = matches!(slot.phase(), Phase::Open | Phase::Flushing | Phase::HalfClosed);
-        if alive && !slot.has(RECEIVING) && !slot.has(FINISHED) {
-            slot.set(RECEIVING);
-            let target = Target::of(slot, token);
-            self.push(&ops::receive(target, token));
-        }
-    }
-
-    /// Queues the next piece of what a socket did not take.
-    fn send_rest(&mut self, token: Token) {
-        let most = outgoing::PIECE.min(self.outgoing.capacity());
-        let left = |slots: &mut Slots| slots.get(token)?.rest.as_ref().map(|rest| rest.left().len());
-        let Some(length) = left(&mut self.slots) else { return };
-        self.make_room(length.min(most));
-        let Some(slot) = self.slots.get(token) else { return };
-        let target = Target::of(slot, token);
-        let Some(rest) = slot.rest.as_ref() else { return };
-        if self.broken.is_none() {
-            let piece = self.outgoing.piece(&rest.left()[..length.min(most)]);
-            let entry = ops::send(target, piece, pack(token, kind::REST));
-            self.push(&entry);
-        }
-    }
-
-    /// Queues what earlier turns left to do.
-    fn push_deferred(&mut self) {
-        let failed = std::mem::take(&mut self.failed);
-        failed.into_iter().for_each(|(token, errno)| self.lost(token, errno));
-        let full = std::mem::take(&mut self.full);
-        full.into_iter().for_each(|token| self.await_room(token));
-        let missed = std::mem::take(&mut self.missed);
-        missed.into_iter().for_each(|token| self.cancel(token));
-        // No more than there are buffers, oldest first: the others would only starve again, and the first in line
-        // would always be the same.
-        for _ in 0..self.buffers.count() {
-            let Some(token) = self.starved.pop_front() else { break };
-            self.arm(token);
-        }
-        if self.wake_unarmed {
-            self.wake_unarmed = false;
-            self.push(&ops::wake(self.waker.as_fd().as_raw_fd()));
-        }
     }
 
     fn resume_listeners(&mut self) {
@@ -258,7 +146,8 @@ impl Ring {
     fn busy(&self) -> bool {
         !self.notices.is_empty()
             || !self.backlog.is_empty()
-            || !self.starved.is_empty()
+            || !self.starved.hungry.is_empty()
+            || !self.starved.fed.is_empty()
             || !self.failed.is_empty()
             || !self.full.is_empty()
             || !self.missed.is_empty()
@@ -362,10 +251,11 @@ impl Driver for Ring {
         self.push_deferred();
         if !self.ending.is_empty() {
             self.submit();
+            // First those that failed: they have nothing to flush.
+            self.push_deferred();
             for token in std::mem::take(&mut self.ending) {
                 self.flush(token);
             }
-            self.push_deferred();
         }
         if let Some(error) = self.broken.take() {
             return Err(error);
@@ -428,9 +318,39 @@ impl Driver for Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
+        // What the kernel has done and nobody has heard of: descriptors that are ours now, and some that no longer are.
+        let unheard = std::mem::take(&mut self.backlog);
+        for entry in unheard.into_iter().chain(std::iter::from_fn(|| self.queue.next())) {
+            match unpack(entry.user_data()) {
+                (_, kind::ACCEPT) if entry.result() >= 0 => sockets::close(entry.result()),
+                (token, kind::CLOSE) => {
+                    if let Some(slot) = self.slots.get(token) {
+                        slot.descriptor = Slot::DIRECT;
+                    }
+                }
+                _ => {}
+            }
+        }
         for descriptor in self.slots.descriptors() {
             sockets::close(descriptor);
         }
+    }
+}
+
+/// Connections whose receive found no buffer. Those that got bytes before it did wait behind those that got none:
+/// a peer that never stops would otherwise take all buffers whenever its turn comes, and whoever is next in line
+/// would find none each time.
+#[derive(Default)]
+struct Starved {
+    hungry: VecDeque<Token>,
+    fed: VecDeque<Token>,
+}
+
+impl Starved {
+    fn next(&mut self, hungry: bool) -> Option<Token> {
+        let (first, second) =
+            if hungry { (&mut self.hungry, &mut self.fed) } else { (&mut self.fed, &mut self.hungry) };
+        first.pop_front().or_else(|| second.pop_front())
     }
 }
 

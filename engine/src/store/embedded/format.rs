@@ -83,7 +83,7 @@ fn move_rows(db: &Database, online: &Keyspace, router: &Router) -> fjall::Result
             std::mem::replace(&mut batch, db.batch()).commit()?;
         }
     }
-    batch.durability(Some(PersistMode::Buffer)).commit()
+    batch.commit()
 }
 
 /// The slots of five fixed keys, 12 bits each: two functions that agree on these are the same.
