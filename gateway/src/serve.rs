@@ -199,6 +199,12 @@ impl Server {
         self.node.driver()
     }
 
+    /// The front door, for further listeners.
+    #[must_use]
+    pub fn front(&self) -> &Arc<Front> {
+        &self.front
+    }
+
     /// How many shards there are.
     #[must_use]
     pub fn shards(&self) -> u16 {
