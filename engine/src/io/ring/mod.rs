@@ -372,6 +372,11 @@ fn table(queue: &Queue, connections: u32) -> io::Result<u32> {
     Ok(length)
 }
 
+/// A pool of one small buffer, to find out whether there can be one.
+pub(super) fn try_buffers(submitter: &io_uring::Submitter<'_>) -> io::Result<impl Sized + use<>> {
+    Buffers::new(submitter, 1, 64)
+}
+
 /// The socket took nothing now, and will later.
 fn would_block(errno: i32) -> bool {
     matches!(errno, libc::EAGAIN | libc::EINTR | libc::ENOBUFS | libc::ENOMEM)
