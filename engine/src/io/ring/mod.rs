@@ -158,7 +158,6 @@ impl Ring {
     fn until_deadline(&self) -> Option<Duration> {
         let pauses = self.listeners.iter().filter_map(|listening| listening.paused_until);
         let first = pauses.chain(self.flushing.next()).chain(self.lingering.next()).min()?;
-        // The clock counts whole milliseconds: a deadline is over at the end of its own.
         Some(Duration::from_millis(first.saturating_sub(self.clock.now_ms())))
     }
 }
