@@ -18,6 +18,9 @@ const BACK_OFF: (u64, u64) = (100, 5_000);
 /// Last seens that queries may wait for; what is asked beyond is answered as unknown.
 const READS: usize = 64 * STORE_BATCH;
 
+/// How long watchers wait for a last seen before they are told without it.
+const PATIENCE: u64 = 100;
+
 /// Who waits for a last seen.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reader {
@@ -130,8 +133,7 @@ impl Machine {
 
     /// Asks for the last seen of a user who is watched and not known.
     pub(super) fn read_seen(&mut self, slot: u32) {
-        let patience = u64::from(self.limits.watch_window);
-        let until = self.now.mono + patience;
+        let until = self.now.mono + PATIENCE;
         let Some(user) = self.users.get_mut(slot) else { return };
         let extra = user.extra.get_or_insert_default();
         if user.presence == Presence::Offline && user.seen == Seen::UNKNOWN && extra.reading.is_none() {

@@ -161,9 +161,6 @@ impl Machine {
         let Some(gather) = self.gathers.get_mut(slot).filter(|gather| gather.deadline == deadline) else {
             return;
         };
-        if deadline > self.now.mono {
-            return;
-        }
         let answer = match gather.harvest {
             Harvest::Query { .. } => gather.harvest.answer(),
             _ => Answer::Refused(Refusal::Timeout),

@@ -84,6 +84,8 @@ impl Machine {
                 self.arm_user(slot);
                 self.notify(slot);
             }
+            // A renewal that comes late is no activity of now.
+            Attach::Known if Seen::at(active_at) < user.seen => {}
             Attach::Known => self.active(slot, active_at),
             Attach::Returned => {
                 self.see(slot, active_at);
@@ -114,9 +116,8 @@ impl Machine {
 
     /// The user was active at this time.
     pub(super) fn active(&mut self, slot: u32, at: u64) {
-        if self.see(slot, at) {
-            self.wake(slot);
-        }
+        self.see(slot, at);
+        self.wake(slot);
     }
 
     fn wake(&mut self, slot: u32) {
@@ -128,11 +129,11 @@ impl Machine {
     }
 
     /// Moves last seen, if it is later than what is known. It never moves back.
-    pub(super) fn see(&mut self, slot: u32, at: u64) -> bool {
-        let Some(user) = self.users.get_mut(slot) else { return false };
+    fn see(&mut self, slot: u32, at: u64) {
+        let Some(user) = self.users.get_mut(slot) else { return };
         let seen = Seen::at(at);
         if seen <= user.seen {
-            return false;
+            return;
         }
         if user.presence.is_online() && seen.second() != user.seen.second() {
             let roster = self.rosters.entry(user.realm).or_default();
@@ -145,7 +146,6 @@ impl Machine {
             user.seen = seen;
         }
         self.dirty_row(slot);
-        true
     }
 
     fn go_offline(&mut self, slot: u32) {
@@ -174,7 +174,7 @@ impl Machine {
         let until = (self.now.mono + u64::from(self.limits.restart_grace)) as u32;
         let Some(user) = self.users.get_mut(slot) else { return };
         if user.presence == Presence::Offline {
-            user.presence = Presence::Grace { until, device: Device::default() };
+            user.presence = Presence::Grace { until, device: Device::default(), status: Status::Online };
             self.rosters.entry(key.realm).or_default().insert(&mut self.users.slab, slot);
             self.online += 1;
             self.dirty_row(slot);

@@ -1,0 +1,13 @@
+//! How a machine behaves, seen from its door: inputs, outputs and time, nothing else.
+
+// The name that every other crate of the house knows it by.
+extern crate muster_engine as engine;
+
+mod channel;
+mod command;
+mod limits;
+mod net;
+mod oracle;
+mod presence;
+mod restart;
+mod watch;
