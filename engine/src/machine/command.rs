@@ -152,10 +152,10 @@ impl Machine {
             // A call of the front door for a user of this home who has a session.
             None => {
                 let wall = self.wall();
-                if let Some(slot) = self.users.find(caller.key.realm, &caller.key.id) {
-                    if self.users.get(slot).is_some_and(|user| user.presence.is_online()) {
-                        self.active(slot, wall);
-                    }
+                if let Some(slot) = self.users.find(caller.key.realm, &caller.key.id)
+                    && self.users.get(slot).is_some_and(|user| user.presence.is_online())
+                {
+                    self.active(slot, wall);
                 }
             }
         }

@@ -160,13 +160,14 @@ impl Machine {
             return;
         }
         let most = self.limits.store_requests.max(1) as usize;
-        if let Journal::Next { after, at } = &self.store.journal {
-            if *at <= now && self.store.under_way.len() < most {
-                let after = after.clone();
-                self.store.journal = Journal::Asked { after: after.clone() };
-                let request = self.store.ask(Request::Journal);
-                self.output(Output::Store(StoreRequest::Journal { request, after }));
-            }
+        if let Journal::Next { after, at } = &self.store.journal
+            && *at <= now
+            && self.store.under_way.len() < most
+        {
+            let after = after.clone();
+            self.store.journal = Journal::Asked { after: after.clone() };
+            let request = self.store.ask(Request::Journal);
+            self.output(Output::Store(StoreRequest::Journal { request, after }));
         }
         // One request stays free for writes. Before the journal is read, nobody's absence is certain.
         while self.readable(most) {

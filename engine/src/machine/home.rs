@@ -195,18 +195,13 @@ impl Machine {
         match user.presence {
             Presence::Grace { until, .. } if reached(tick, until) => self.go_offline(slot),
             Presence::Online(_) if away_after > 0 && tick.wrapping_sub(user.active) >= away_after => {
-                if user.rest() {
-                    self.notify(slot);
-                }
+                user.rest();
+                self.notify(slot);
             }
             _ => {}
         }
-        if let Some(reading) = self.users.get_mut(slot).and_then(|user| user.extra.as_mut()?.reading.as_mut())
-        {
-            if matches!(reading, Reading::Patient(until) if *until <= mono) {
-                *reading = Reading::Late;
-                self.notify(slot);
-            }
+        if self.users.get_mut(slot).is_some_and(|user| user.lose_patience(mono)) {
+            self.notify(slot);
         }
         self.arm_user(slot);
     }
@@ -334,10 +329,10 @@ impl Machine {
             return;
         }
         let Some(extra) = self.users.get_mut(slot).and_then(|user| user.extra.as_mut()) else { return };
-        if let Some(entry) = extra.interest.iter_mut().find(|entry| entry.shard == shard) {
-            if !std::mem::replace(&mut entry.dirty, true) {
-                self.peers.push(shard, Dirty::Presence(slot));
-            }
+        if let Some(entry) = extra.interest.iter_mut().find(|entry| entry.shard == shard)
+            && !std::mem::replace(&mut entry.dirty, true)
+        {
+            self.peers.push(shard, Dirty::Presence(slot));
         }
     }
 

@@ -270,10 +270,10 @@ impl Machine {
 
     /// Any frame is life. One store into the slot.
     pub(super) fn heard(&mut self, now: Now, session: SessionRef) {
-        if let Some(found) = self.sessions.get_mut(session.slot) {
-            if found.generation == session.generation {
-                found.life = now.mono as u32;
-            }
+        if let Some(found) = self.sessions.get_mut(session.slot)
+            && found.generation == session.generation
+        {
+            found.life = now.mono as u32;
         }
     }
 
@@ -398,12 +398,12 @@ impl Machine {
 
     /// Gives a session's lists back when they are empty.
     pub(super) fn slim_session(&mut self, slot: u32) {
-        if let Some(session) = self.sessions.get_mut(slot) {
-            if session.listening.as_ref().is_some_and(|listening| {
+        if let Some(session) = self.sessions.get_mut(slot)
+            && session.listening.as_ref().is_some_and(|listening| {
                 listening.watches.is_empty() && listening.channels.is_empty() && !listening.taps
-            }) {
-                session.listening = None;
-            }
+            })
+        {
+            session.listening = None;
         }
     }
 }

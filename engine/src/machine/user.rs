@@ -177,6 +177,15 @@ pub(super) enum Reading {
     Late,
 }
 
+impl Reading {
+    fn is_late(self, now: u64) -> bool {
+        match self {
+            Self::Patient(until) => until <= now,
+            Self::Late => true,
+        }
+    }
+}
+
 /// A user at its home.
 pub(super) struct User {
     pub(super) id: Id,
@@ -348,6 +357,19 @@ impl User {
                 true
             }
             Presence::Away(_) | Presence::Grace { .. } | Presence::Offline => false,
+        }
+    }
+
+    /// Whoever watches has waited long enough for last seen. True when they have not been told so before.
+    pub(super) fn lose_patience(&mut self, now: u64) -> bool {
+        match self.extra.as_mut().map(|extra| &mut extra.reading) {
+            Some(reading @ Some(Reading::Patient(_)))
+                if reading.is_some_and(|reading| reading.is_late(now)) =>
+            {
+                *reading = Some(Reading::Late);
+                true
+            }
+            _ => false,
         }
     }
 

@@ -236,7 +236,7 @@ impl Net {
             frames.collect()
         });
         let rows = frames.iter().flat_map(|rows| rows.iter());
-        (rows.filter(|row| row.user == id(user)).last().cloned(), frames.len())
+        (rows.rev().find(|row| row.user == id(user)).cloned(), frames.len())
     }
 
     /// Payloads a session got, as text.
