@@ -186,7 +186,7 @@ impl Machine {
             self.question(whom, question);
             return Ok(None);
         }
-        self.ask_all(whom, vec![(shard, question)], Harvest::Relay(None)).map(|()| None)
+        self.ask_all(whom, vec![(shard, question)], Harvest::Relay(None)).map(|_| None)
     }
 
     /// Asks all other shards. Without any, all is there.
@@ -197,7 +197,7 @@ impl Machine {
             self.answer(whom, harvest.answer());
             return Ok(None);
         }
-        self.ask_all(whom, questions, harvest).map(|()| None)
+        self.ask_all(whom, questions, harvest).map(|_| None)
     }
 }
 

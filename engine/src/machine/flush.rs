@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use schema::{Key, LastSeen, Status, UserPresence};
+use schema::{Key, LastSeen, Status};
 
 use super::store::{SeenRow, StoreReply, StoreRequest};
 use super::user::{Presence, Reading, Row, Seen};
@@ -316,11 +316,7 @@ impl Machine {
         match reader {
             Reader::Query { ask, at } => {
                 // Meanwhile the user may have come.
-                let stored = (last_seen != LastSeen::Unknown).then(|| UserPresence {
-                    user: key.id.clone(),
-                    status: Status::Offline,
-                    last_seen,
-                });
+                let stored = (last_seen != LastSeen::Unknown).then_some((Status::Offline, last_seen));
                 let row = self.known(key.realm, &key.id).or(stored);
                 self.query_row(ask, at, row);
             }

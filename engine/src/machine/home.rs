@@ -4,7 +4,7 @@
 //! store, the timers, and the word to whoever watches. A session's host and its user's home speak the same here,
 //! whether they are one shard (a direct call) or two ([`State::Attached`], [`State::Detached`]).
 
-use schema::{CloseReason, Device, Id, Key, LastSeen, Realm, SessionAddr, ShardId, Status, UserPresence};
+use schema::{CloseReason, Device, Id, Key, LastSeen, Realm, SessionAddr, ShardId, Status};
 
 use super::Machine;
 use super::graves::Grave;
@@ -267,13 +267,9 @@ impl Machine {
     }
 
     /// How a user of this home is, if that can be said without the store.
-    pub(super) fn known(&self, realm: Realm, id: &Id) -> Option<UserPresence> {
+    pub(super) fn known(&self, realm: Realm, id: &Id) -> Option<(Status, LastSeen)> {
         let user = self.users.get(self.users.find(realm, id)?)?;
-        if user.seen == Seen::UNKNOWN {
-            return None;
-        }
-        let (status, last_seen) = (self.status(user), user.seen.told());
-        Some(UserPresence { user: id.clone(), status, last_seen })
+        (user.seen != Seen::UNKNOWN).then(|| (self.status(user), user.seen.told()))
     }
 
     /// Somebody on a shard watches a user of this home, or nobody there any more.

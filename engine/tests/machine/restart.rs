@@ -120,6 +120,21 @@ fn many_rows_go_in_batches() {
 }
 
 #[test]
+fn what_changes_while_it_is_under_way_is_written_again() {
+    let mut net = Net::new(1, Limits::default());
+    net.run();
+    net.store = StoreMode::Waits;
+    let session = net.open("alice");
+    net.pass(5_000);
+    net.close(session, CloseReason::Lost);
+    net.pass(6_000);
+    net.store_goes_on(StoreMode::Answers);
+    assert_eq!(net.rows[&key("alice")], (WALL, true));
+    net.pass(5_000);
+    assert_eq!(net.rows[&key("alice")], (WALL + 5_000, false));
+}
+
+#[test]
 fn what_fails_is_written_later_and_a_newer_row_wins() {
     let mut net = Net::new(1, Limits::default());
     net.run();
@@ -164,6 +179,7 @@ fn last_seen_of_the_absent_comes_from_the_store_in_batches() {
     let mut net = Net::with_rows(2, Limits::default(), stored);
     net.run();
     let asker = net.open("asker");
+    net.pass(10);
     let names = (0..5_000).map(|n| id(&format!("user-{n}"))).chain([id("stranger"), id("user-7")]);
     let asked = net.ask(asker, Command::Query { users: names.clone().collect() });
     let Some(Ok(Reply::Presence(rows))) = asked else { panic!("{asked:?}") };

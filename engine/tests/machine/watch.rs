@@ -226,6 +226,25 @@ fn interest_comes_and_goes_in_any_order() {
 }
 
 #[test]
+fn news_that_comes_late_is_no_news() {
+    for luck in 0..50 {
+        let mut net = Net::new(2, Limits { grace: 10, ..Limits::default() });
+        let watcher = net.open_at(1 - net.home("alice"), "watcher");
+        watch(&mut net, watcher, &["alice"]);
+        net.mail_mode = Mail::Held;
+        for _ in 0..3 {
+            let session = net.open("alice");
+            net.pass(10);
+            net.close(session, CloseReason::Lost);
+            net.pass(10);
+        }
+        net.mail_mode = Mail::Shuffled(luck);
+        net.pass(1_000);
+        assert_eq!(net.seen_by(watcher, "alice").0.unwrap().status, Status::Offline, "luck {luck}");
+    }
+}
+
+#[test]
 fn a_peer_without_room_hears_the_latest_when_it_has() {
     let mut net = Net::new(2, Limits { grace: 100, ..Limits::default() });
     let watcher = net.open_at(1 - net.home("alice"), "watcher");
