@@ -1,1 +1,20 @@
 //! The protocol edges of Muster: bytes to commands, events to bytes.
+
+pub mod accept;
+pub mod admin;
+pub mod api;
+pub mod auth;
+pub mod binary;
+pub mod clock;
+pub mod config;
+pub mod conn;
+pub mod desk;
+pub mod device;
+pub mod edges;
+pub mod http;
+pub mod logging;
+pub mod rate;
+pub mod realms;
+pub mod serve;
+pub mod timestamp;
+pub mod websocket;

@@ -7,6 +7,8 @@ pub mod close;
 pub mod command;
 pub mod device;
 pub mod event;
+pub mod frame;
+mod generated;
 pub mod id;
 pub mod presence;
 pub mod refusal;

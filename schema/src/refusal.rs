@@ -94,11 +94,11 @@ impl Refusal {
             Self::Draining => "DRAINING",
         }
     }
-}
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// A sentence for logs and for whoever reads an answer.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
             Self::Busy => "the server is busy; try again in a moment",
             Self::RateLimited => "too many commands; slow down",
             Self::Forbidden => "not allowed for this identity; a service token may be needed",
@@ -110,7 +110,13 @@ impl fmt::Display for Refusal {
             Self::NotFound => "no such session",
             Self::Timeout => "no answer in time; try again",
             Self::Draining => "the server is stopping; connect again",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

@@ -11,8 +11,21 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::Duration;
+
+pub mod affinity;
+pub mod clock;
+mod epoll;
+mod listeners;
+mod probe;
+mod ring;
+mod slots;
+pub mod sockets;
+mod waker;
+
+pub use clock::Clock;
+pub use probe::{Choice, Fallback, open, probe};
+pub use waker::Waker;
 
 /// Names one established connection of a shard: a slot of the shard's connection table and its generation.
 ///
@@ -22,7 +35,7 @@ use std::time::Duration;
 pub struct Token {
     /// Index into the shard's connection table.
     pub slot: u32,
-    /// Reuse count of the slot; only the low 24 bits are kept.
+    /// Reuse count of the slot; only the low 24 bits are kept, and a [`Sink`] is told no more than those.
     pub generation: u32,
 }
 
@@ -172,9 +185,21 @@ pub trait Driver {
 
     /// The counters so far.
     fn counters(&self) -> Counters;
-}
 
-/// Ends the sleep of one driver from any thread. Waking twice before the sleeper looks is one wake.
-#[derive(Clone, Debug)]
-#[expect(dead_code, reason = "the drivers read it")]
-pub struct Waker(Arc<OwnedFd>);
+    /// For a host that sleeps elsewhere than in [`Driver::wait`]: a descriptor that becomes readable when `wait` has
+    /// something to do. Ring: a blocking eventfd, to be read (8 bytes) before `wait(Some(ZERO))` is called. Epoll: the
+    /// epoll descriptor itself, to be polled and never read.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be made.
+    fn notify_fd(&mut self) -> io::Result<OwnedFd> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// How long a host may sleep on [`Driver::notify_fd`] before it must call [`Driver::wait`] again. Zero when
+    /// something is queued or left over; the time to the next deadline of a closing connection or a paused listener
+    /// otherwise; `None` when only the outside can give the driver work.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schema::{Actor, CloseReason, Command, Event, Id, Key, Refusal, Reply, SessionAddr, SessionRef, ShardId};
+use schema::{Actor, CloseReason, Command, Event, Id, Key, Realm, Refusal, Reply, SessionAddr, SessionRef, ShardId};
 
 use super::Machine;
 use super::gather::{Harvest, Whom};
@@ -29,7 +29,7 @@ impl Machine {
         self.counters.commands[command.index()] += 1;
         let caller = match asker {
             Asker::Session(session) => self.calling_session(session, tag),
-            Asker::Front(ticket) => self.calling_front(ticket, tag, actor),
+            Asker::Front(ticket) => self.calling_front(ticket, tag, actor, &command),
         };
         let Some(caller) = caller else { return };
         if command == Command::Activity {
@@ -58,10 +58,23 @@ impl Machine {
         Some(Caller { key, service, session: Some(session), whom: Whom::Session { session, tag } })
     }
 
-    fn calling_front(&mut self, ticket: u64, tag: u64, actor: Option<Actor>) -> Option<Caller> {
+    /// A call of the front door. One that names nobody may only count, and that in the default realm.
+    fn calling_front(
+        &mut self,
+        ticket: u64,
+        tag: u64,
+        actor: Option<Actor>,
+        command: &Command,
+    ) -> Option<Caller> {
         let whom = Whom::Front { ticket, tag };
         match actor {
             Some(Actor { key, service }) => Some(Caller { key, service, session: None, whom }),
+            None if *command == Command::Count => {
+                if let Err(refusal) = self.command_count(whom, Realm::default()) {
+                    self.reply(whom, Err(refusal));
+                }
+                None
+            }
             None => {
                 self.reply(whom, Err(Refusal::Forbidden));
                 None
@@ -100,11 +113,7 @@ impl Machine {
                 }
                 self.query(caller.whom, caller.key.realm, users).map(|()| None)
             }
-            Command::Count => {
-                let realm = caller.key.realm;
-                let harvest = Harvest::Count(self.count(realm));
-                self.ask_others(caller.whom, || Question::Count { realm }, harvest)
-            }
+            Command::Count => self.command_count(caller.whom, caller.key.realm),
             Command::List { limit } => {
                 let (realm, limit) = (caller.key.realm, limit.min(LIST_MAX));
                 let harvest = Harvest::List { rows: self.list(realm, limit), limit };
@@ -143,6 +152,11 @@ impl Machine {
                 self.ask_home(caller.whom, &channel.clone(), Question::Occupancy { channel })
             }
         }
+    }
+
+    fn command_count(&mut self, whom: Whom, realm: Realm) -> Outcome {
+        let harvest = Harvest::Count(self.count(realm));
+        self.ask_others(whom, || Question::Count { realm }, harvest)
     }
 
     fn command_activity(&mut self, caller: &Caller) {

@@ -47,7 +47,7 @@ mod session;
 mod slab;
 mod table;
 mod tap;
-mod timer;
+pub(crate) mod timer;
 mod user;
 mod watch;
 
@@ -115,7 +115,7 @@ pub struct Machine {
     outputs: VecDeque<Output>,
     /// What the shard says to itself.
     inner: VecDeque<Message>,
-    wheel: timer::Wheel,
+    wheel: timer::Wheel<timer::Timer>,
     sessions: Slab<session::Session>,
     guests: Slab<session::Guest>,
     users: Keyed<user::User>,

@@ -33,21 +33,21 @@ pub(super) enum Timer {
 pub(super) const HORIZON: u64 = 300_000;
 
 /// One timer, in a list: sixteen bytes.
-struct Node {
-    timer: Timer,
+struct Node<T> {
+    timer: T,
     /// The low half of the deadline: no deadline is behind the time reached, nor further ahead than [`HORIZON`].
     deadline: u32,
     next: u32,
 }
 
-impl Slotted for Node {}
+impl<T> Slotted for Node<T> {}
 
 /// End of a list.
 const NIL: u32 = u32::MAX;
 
-/// The wheel.
-pub(super) struct Wheel {
-    nodes: Slab<Node>,
+/// The wheel. `T` says what a timer wakes; the machine's are [`Timer`]s, a shard's connections have their own.
+pub(crate) struct Wheel<T> {
+    nodes: Slab<Node<T>>,
     heads: [[u32; PLACES]; LEVELS],
     occupied: [u64; LEVELS],
     /// Timers whose place has been reached: they fire, or move down.
@@ -56,8 +56,8 @@ pub(super) struct Wheel {
     elapsed: u64,
 }
 
-impl Wheel {
-    pub(super) fn new(now: u64) -> Self {
+impl<T: Copy> Wheel<T> {
+    pub(crate) fn new(now: u64) -> Self {
         Self {
             nodes: Slab::new(),
             heads: [[NIL; PLACES]; LEVELS],
@@ -74,7 +74,7 @@ impl Wheel {
 
     /// Sets a timer and gives the deadline it has got: the wanted one, at least the time reached, at most
     /// [`HORIZON`] ahead.
-    pub(super) fn set(&mut self, timer: Timer, deadline: u64) -> u64 {
+    pub(crate) fn set(&mut self, timer: T, deadline: u64) -> u64 {
         let deadline = deadline.clamp(self.elapsed, self.elapsed + HORIZON);
         let node = self.nodes.insert(|_| Node { timer, deadline: deadline as u32, next: NIL });
         // The slab is full at four thousand million timers; memory ends long before.
@@ -86,7 +86,7 @@ impl Wheel {
 
     /// The next timer that is due at `now`, with its deadline; each timer looked at costs one of the budget.
     /// `None`: nothing is due any more, or the budget is used up.
-    pub(super) fn pop(&mut self, now: u64, budget: &mut usize) -> Option<(Timer, u64)> {
+    pub(crate) fn pop(&mut self, now: u64, budget: &mut usize) -> Option<(T, u64)> {
         loop {
             while self.reached != NIL {
                 if *budget == 0 {
@@ -114,7 +114,7 @@ impl Wheel {
     }
 
     /// A time by which `pop` has something to do: never later than the earliest deadline.
-    pub(super) fn next(&self) -> Option<u64> {
+    pub(crate) fn next(&self) -> Option<u64> {
         if self.reached != NIL {
             return Some(self.elapsed);
         }

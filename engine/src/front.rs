@@ -1,0 +1,144 @@
+//! The front interface: all that a gateway may do with running shards.
+//!
+//! A [`Door`] is a cheap handle that any thread may hold. Through it the front door hands over sockets whose
+//! handshake is done, asks on behalf of calls that have no session, and reads reports. Answers come to the one
+//! [`Desk`], each under the ticket of its question; the place of each answer is taken before its question leaves, so
+//! none is ever refused.
+
+#![allow(missing_docs, reason = "the fields of a variant are told in the variant's own text")]
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use schema::{Actor, Command, Event, Key, Refusal, ShardId};
+
+use crate::machine::{Message, Router, StoreReply};
+use crate::mesh::{Inbox, Sender};
+use crate::shard::report::Report;
+
+/// What is put into a shard's inbox. `A` is what sockets bring along.
+#[derive(Debug)]
+pub enum Envelope<A> {
+    /// A call of the front door.
+    Ask { ticket: u64, actor: Option<Actor>, command: Command },
+    /// A socket whose handshake is done. Dropping the envelope closes it.
+    Socket { socket: OwnedFd, arrival: A },
+    /// Another shard speaks.
+    Message { from: ShardId, message: Message },
+    /// The store answers.
+    Store(StoreReply),
+    /// How is it going? Answered at the desk.
+    Report { ticket: u64 },
+    /// Take no more sockets, close the sessions over this many milliseconds, write what is dirty, and end.
+    Drain { over: u32 },
+}
+
+/// What comes to the desk.
+#[derive(Debug)]
+pub enum Answer {
+    /// The reply to a command.
+    Event { ticket: u64, event: Event },
+    /// The report of a shard.
+    Report { ticket: u64, report: Box<Report> },
+}
+
+/// Where the answers come in. Owned by the front door's one receiving task.
+pub type Desk = Inbox<Answer>;
+
+/// A handle on the running shards.
+#[derive(Debug)]
+pub struct Door<A> {
+    inner: Arc<Inner<A>>,
+}
+
+#[derive(Debug)]
+struct Inner<A> {
+    router: Router,
+    shards: Vec<Sender<Envelope<A>>>,
+    desk: Sender<Answer>,
+    next_ticket: AtomicU64,
+}
+
+impl<A> Clone for Door<A> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<A> Door<A> {
+    pub(crate) fn new(router: Router, shards: Vec<Sender<Envelope<A>>>, desk: Sender<Answer>) -> Self {
+        Self { inner: Arc::new(Inner { router, shards, desk, next_ticket: AtomicU64::new(1) }) }
+    }
+
+    /// The shard that is home to a key.
+    #[must_use]
+    pub fn home(&self, key: &Key) -> ShardId {
+        self.inner.router.home(key)
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> u16 {
+        self.inner.router.shards()
+    }
+
+    /// A ticket that no other question has.
+    #[must_use]
+    pub fn ticket(&self) -> u64 {
+        self.inner.next_ticket.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Asks as `actor` (`None`: nobody in particular, which suffices for a count). The reply comes to the desk
+    /// under `ticket`, exactly once, within the machine's gather time.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] when the shard's inbox or the desk is full; nothing will come then.
+    pub fn ask(
+        &self,
+        shard: ShardId,
+        ticket: u64,
+        actor: Option<Actor>,
+        command: Command,
+    ) -> Result<(), Refusal> {
+        self.put_reserved(shard, Envelope::Ask { ticket, actor, command })
+    }
+
+    /// Asks a shard for its report; it comes to the desk under `ticket`.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] as with [`Door::ask`].
+    pub fn report(&self, shard: ShardId, ticket: u64) -> Result<(), Refusal> {
+        self.put_reserved(shard, Envelope::Report { ticket })
+    }
+
+    fn put_reserved(&self, shard: ShardId, envelope: Envelope<A>) -> Result<(), Refusal> {
+        let inbox = self.inner.shards.get(usize::from(shard.0)).ok_or(Refusal::Invalid)?;
+        if !self.inner.desk.reserve_raw() {
+            return Err(Refusal::Busy);
+        }
+        inbox.try_send_command(envelope).map_err(|_| {
+            self.inner.desk.release_raw();
+            Refusal::Busy
+        })
+    }
+
+    /// Hands a socket over to a shard. It must be non-blocking and belong to no reactor any more.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] when the shard's inbox is full; the socket is closed.
+    pub fn hand_over(&self, shard: ShardId, socket: OwnedFd, arrival: A) -> Result<(), Refusal> {
+        let inbox = self.inner.shards.get(usize::from(shard.0)).ok_or(Refusal::Invalid)?;
+        inbox.try_send_command(Envelope::Socket { socket, arrival }).map_err(|_| Refusal::Busy)
+    }
+
+    /// Messages waiting in a shard's inbox.
+    #[must_use]
+    pub fn depth(&self, shard: ShardId) -> usize {
+        self.inner.shards.get(usize::from(shard.0)).map_or(0, Sender::len)
+    }
+
+    pub(crate) fn senders(&self) -> &[Sender<Envelope<A>>] {
+        &self.inner.shards
+    }
+}

@@ -1,0 +1,49 @@
+//! Ending a driver's sleep from another thread.
+//!
+//! An eventfd whose counter nobody reads: both drivers watch it for edges, and every write is one. So a wake costs
+//! the sleeper no system call beyond the wait it was in.
+#![expect(unsafe_code, reason = "eventfd has no safe wrapper in std")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+
+/// Ends the sleep of one driver from any thread. Waking twice before the sleeper looks is one wake.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<OwnedFd>);
+
+impl Waker {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self(Arc::new(eventfd(libc::EFD_NONBLOCK)?)))
+    }
+
+    /// Ends the driver's sleep, or keeps it from falling asleep next. Never blocks.
+    pub fn wake(&self) {
+        signal(self.0.as_fd());
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A new close-on-exec eventfd at zero.
+pub(super) fn eventfd(flags: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: eventfd takes no pointers.
+    let fd = unsafe { libc::eventfd(0, flags | libc::EFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor has just been made and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Adds one to an eventfd.
+pub(super) fn signal(eventfd: BorrowedFd<'_>) {
+    let one = 1u64.to_ne_bytes();
+    // The write fails only when the counter is at its end, after 2^64 - 2 unread wakes, and is readable then anyway.
+    // SAFETY: `one` is readable for the eight bytes given, and the descriptor is open while it is borrowed.
+    let _ = unsafe { libc::write(eventfd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+}

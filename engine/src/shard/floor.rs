@@ -1,0 +1,546 @@
+//! Everything of a shard but its driver: the connection table, the edges, the machine, and what they want.
+//!
+//! It is the sink of the socket driver. While it is told what happened it cannot reach the driver, so what is to be
+//! sent or closed is noted ([`Staging`], `closing`) and carried out at the end of the turn.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schema::event::Class;
+use schema::{CloseReason, Event, SessionRef, ShardId};
+
+use super::Parts;
+use super::conns::{Blocked, Conn, Conns, NONE, Phase, Shared, TICK, conn_ref, token};
+use super::links::Links;
+use super::report::{Report, SlowTurn};
+use super::staging::{Flushed, Staging};
+use crate::front::{Answer, Envelope};
+use crate::io::{Clock, Close, Driver, Ending, Listener, Sink, Token};
+use crate::limits::STAGE_BUDGET;
+use crate::machine::timer::Wheel;
+use crate::machine::{Asker, Input, Machine, Now, Output, StoreReply, StoreRequest};
+use crate::mesh::{Inbox, Sender};
+use crate::outbox::Outbox;
+use crate::protocol::{DIALECTS, Effects, Protocol, Want};
+use crate::store;
+
+/// Retry time while messages to other shards wait for room.
+const BACKLOG_PATIENCE: Duration = Duration::from_millis(1);
+
+/// After a drain: how long dirty rows may take to reach the store before the shard ends all the same.
+const STORE_PATIENCE: u64 = 5_000;
+
+/// The times of one turn, microseconds on the driver's clock.
+pub(super) struct Begun {
+    pub(super) start: u64,
+    pub(super) wait_end: u64,
+    pub(super) turn: SlowTurn,
+}
+
+/// The bytes of the event that was encoded last, by dialect: a fan-out is many outputs with one `Arc`.
+struct Encoded {
+    event: Arc<Event>,
+    bytes: [Option<Shared>; DIALECTS],
+}
+
+pub(super) struct Floor<P: Protocol> {
+    pub(super) conns: Conns<P>,
+    pub(super) staging: Staging,
+    pub(super) closing: Vec<(Token, Close)>,
+    pub(super) links: Links<P::Arrival>,
+    pub(super) inbox: Inbox<Envelope<P::Arrival>>,
+    machine: Machine,
+    wheel: Wheel<Look>,
+    clock: Clock,
+    now: Now,
+    /// When the sink was first called after the last sleep, microseconds; `None` while it has not been.
+    woken_at: Option<u64>,
+    receives: u32,
+    envelopes: u32,
+    shared: P::Shared,
+    wants: Vec<Want>,
+    encoded: Option<Encoded>,
+    desk: Sender<Answer>,
+    store: Sender<store::Ask>,
+    shard: ShardId,
+    outbox_time: u64,
+    report: Report,
+    /// Monotonic milliseconds at which a drain ends whatever is left.
+    drain_until: Option<u64>,
+}
+
+/// What a timer of the connections looks at; the slot may be another connection's by then, which the slot tells.
+#[derive(Clone, Copy)]
+enum Look {
+    /// The edge's deadline.
+    Deadline(u32),
+    /// A socket that takes nothing.
+    Stuck(u32),
+}
+
+/// A deadline never comes early: ticks are rounded up.
+fn ticks(at: u64) -> u32 {
+    u32::try_from(at.div_ceil(TICK)).unwrap_or(NONE)
+}
+
+fn read(clock: &Clock) -> Now {
+    Now { mono: clock.now_ms(), wall: clock.wall_ms() }
+}
+
+impl<P: Protocol> Floor<P> {
+    pub(super) fn new(parts: Parts<P>) -> (Box<dyn Driver>, Self) {
+        let now = read(&parts.clock);
+        let report =
+            Report { shard: parts.shard, driver: parts.driver.name(), host: parts.host, ..Report::default() };
+        let floor = Self {
+            conns: Conns::new(parts.connections),
+            staging: Staging::default(),
+            closing: Vec::new(),
+            links: Links::new(parts.shard, parts.peers),
+            inbox: parts.inbox,
+            machine: parts.machine,
+            wheel: Wheel::new(now.mono),
+            clock: parts.clock,
+            now,
+            woken_at: None,
+            receives: 0,
+            envelopes: 0,
+            shared: parts.shared,
+            wants: Vec::new(),
+            encoded: None,
+            desk: parts.desk,
+            store: parts.store,
+            shard: parts.shard,
+            outbox_time: u64::from(parts.outbox_time),
+            report,
+            drain_until: None,
+        };
+        (parts.driver, floor)
+    }
+
+    // -- the turn ---------------------------------------------------------------------------------------------
+
+    pub(super) fn sleeping(&mut self) {
+        self.woken_at = None;
+        self.receives = 0;
+        self.envelopes = 0;
+    }
+
+    /// The clock is read when the first thing happens after a sleep, or at the latest when the wait is over.
+    fn wake(&mut self) {
+        if self.woken_at.is_none() {
+            self.now = read(&self.clock);
+            self.woken_at = Some(self.micros());
+        }
+    }
+
+    pub(super) fn awake(&mut self) -> Begun {
+        self.wake();
+        self.links.announce(self.now.mono, &mut self.machine);
+        let wait_end = self.micros();
+        let start = self.woken_at.unwrap_or(wait_end);
+        let turn = SlowTurn { io_micros: wait_end - start, receives: self.receives, ..SlowTurn::default() };
+        Begun { start, wait_end, turn }
+    }
+
+    pub(super) fn micros(&self) -> u64 {
+        self.clock.elapsed().as_micros() as u64
+    }
+
+    pub(super) fn end_turn(&mut self, start: u64, turn: SlowTurn) {
+        let micros = self.micros() - start;
+        self.report.turn(SlowTurn { at: self.now.wall, micros, envelopes: self.envelopes, ..turn });
+    }
+
+    /// Timers of the machine and of the connections.
+    pub(super) fn advance(&mut self) {
+        let mut budget = STAGE_BUDGET;
+        while let Some((look, _)) = self.wheel.pop(self.now.mono, &mut budget) {
+            match look {
+                Look::Deadline(slot) => self.deadline(slot),
+                Look::Stuck(slot) => self.stuck(slot),
+            }
+        }
+        self.machine.advance(self.now);
+        self.settle();
+    }
+
+    pub(super) fn patience(&mut self) -> Option<Duration> {
+        let next =
+            [self.machine.next_wake(), self.wheel.next(), self.drain_until].into_iter().flatten().min();
+        // `now` is as old as the last wake; a turn that took long must not sleep that much longer.
+        let patience = next.map(|at| Duration::from_millis(at.saturating_sub(self.clock.now_ms())));
+        if self.links.waiting() > 0 {
+            return Some(patience.map_or(BACKLOG_PATIENCE, |patience| patience.min(BACKLOG_PATIENCE)));
+        }
+        patience
+    }
+
+    // -- connections ------------------------------------------------------------------------------------------
+
+    /// A slot for a socket that was handed over; the caller adopts it and says [`Self::arrive`] or [`Self::reject`].
+    pub(super) fn admit(&mut self) -> Option<Token> {
+        if self.drain_until.is_some() {
+            return None;
+        }
+        let token = self.conns.claim();
+        if token.is_none() {
+            self.report.sockets_refused += 1;
+        }
+        token
+    }
+
+    pub(super) fn reject(&mut self, token: Token, error: &io::Error) {
+        tracing::debug!(shard = self.shard.0, %error, "a socket could not be adopted");
+        self.report.sockets_refused += 1;
+        self.conns.release(token);
+    }
+
+    pub(super) fn arrive(&mut self, token: Token, arrival: P::Arrival) {
+        let now = self.now;
+        let Some(conn) = self.conns.get(token) else { return };
+        conn.heard = (now.mono / TICK) as u32;
+        let start = self.staging.bytes.len();
+        let mut fx = Effects::new(now, conn_ref(token), now.mono, &mut self.staging.bytes, &mut self.wants);
+        let edge = P::arrive(arrival, &mut self.shared, &mut fx);
+        self.report.connections[edge.edge() as usize % 8] += 1;
+        conn.edge = Some(edge);
+        self.staging.own(token, conn, Class::Required, start);
+        self.carry_wants(token);
+    }
+
+    /// Calls the edge of an open connection, and takes down what it wants.
+    fn with_edge(&mut self, token: Token, call: impl FnOnce(&mut P, &mut P::Shared, &mut Effects<'_>)) {
+        let Some(conn) = self.conns.get(token) else { return };
+        if conn.phase != Phase::Open {
+            return;
+        }
+        let Conn { edge: Some(edge), heard, .. } = conn else { return };
+        let start = self.staging.bytes.len();
+        let heard = u64::from(*heard) * TICK;
+        let mut fx = Effects::new(self.now, conn_ref(token), heard, &mut self.staging.bytes, &mut self.wants);
+        call(edge, &mut self.shared, &mut fx);
+        self.staging.own(token, conn, Class::Required, start);
+        self.carry_wants(token);
+    }
+
+    fn carry_wants(&mut self, token: Token) {
+        // Nothing below calls an edge, so the list cannot grow while it is read.
+        let mut wants = std::mem::take(&mut self.wants);
+        for want in wants.drain(..) {
+            match want {
+                Want::Open(open) => self.machine.handle(self.now, Input::Open(open)),
+                Want::Command { session, tag, command } => {
+                    let asker = Asker::Session(session);
+                    self.machine.handle(self.now, Input::Command { asker, actor: None, tag, command });
+                }
+                Want::CloseSession { session, reason } => {
+                    if let Some(conn) = self.conns.get(token) {
+                        conn.sessions.remove(session);
+                    }
+                    self.machine.handle(self.now, Input::Closed { session, reason });
+                }
+                Want::Deadline(at) => self.set_deadline(token, at),
+                Want::Close { how, reason } => self.close(token, how, reason),
+            }
+        }
+        self.wants = wants;
+    }
+
+    fn set_deadline(&mut self, token: Token, at: u64) {
+        let Some(conn) = self.conns.get(token) else { return };
+        conn.deadline = ticks(at);
+        if conn.deadline != NONE && conn.deadline < conn.wheel_at {
+            // The wheel looks no further ahead than its horizon, and may give an earlier time than asked for.
+            let at = self.wheel.set(Look::Deadline(token.slot), u64::from(conn.deadline) * TICK);
+            conn.wheel_at = (at / TICK) as u32;
+        }
+    }
+
+    /// An entry of the wheel has come up: the deadline may have moved on since.
+    fn deadline(&mut self, slot: u32) {
+        let now = self.now.mono;
+        let Some((token, conn)) = self.conns.at(slot) else { return };
+        if u64::from(conn.wheel_at) * TICK > now {
+            return; // A later entry is still to come, and stands for this one.
+        }
+        conn.wheel_at = NONE;
+        if conn.deadline == NONE {
+            return;
+        }
+        if u64::from(conn.deadline) * TICK > now {
+            let at = u64::from(conn.deadline) * TICK;
+            self.set_deadline(token, at);
+            return;
+        }
+        conn.deadline = NONE;
+        self.with_edge(token, |edge, shared, fx| edge.deadline(shared, fx));
+    }
+
+    /// A connection has been blocked for the outbox time, or has taken too long to flush.
+    fn stuck(&mut self, slot: u32) {
+        let (now, time) = (self.now.mono, self.outbox_time);
+        let Some((token, conn)) = self.conns.at(slot) else { return };
+        let Some(blocked) = &conn.blocked else { return };
+        if !blocked.drained && now >= blocked.since + time {
+            self.report.slow_closed += 1;
+            self.close(token, Close::Abort, CloseReason::SlowConsumer);
+        }
+    }
+
+    /// Ends a connection: its sessions end, and it is closed when what is staged for it has been sent.
+    fn close(&mut self, token: Token, how: Close, reason: CloseReason) {
+        let now = self.now;
+        let Some(conn) = self.conns.get(token) else { return };
+        for session in std::mem::take(&mut conn.sessions).as_slice() {
+            self.machine.handle(now, Input::Closed { session: *session, reason });
+        }
+        let waits = how == Close::Graceful && conn.blocked.is_some();
+        match (conn.phase, waits) {
+            (Phase::Open, true) => conn.phase = Phase::Flushing,
+            (Phase::Open | Phase::Flushing, false) => {
+                // Pieces already staged still go out before the driver is told to close, unless it is an abort.
+                if how == Close::Abort {
+                    conn.phase = Phase::Closing;
+                } else {
+                    conn.phase = Phase::Flushing;
+                }
+                self.closing.push((token, how));
+            }
+            (Phase::Free | Phase::Closing, _) | (Phase::Flushing, true) => {}
+        }
+    }
+
+    pub(super) fn after_flush(&mut self, flushed: &mut Flushed) {
+        self.report.events_dropped += std::mem::take(&mut flushed.dropped);
+        for token in flushed.overflowed.drain(..) {
+            self.report.slow_closed += 1;
+            self.close(token, Close::Abort, CloseReason::SlowConsumer);
+        }
+        self.settle();
+    }
+
+    // -- the machine's wishes ---------------------------------------------------------------------------------
+
+    /// Carries out all the machine wants by now.
+    pub(super) fn settle(&mut self) {
+        while let Some(output) = self.machine.poll() {
+            self.carry_out(output);
+        }
+        self.encoded = None;
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Event { conn, event, .. } => self.tell(token(conn), event),
+            Output::Opened { conn, mark, session } => {
+                let token = token(conn);
+                match (self.conns.get(token), &session) {
+                    (Some(conn), Ok(addr)) if conn.phase == Phase::Open => conn.sessions.add(addr.session),
+                    // The connection went away in the same turn.
+                    (_, Ok(addr)) => {
+                        let (session, reason) = (addr.session, CloseReason::Lost);
+                        self.machine.handle(self.now, Input::Closed { session, reason });
+                        return;
+                    }
+                    (_, Err(_)) => {}
+                }
+                self.with_edge(token, |edge, shared, fx| edge.opened(shared, mark, session, fx));
+            }
+            Output::Close { conn, mark, session, reason } => {
+                let token = token(conn);
+                if let Some(conn) = self.conns.get(token) {
+                    conn.sessions.remove(session);
+                }
+                self.with_edge(token, |edge, shared, fx| edge.closing(shared, mark, reason, fx));
+            }
+            Output::Message { to, message } => self.links.send(to, message),
+            Output::Front { ticket, event } => self.desk.send_reserved(Answer::Event { ticket, event }),
+            Output::Store(request) => self.ask_store(request),
+            Output::Tap(event) => {
+                tracing::trace!(shard = self.shard.0, seq = event.seq, user = ?event.user, "tap");
+            }
+        }
+    }
+
+    /// Stages an event for a connection, encoding it once for all who are told the same.
+    fn tell(&mut self, token: Token, event: Arc<Event>) {
+        let Some(conn) = self.conns.get(token) else { return };
+        let Conn { edge: Some(edge), phase: Phase::Open, .. } = conn else { return };
+        let (dialect, class) = (edge.dialect(), event.class());
+        if Arc::strong_count(&event) == 1 {
+            let start = self.staging.bytes.len();
+            P::encode(dialect, &mut self.shared, &event, &mut self.staging.bytes);
+            self.staging.own(token, conn, class, start);
+            return;
+        }
+        let encoded = match &mut self.encoded {
+            Some(encoded) if Arc::ptr_eq(&encoded.event, &event) => encoded,
+            other => other.insert(Encoded { event, bytes: Default::default() }),
+        };
+        let shared = &mut self.shared;
+        let bytes = encoded.bytes[usize::from(dialect.0) % DIALECTS].get_or_insert_with(|| {
+            let mut bytes = Vec::new();
+            P::encode(dialect, shared, &encoded.event, &mut bytes);
+            Rc::from(bytes)
+        });
+        self.staging.shared(token, conn, class, bytes.clone());
+    }
+
+    fn ask_store(&mut self, request: StoreRequest) {
+        let number = match &request {
+            StoreRequest::PutSeen { request, .. }
+            | StoreRequest::GetSeen { request, .. }
+            | StoreRequest::Journal { request, .. } => *request,
+        };
+        let sent = self.inbox.reserve_raw() && {
+            let sent = self.store.try_send_command(store::Ask { shard: self.shard, request }).is_ok();
+            if !sent {
+                self.inbox.release_raw();
+            }
+            sent
+        };
+        if !sent {
+            let error = "the store's queue is full".to_owned();
+            let reply = StoreReply::Failed { request: number, error };
+            self.machine.handle(self.now, Input::Store(reply));
+        }
+    }
+
+    // -- the inbox --------------------------------------------------------------------------------------------
+
+    /// One envelope that needs no driver.
+    pub(super) fn take(&mut self, envelope: Envelope<P::Arrival>) {
+        self.envelopes += 1;
+        let input = match envelope {
+            Envelope::Ask { ticket, actor, command } => {
+                Input::Command { asker: Asker::Front(ticket), actor, tag: ticket, command }
+            }
+            Envelope::Message { from, message } => Input::Message { from, message },
+            Envelope::Store(reply) => Input::Store(reply),
+            Envelope::Socket { .. } | Envelope::Report { .. } | Envelope::Drain { .. } => return,
+        };
+        self.machine.handle(self.now, input);
+    }
+
+    pub(super) fn answer_report(&mut self, ticket: u64, io: crate::io::Counters) {
+        self.envelopes += 1;
+        let report = Report {
+            io,
+            machine: self.machine.counters().clone(),
+            sessions: u64::from(self.machine.sessions()),
+            online: self.machine.online(),
+            inbox_depth: self.inbox.len() as u64,
+            backlog: self.links.waiting() as u64,
+            ..self.report.clone()
+        };
+        self.desk.send_reserved(Answer::Report { ticket, report: Box::new(report) });
+    }
+
+    /// Begins the end: no socket is taken any more, the machine closes its sessions over the time given, and
+    /// connections without a session are closed now.
+    pub(super) fn drain(&mut self, over: u32) {
+        if self.drain_until.is_some() {
+            return;
+        }
+        self.drain_until = Some(self.now.mono + u64::from(over) + STORE_PATIENCE);
+        self.machine.handle(self.now, Input::Drain { over });
+        let idle: Vec<Token> = self.conns.open().collect();
+        for token in idle {
+            if self.conns.get(token).is_some_and(|conn| conn.sessions.as_slice().is_empty()) {
+                self.close(token, Close::Graceful, CloseReason::Draining);
+            }
+        }
+    }
+
+    /// A drained shard is done when everybody has gone and everything is written, or when its time is over.
+    pub(super) fn is_done(&self) -> bool {
+        let Some(until) = self.drain_until else { return false };
+        let (connections, messages) = (self.conns.len(), self.links.waiting());
+        if connections == 0 && messages == 0 && self.machine.is_drained() {
+            return true;
+        }
+        let over = self.now.mono >= until;
+        if over {
+            tracing::warn!(
+                shard = self.shard.0,
+                connections,
+                messages,
+                drained = self.machine.is_drained(),
+                "the time to drain is over; ending with what is left"
+            );
+        }
+        over
+    }
+}
+
+impl<P: Protocol> Sink for Floor<P> {
+    fn accepted(&mut self, _listener: Listener, socket: OwnedFd, _peer: SocketAddr) {
+        // Strangers wait at the front door; no shard listens.
+        drop(socket);
+    }
+
+    fn received(&mut self, token: Token, bytes: &mut [u8]) {
+        self.wake();
+        self.receives += 1;
+        let now = self.now;
+        let Some(conn) = self.conns.get(token) else { return };
+        conn.heard = (now.mono / TICK) as u32;
+        for session in conn.sessions.as_slice() {
+            self.machine.touch(now, *session);
+        }
+        self.with_edge(token, |edge, shared, fx| edge.received(shared, bytes, fx));
+        self.settle();
+    }
+
+    fn ended(&mut self, token: Token, ending: Ending) {
+        self.wake();
+        match ending {
+            Ending::HalfClosed => self.with_edge(token, |edge, shared, fx| edge.half_closed(shared, fx)),
+            Ending::Lost(_) => self.close(token, Close::Abort, CloseReason::Lost),
+        }
+        self.settle();
+    }
+
+    fn blocked(&mut self, token: Token) {
+        self.wake();
+        let since = self.now.mono;
+        let Some(conn) = self.conns.get(token) else { return };
+        if conn.blocked.is_none() {
+            conn.blocked = Some(Box::new(Blocked { since, drained: false, outbox: Outbox::default() }));
+            self.wheel.set(Look::Stuck(token.slot), since + self.outbox_time);
+        }
+    }
+
+    fn drained(&mut self, token: Token) {
+        self.wake();
+        let Some(conn) = self.conns.get(token) else { return };
+        let Some(blocked) = &mut conn.blocked else { return };
+        blocked.drained = true;
+        self.staging.resume(token);
+        if conn.phase == Phase::Flushing {
+            self.closing.push((token, Close::Graceful));
+        }
+    }
+
+    fn closed(&mut self, token: Token) {
+        self.wake();
+        let Some(conn) = self.conns.get(token) else { return };
+        if let Some(edge) = &conn.edge {
+            let count = &mut self.report.connections[edge.edge() as usize % 8];
+            *count = count.saturating_sub(1);
+        }
+        // Only a connection that the shard has closed is reported closed, so its sessions have ended; should the
+        // driver ever differ, they end here.
+        let sessions: Vec<SessionRef> = conn.sessions.as_slice().to_vec();
+        for session in sessions {
+            self.machine.handle(self.now, Input::Closed { session, reason: CloseReason::Lost });
+        }
+        self.conns.release(token);
+        self.settle();
+    }
+}

@@ -1,0 +1,173 @@
+//! The shard: one thread's sockets, machine and inbox, and the turn that drives them.
+
+mod conns;
+mod floor;
+mod links;
+pub mod report;
+mod staging;
+
+use std::io;
+use std::time::Duration;
+
+use crate::front::{Answer, Envelope};
+use crate::io::{Clock, Driver};
+use crate::limits::STAGE_BUDGET;
+use crate::machine::Machine;
+use crate::mesh::{Inbox, Sender};
+use crate::protocol::Protocol;
+use crate::store;
+use floor::Floor;
+use report::SlowTurn;
+
+/// What a turn means for the host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// Another turn may follow.
+    Running,
+    /// The shard has drained: everybody is gone and everything is written.
+    Done,
+}
+
+/// What a shard is made of.
+pub struct Parts<P: Protocol> {
+    /// The machine, new.
+    pub machine: Machine,
+    /// The socket driver, made on the shard's own thread.
+    pub driver: Box<dyn Driver>,
+    /// The node's clock.
+    pub clock: Clock,
+    /// What the edges share.
+    pub shared: P::Shared,
+    /// The shard's own inbox.
+    pub inbox: Inbox<Envelope<P::Arrival>>,
+    /// The inboxes of all shards, this one included.
+    pub peers: Vec<Sender<Envelope<P::Arrival>>>,
+    /// The front door's inbox.
+    pub desk: Sender<Answer>,
+    /// The store worker's inbox.
+    pub store: Sender<store::Ask>,
+    /// Which shard this is.
+    pub shard: schema::ShardId,
+    /// Connections it may hold.
+    pub connections: u32,
+    /// Bytes that may wait for one slow reader.
+    pub outbox_bytes: usize,
+    /// Milliseconds after which a reader that takes nothing is closed.
+    pub outbox_time: u32,
+    /// `thread` or `glommio`, for the report.
+    pub host: &'static str,
+}
+
+/// One shard. Lives on one thread; a host ([`crate::host`]) calls [`Shard::turn`] until it is done.
+pub struct Shard<P: Protocol> {
+    driver: Box<dyn Driver>,
+    floor: Floor<P>,
+    outbox_bytes: usize,
+    flushed: staging::Flushed,
+}
+
+impl<P: Protocol> Shard<P> {
+    /// Puts a shard together.
+    #[must_use]
+    pub fn new(parts: Parts<P>) -> Self {
+        let outbox_bytes = parts.outbox_bytes;
+        let (driver, floor) = Floor::new(parts);
+        let mut shard = Self { driver, floor, outbox_bytes, flushed: staging::Flushed::default() };
+        shard.floor.settle();
+        shard
+    }
+
+    /// One turn: reap what the sockets have (edges turn bytes into commands), drain the inbox, advance the timers,
+    /// and flush what all that has to say; the next wait submits it. Sleeps at most `patience` when idle.
+    ///
+    /// # Errors
+    /// When the driver is broken; the shard must then be given up.
+    pub fn turn(&mut self, patience: Option<Duration>) -> io::Result<Flow> {
+        let patience = if self.floor.inbox.prepare_sleep() { patience } else { Some(Duration::ZERO) };
+        self.floor.sleeping();
+        self.driver.wait(patience, &mut self.floor)?;
+        self.floor.inbox.woke();
+        let begun = self.floor.awake();
+
+        self.drain_inbox();
+        let drained = self.floor.micros();
+        self.floor.advance();
+        self.flush();
+
+        let turn = SlowTurn { inbox_micros: drained - begun.wait_end, ..begun.turn };
+        self.floor.end_turn(begun.start, turn);
+        Ok(if self.floor.is_done() { Flow::Done } else { Flow::Running })
+    }
+
+    /// How long the next turn may sleep: until the next timer, or for ever.
+    #[must_use]
+    pub fn patience(&mut self) -> Option<Duration> {
+        self.floor.patience()
+    }
+
+    /// The same for a host that sleeps elsewhere, on [`Shard::notify_fd`]: the driver's own deadlines count too.
+    #[must_use]
+    pub fn foreign_patience(&mut self) -> Option<Duration> {
+        [self.floor.patience(), self.driver.patience()].into_iter().flatten().min()
+    }
+
+    /// For a host that sleeps elsewhere: says that it is about to sleep, after which any sender to the shard makes
+    /// the notify descriptor readable. It may not when something is waiting.
+    #[must_use]
+    pub fn prepare_sleep(&mut self) -> bool {
+        self.floor.inbox.prepare_sleep()
+    }
+
+    /// A descriptor that becomes readable when a turn would find something to do (for foreign executors).
+    ///
+    /// # Errors
+    /// When the driver cannot make one.
+    pub fn notify_fd(&mut self) -> io::Result<std::os::fd::OwnedFd> {
+        self.driver.notify_fd()
+    }
+
+    /// The socket driver's name.
+    #[must_use]
+    pub fn driver_name(&self) -> &'static str {
+        self.driver.name()
+    }
+
+    fn drain_inbox(&mut self) {
+        for _ in 0..STAGE_BUDGET {
+            let Some(envelope) = self.floor.inbox.pop() else { break };
+            match envelope {
+                Envelope::Socket { socket, arrival } => {
+                    if let Some(token) = self.floor.admit() {
+                        match self.driver.adopt(token, socket) {
+                            Ok(()) => self.floor.arrive(token, arrival),
+                            Err(error) => self.floor.reject(token, &error),
+                        }
+                    }
+                }
+                Envelope::Report { ticket } => {
+                    let counters = self.driver.counters();
+                    self.floor.answer_report(ticket, counters);
+                }
+                Envelope::Drain { over } => {
+                    self.driver.stop_listening();
+                    self.floor.drain(over);
+                }
+                other => self.floor.take(other),
+            }
+            self.floor.settle();
+        }
+    }
+
+    fn flush(&mut self) {
+        while !self.floor.staging.is_empty() {
+            let floor = &mut self.floor;
+            floor.staging.flush(&mut floor.conns, &mut *self.driver, self.outbox_bytes, &mut self.flushed);
+            // A connection closed for not reading says so in a last frame, hence the loop.
+            floor.after_flush(&mut self.flushed);
+        }
+        for (token, how) in self.floor.closing.drain(..) {
+            self.driver.close(token, how);
+        }
+        self.floor.links.flush();
+    }
+}

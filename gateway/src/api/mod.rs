@@ -1,0 +1,4 @@
+//! The published APIs over HTTP, each in a folder of its own: its words, its errors, its oddities.
+
+pub mod presence;
+pub mod server;

@@ -1,0 +1,203 @@
+//! The server API: what a back end that does not speak the binary protocol may ask and say, under `/server/v1`, with
+//! a service's token.
+//!
+//! [`presence`] are the questions, [`sessions`] the sessions of a user and their ending, [`messages`] what is sent;
+//! [`words`] are the bodies. Errors are `{"error":{"code","message","retryAfterMs"}}`; the codes are those of
+//! [`schema::Refusal`], of the token's check, and a few of HTTP's own.
+
+pub mod messages;
+pub mod presence;
+pub mod sessions;
+pub mod words;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use schema::{Actor, Id, Refusal, Reply};
+use serde::de::DeserializeOwned;
+use utoipa::OpenApi;
+
+use crate::http::Front;
+use crate::http::auth::Denied;
+use crate::http::body::BodyError;
+use crate::http::client_addr::Client;
+use crate::http::json::json;
+
+/// The name of the description's security scheme.
+pub const SERVICE_TOKEN: &str = "serviceToken";
+
+/// The routes below `/server/v1`.
+pub fn routes() -> Router<Arc<Front>> {
+    Router::new()
+        .route("/presence/query", post(presence::query))
+        .route("/presence/count", get(presence::count))
+        .route("/presence/online", get(presence::online))
+        .route("/users/{id}/sessions", get(sessions::list).delete(sessions::disconnect_user))
+        .route("/sessions/{id}", delete(sessions::disconnect))
+        .route("/users/{id}/messages", post(messages::send))
+        .route("/channels/{name}/messages", post(messages::publish))
+        .route("/channels/{name}", get(messages::channel))
+}
+
+/// The description of the routes.
+#[derive(OpenApi)]
+#[openapi(paths(
+    presence::query,
+    presence::count,
+    presence::online,
+    sessions::list,
+    sessions::disconnect_user,
+    sessions::disconnect,
+    messages::send,
+    messages::publish,
+    messages::channel
+))]
+pub struct Document;
+
+/// An error of this API.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    message: Cow<'static, str>,
+    retry_after_ms: Option<u64>,
+}
+
+impl Problem {
+    /// An error that stays one however often it is tried.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, message: message.into(), retry_after_ms: None }
+    }
+
+    /// The request is wrong.
+    pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Refusal::Invalid.code(), message)
+    }
+
+    /// A shard gave a reply that does not fit the command.
+    fn unexpected(reply: &Reply) -> Self {
+        tracing::error!(?reply, "a shard gave the wrong kind of reply: this is a bug in Muster");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error")
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal {
+            Refusal::Busy | Refusal::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Forbidden => StatusCode::FORBIDDEN,
+            Refusal::NotFound => StatusCode::NOT_FOUND,
+            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Refusal::Unsupported | Refusal::Invalid | Refusal::TooMany | Refusal::LimitReached => {
+                StatusCode::BAD_REQUEST
+            }
+        };
+        let retry_after_ms = refusal.retry_after_ms().map(u64::from);
+        Self { status, code: refusal.code(), message: refusal.to_string().into(), retry_after_ms }
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let code = match error {
+            BodyError::TooLarge => Refusal::TooLarge.code(),
+            BodyError::TooSlow => Refusal::Timeout.code(),
+            BodyError::Broken => Refusal::Invalid.code(),
+        };
+        Self::new(error.status(), code, error.message())
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Token { code, message } => Self::new(StatusCode::UNAUTHORIZED, code, message),
+            Denied::TooMany(verdict) => Self {
+                retry_after_ms: Some(verdict.reset),
+                ..Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    Refusal::RateLimited.code(),
+                    "too many bad tokens from this address",
+                )
+            },
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let error = words::ErrorBody {
+            code: self.code,
+            message: self.message.into_owned(),
+            retry_after_ms: self.retry_after_ms,
+        };
+        let mut response = json(self.status, &words::Failure { error });
+        let headers = response.headers_mut();
+        if let Some(ms) = self.retry_after_ms {
+            headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000).max(1)));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// An error that the router found.
+pub fn problem(status: StatusCode) -> Response {
+    let (code, message) = match status {
+        StatusCode::NOT_FOUND => ("NO_SUCH_PATH", "no such path; the calls are listed at /swagger"),
+        StatusCode::METHOD_NOT_ALLOWED => ("WRONG_METHOD", "this path does not take that method; see Allow"),
+        _ => ("INTERNAL", "internal error"),
+    };
+    Problem::new(status, code, message).into_response()
+}
+
+/// The service that calls.
+fn service(front: &Front, headers: &HeaderMap, client: Client) -> Result<Actor, Problem> {
+    let actor = front.caller(headers, client)?.actor;
+    if actor.service {
+        return Ok(actor);
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        Refusal::Forbidden.code(),
+        "this call needs a service's token: make one with `muster token --service`",
+    ))
+}
+
+/// A part of the path.
+fn part(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    path.map(|Path(text)| text).map_err(|_| Problem::invalid("the path is not UTF-8"))
+}
+
+/// A user's id.
+fn user_id(front: &Front, text: &str) -> Result<Id, Problem> {
+    if text.chars().count() > front.config.limits.user_id.into() {
+        return Err(Problem::invalid("the user's id is too long"));
+    }
+    Id::new(text).map_err(|error| Problem::invalid(format!("the user's id: {error}")))
+}
+
+/// A channel's name.
+fn channel_name(front: &Front, text: &str) -> Result<Id, Problem> {
+    if text.chars().count() > front.config.limits.channel_name.into() {
+        return Err(Problem::invalid("the channel's name is too long"));
+    }
+    Id::new(text).map_err(|error| Problem::invalid(format!("the channel's name: {error}")))
+}
+
+/// A body of JSON.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde_json's texts name the place and the field, and repeat of the body at most a word of it.
+    serde_json::from_slice(bytes).map_err(|error| Problem::invalid(format!("the body: {error}")))
+}

@@ -1,0 +1,248 @@
+//! Every section and key of the configuration: name, type, default, bounds, meaning.
+//!
+//! This table is the one place that lists them. `docs/CONFIGURATION.md` and `muster config` are printed from
+//! it, the structs are made from it. To add a key, add a row, and run `muster config --markdown >
+//! docs/CONFIGURATION.md`.
+//!
+//! Defaults and bounds are written as in the environment (`20s`, `64KiB`, `a,b`); an empty default of an
+//! optional key means that it is not set.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::choice::{Algorithm, HostChoice, IoChoice, LogFormat, StoreKind};
+use super::table::settings;
+use super::value::{Secret, Size};
+
+settings! {
+    /// The process as a whole.
+    [server] Server {
+        /// Directory for everything Muster keeps: the store, the journal of who was online, the generated
+        /// secret. Made with mode 0700 where it does not exist. Relative paths, here and elsewhere, start at the
+        /// working directory.
+        data: PathBuf = "./muster-data";
+        /// Name of this node in logs and metrics. Without it, the host name.
+        node: Option<String> = "";
+        /// Time a SIGTERM leaves to close the connections politely before the process exits.
+        drain: Duration = "20s" in "0s"..="10m";
+        /// What to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels by module such as
+        /// `info,gateway=debug`.
+        log: String = "info";
+        /// How log lines look: `human`, `json`, or `auto`, which is human on a terminal and JSON elsewhere.
+        log_format: LogFormat = "auto";
+        /// Secret that the nodes of one cluster share; it decides which shard owns which key, so it must be the
+        /// same on every node. At least 32 bytes. A single node needs none.
+        cluster_secret: Option<Secret> = "";
+    }
+
+    /// The public listener: REST calls, WebSocket handshakes, long polls.
+    [http] Http {
+        /// Address and port of the listener.
+        address: SocketAddr = "127.0.0.1:8080";
+        /// Proxies in front of Muster. Only a request from one of these networks has its client address taken
+        /// from `X-Forwarded-For`.
+        trusted_proxies: Vec<IpNet> = "";
+        /// Web origins that browsers may call from, such as `https://app.example.com`. `*` allows any.
+        origins: Vec<String> = "*";
+        /// Longest request head (request line and headers).
+        head_bytes: Size = "8KiB" in "1KiB"..="64KiB";
+        /// Most headers in a request.
+        head_fields: u16 = "64" in "16"..="256";
+        /// Time a client has to send its request head, and an idle keep-alive connection to send the next.
+        head_time: Duration = "10s" in "1s"..="2m";
+        /// Longest request body, uploads apart.
+        body_bytes: Size = "1MiB" in "4KiB"..="64MiB";
+        /// Most HTTP connections open at a time. An upgraded WebSocket belongs to its shard and no longer counts.
+        connections: u32 = "4096" in "16"..="1000000";
+        /// Upgraded sockets that may wait for their shard. A handshake beyond it is answered 503.
+        handover_queue: usize = "1024" in "16"..="65536";
+        /// Threads of the HTTP server; 0 takes one.
+        threads: u16 = "0" in "0"..="256";
+    }
+
+    /// The listener of the binary protocol, for internal services and native clients.
+    [binary] Binary {
+        /// Whether to listen at all.
+        enabled: bool = "true";
+        /// Address and port of the listener.
+        address: SocketAddr = "127.0.0.1:7400";
+        /// How often clients are told to send a heartbeat.
+        heartbeat: Duration = "30s" in "1s"..="10m";
+        /// A connection without a frame for this long is dead.
+        silence: Duration = "90s" in "2s"..="30m";
+        /// Time a new connection has to authenticate.
+        connect_time: Duration = "5s" in "100ms"..="1m";
+        /// Most bytes a connection may send before it is authenticated.
+        pre_auth_bytes: Size = "4KiB" in "1KiB"..="64KiB";
+        /// Longest frame of an authenticated connection.
+        frame_bytes: Size = "64KiB" in "1KiB"..="16MiB";
+    }
+
+    /// The listener for operators: health, readiness, metrics.
+    [admin] Admin {
+        /// Address and port of the listener.
+        address: SocketAddr = "127.0.0.1:9400";
+        /// Bearer token that its requests must carry; at least 16 bytes. Required where the address is not a
+        /// loopback one.
+        token: Option<Secret> = "";
+    }
+
+    /// Whose tokens are believed, and what is read from them.
+    [auth] Auth {
+        /// Secret that HS256, HS384 and HS512 tokens are signed with, at least 32 bytes. With no secret and no
+        /// key at all, the first start makes a secret in the data directory.
+        secret: Option<Secret> = "";
+        /// File that holds the secret, in place of `secret`. White space at its ends does not count.
+        secret_file: Option<PathBuf> = "";
+        /// PEM file with the public key of an issuer: RSA (RS256, PS256), P-256 (ES256) or Ed25519 (EdDSA).
+        public_key_file: Option<PathBuf> = "";
+        /// JWKS file with the keys of an issuer, chosen by the token's `kid` and `alg`.
+        jwks_file: Option<PathBuf> = "";
+        /// Algorithms accepted. Each is only ever tried with a key of its own type, whatever the token says.
+        algorithms: Vec<Algorithm> = "HS256,HS384,HS512,RS256,PS256,ES256,EdDSA";
+        /// Claims that may hold the user's id, the first present one counts.
+        identity_claims: Vec<String> = "sub,userId,user_id,id,uid";
+        /// Claim that marks an internal service when it is exactly `true`. Empty: no token is a service's.
+        service_claim: Option<String> = "service";
+        /// Claim that holds the user's role.
+        role_claim: Option<String> = "role";
+        /// Claim that holds the realm, the name space of users and conversations. Where it is set, a token without
+        /// it is refused; where it is not, everyone is in one realm.
+        realm_claim: Option<String> = "";
+        /// Names of the realms, when tokens name one. Stored data is kept under their numbers, so the list may only
+        /// grow at its end.
+        realms: Vec<String> = "";
+        /// Required value of the `iss` claim.
+        issuer: Option<String> = "";
+        /// Accepted values of the `aud` claim; empty accepts any token.
+        audience: Vec<String> = "";
+        /// Tolerance for clocks that differ, when `exp`, `nbf` and `iat` are checked.
+        leeway: Duration = "30s" in "0s"..="60s";
+        /// Whether a public listener may start with the generated secret.
+        allow_generated_secret_in_public: bool = "false";
+    }
+
+    /// The shards and their sockets.
+    [engine] Engine {
+        /// Number of shards; 0 takes one per core.
+        shards: u16 = "0" in "0"..="1024";
+        /// Socket driver: `ring` is io_uring, `epoll` works everywhere, `auto` takes the first that the kernel
+        /// allows.
+        io: IoChoice = "auto";
+        /// What runs a shard: a plain thread, or a glommio executor.
+        host: HostChoice = "thread";
+        /// Whether each shard is pinned to a core.
+        pin: bool = "true";
+        /// Most connections of one shard; 0 takes what the limit of open files allows.
+        connections: u32 = "0" in "0"..="16777216";
+        /// Size of one receive buffer. All connections of a shard share its buffers.
+        receive_buffer: Size = "4KiB" in "512B"..="64KiB";
+        /// Number of receive buffers of one shard, a power of two.
+        receive_buffers: u16 = "1024" in "16"..="32768";
+        /// Send buffer the kernel may keep for a socket (SO_SNDBUF).
+        send_buffer: Size = "64KiB" in "4KiB"..="4MiB";
+        /// Time sent data may stay unacknowledged before the kernel gives a connection up (TCP_USER_TIMEOUT).
+        user_timeout: Duration = "30s" in "1s"..="10m";
+        /// Commands that may wait for one shard; beyond it they are refused as busy.
+        commands: usize = "8192" in "64"..="1048576";
+        /// Replies that may wait for one endpoint. A request reserves the place of its reply.
+        replies: usize = "8192" in "64"..="1048576";
+    }
+
+    /// Who is online, and when that changes.
+    [presence] Presence {
+        /// Time between a user's last connection closing and the user going offline. Coming back within it is
+        /// not noticed by others.
+        grace: Duration = "5s" in "0s"..="120s";
+        /// Time that users who were online before a restart have to come back before they go offline.
+        restart_grace: Duration = "60s" in "0s"..="30m";
+        /// Time without activity after which an online user is away; 0 turns the away status off.
+        away_after: Duration = "0s" in "0s"..="24h";
+        /// A WebSocket of the presence API without a frame for this long is dead.
+        silence: Duration = "90s" in "2s"..="30m";
+        /// How often the server pings such a WebSocket; browsers answer by themselves.
+        ping: Duration = "30s" in "1s"..="10m";
+        /// Most users one connection may watch.
+        watch_limit: u32 = "1000" in "1"..="1000000";
+        /// Changes of watched users are gathered this long before a watcher is told.
+        watch_window: Duration = "100ms" in "0s"..="10s";
+        /// Most users in one bulk query of the binary protocol.
+        bulk_limit: u32 = "10000" in "1"..="1000000";
+        /// Most connections of one user; 0 sets no bound.
+        devices_per_user: u32 = "100" in "0"..="100000";
+    }
+
+    /// The presence API: its WebSocket and its REST calls.
+    [presence_api] PresenceApi {
+        /// Whether to serve it.
+        enabled: bool = "true";
+        /// Path that its routes start with.
+        base_path: String = "/api/v1";
+        /// Whether the user ids asked about must be UUIDs; others are then answered 400.
+        require_uuid: bool = "true";
+        /// How a WebSocket with a bad token is refused: `true` answers 401 in place of the upgrade, `false` accepts,
+        /// sends an error frame and closes with 4401, which browser code can read.
+        refuse_upgrade: bool = "false";
+        /// Calls of `online-count` per minute and client address.
+        online_count_limit: u32 = "30" in "1"..="1000000";
+        /// Calls of `online-users` per minute and user.
+        online_users_limit: u32 = "10" in "1"..="1000000";
+        /// Calls of `check` per minute and user.
+        check_limit: u32 = "30" in "1"..="1000000";
+        /// Calls of `check-multiple` per minute and user.
+        check_multiple_limit: u32 = "10" in "1"..="1000000";
+        /// Failed authentications per minute and client address.
+        failed_auth_limit: u32 = "100" in "1"..="1000000";
+    }
+
+    /// What one connection may use, and when the server as a whole says no.
+    [limits] Limits {
+        /// Bytes that may wait to be sent to one connection. Volatile events are dropped first; what then does not
+        /// fit closes the connection.
+        outbox_bytes: Size = "256KiB" in "16KiB"..="64MiB";
+        /// Time a connection may take nothing of what waits for it before it is closed.
+        outbox_time: Duration = "10s" in "1s"..="5m";
+        /// Commands per second of one connection, over time.
+        commands_per_second: u32 = "20" in "1"..="1000000";
+        /// Commands one connection may send at once.
+        commands_burst: u32 = "60" in "1"..="1000000";
+        /// Most channels one session may subscribe to.
+        channels_per_session: u32 = "128" in "1"..="100000";
+        /// Longest channel name, in characters.
+        channel_name: u16 = "200" in "16"..="1000";
+        /// Longest message of a WebSocket.
+        message_bytes: Size = "64KiB" in "1KiB"..="16MiB";
+        /// Most fragments of one WebSocket message.
+        fragments: u32 = "1024" in "1"..="65536";
+        /// Time a client has to finish a message it began.
+        assembly_time: Duration = "10s" in "1s"..="5m";
+        /// Longest user id, in characters.
+        user_id: u16 = "128" in "16"..="128";
+        /// Connects per minute and client address; 0 sets no bound. Many users can share one address.
+        connects_per_address: u32 = "0" in "0"..="1000000";
+        /// Connects per minute and user; 0 sets no bound.
+        connects_per_user: u32 = "0" in "0"..="1000000";
+        /// Memory in use, in percent of the container's limit or else of the machine's, from which new connections
+        /// are refused.
+        memory_refuse_connects: u8 = "80" in "10"..="100";
+        /// Memory in use, in percent, from which messages are refused too.
+        memory_refuse_publishes: u8 = "90" in "10"..="100";
+    }
+
+    /// Where messages, read marks and last-seen times are kept.
+    [store] Store {
+        /// `embedded` keeps them in files; `memory` forgets them when the process ends.
+        kind: StoreKind = "embedded";
+        /// Directory of the embedded store. Without it, `store` in the data directory.
+        path: Option<PathBuf> = "";
+        /// Longest wait of an acknowledgement for others to share its fsync.
+        commit_window: Duration = "5ms" in "0s"..="1s";
+        /// How often changed last-seen times are written; after a crash they may be behind by this much.
+        flush_interval: Duration = "5s" in "100ms"..="5m";
+        /// Requests that may wait for the store; beyond it commands are refused as busy.
+        queue: usize = "8192" in "64"..="1048576";
+    }
+}

@@ -1,0 +1,69 @@
+//! The protocols on established connections: each an [`engine::protocol::Protocol`] without I/O, driven by a shard.
+//!
+//! What comes before (handshake, token, choice of the shard) is the front door's; see [`crate::http`] and
+//! [`crate::binary`].
+
+pub mod binary;
+pub mod echo;
+pub mod presence;
+mod presence_words;
+
+use schema::frame;
+
+use crate::websocket;
+
+/// The numbers of the edges, from the configuration; all times in milliseconds.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Longest binary frame taken, bytes.
+    pub frame_bytes: usize,
+    /// How long a frame may take to arrive whole.
+    pub assembly: u64,
+    /// How often binary clients are to send a frame.
+    pub heartbeat: u32,
+    /// Limits of WebSocket messages.
+    pub websocket: websocket::Limits,
+    /// Silence after which a presence session is over.
+    pub silence: u32,
+    /// Silence after which a presence WebSocket is sent a ping.
+    pub ping: u64,
+    /// Frames per second and connection of the presence WebSocket, and how many may come at once.
+    pub frames_per_second: u32,
+    /// See `frames_per_second`.
+    pub frames_burst: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            frame_bytes: frame::FRAME_MAX,
+            assembly: 10_000,
+            heartbeat: 30_000,
+            websocket: websocket::Limits::default(),
+            silence: 90_000,
+            ping: 30_000,
+            frames_per_second: 20,
+            frames_burst: 60,
+        }
+    }
+}
+
+/// What the edges of one shard share.
+#[derive(Debug)]
+pub struct Shared {
+    settings: Settings,
+    encoder: frame::Encoder,
+}
+
+impl Shared {
+    /// For one shard.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, encoder: frame::Encoder::new() }
+    }
+
+    /// Appends an event in frames of the binary protocol.
+    pub fn encode_binary(&mut self, event: &schema::Event, out: &mut Vec<u8>) {
+        self.encoder.event(event, out);
+    }
+}

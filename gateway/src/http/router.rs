@@ -1,0 +1,49 @@
+//! All routes of the public listener, and what is said where there is none.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use http::StatusCode;
+
+use super::around::around;
+use super::state::Front;
+use super::{openapi, pages};
+use crate::api::{presence, server};
+
+/// The router of the public listener.
+pub fn router(front: Arc<Front>) -> Router {
+    let mut routes = Router::new().merge(pages::routes()).nest("/server/v1", server::routes());
+    let api = &front.config.presence_api;
+    if api.enabled {
+        routes = routes.nest(&format!("{}/presence", api.base_path), presence::routes());
+    }
+    routes
+        .merge(openapi::routes(&front.config))
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(front.clone(), around))
+        .with_state(front)
+}
+
+async fn not_found(State(front): State<Arc<Front>>, request: Request) -> Response {
+    problem(&front, request.uri().path(), StatusCode::NOT_FOUND)
+}
+
+/// The router adds `Allow`.
+async fn wrong_method(State(front): State<Arc<Front>>, request: Request) -> Response {
+    problem(&front, request.uri().path(), StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// An error in the words of the API that a path belongs to.
+pub(super) fn problem(front: &Front, path: &str, status: StatusCode) -> Response {
+    let api = &front.config.presence_api;
+    let below = path.strip_prefix(api.base_path.as_str());
+    if api.enabled && below.is_some_and(|rest| rest.starts_with("/presence")) {
+        presence::problem(status)
+    } else {
+        server::problem(status)
+    }
+}

@@ -1,0 +1,133 @@
+//! What a handler of the front door may use.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use schema::Key;
+
+use super::handover::Handover;
+use super::tally::Tally;
+use crate::auth::Verifier;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::desk::Inquirer;
+use crate::rate::{Limiter, Origin};
+use crate::realms::Realms;
+
+/// The front door's state, shared by all its calls.
+#[derive(Debug)]
+pub struct Front {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Of tokens.
+    pub verifier: Arc<Verifier>,
+    /// Names of realms.
+    pub realms: Arc<Realms>,
+    /// The one clock.
+    pub clock: Clock,
+    /// The way to the shards.
+    pub inquirer: Inquirer,
+    /// The limits of routes.
+    pub limits: RouteLimits,
+    /// The way of a socket to its shard.
+    pub handover: Handover,
+    /// What is counted.
+    pub tally: Arc<Tally>,
+    draining: AtomicBool,
+}
+
+/// The limit of each route that has one.
+#[derive(Debug)]
+pub struct RouteLimits {
+    /// By client address.
+    pub online_count: Limiter<Origin>,
+    /// By user.
+    pub online_users: Limiter<Key>,
+    /// By user.
+    pub check: Limiter<Key>,
+    /// By user.
+    pub check_multiple: Limiter<Key>,
+    /// Bad tokens by client address, on every route.
+    pub failed_auth: Limiter<Origin>,
+    /// WebSocket handshakes by client address, where that is bounded.
+    pub connects_per_address: Option<Limiter<Origin>>,
+    /// WebSocket handshakes by user, where that is bounded.
+    pub connects_per_user: Option<Limiter<Key>>,
+}
+
+impl RouteLimits {
+    fn new(config: &Config) -> Self {
+        let api = &config.presence_api;
+        let limits = &config.limits;
+        let per_address = limits.connects_per_address;
+        let per_user = limits.connects_per_user;
+        Self {
+            online_count: Limiter::per_minute(api.online_count_limit),
+            online_users: Limiter::per_minute(api.online_users_limit),
+            check: Limiter::per_minute(api.check_limit),
+            check_multiple: Limiter::per_minute(api.check_multiple_limit),
+            failed_auth: Limiter::per_minute(api.failed_auth_limit),
+            connects_per_address: (per_address > 0).then(|| Limiter::per_minute(per_address)),
+            connects_per_user: (per_user > 0).then(|| Limiter::per_minute(per_user)),
+        }
+    }
+
+    /// Each limit's name, the calls it refused, the times it keeps, and those that it had to forget early.
+    #[must_use]
+    pub fn figures(&self) -> Vec<(&'static str, u64, usize, u64)> {
+        fn of<K: std::hash::Hash + Eq + Clone>(
+            name: &'static str,
+            limiter: &Limiter<K>,
+        ) -> (&'static str, u64, usize, u64) {
+            (name, limiter.refused(), limiter.kept(), limiter.evicted())
+        }
+        let mut figures = vec![
+            of("online_count", &self.online_count),
+            of("online_users", &self.online_users),
+            of("check", &self.check),
+            of("check_multiple", &self.check_multiple),
+            of("failed_auth", &self.failed_auth),
+        ];
+        figures.extend(self.connects_per_address.as_ref().map(|one| of("connects_per_address", one)));
+        figures.extend(self.connects_per_user.as_ref().map(|one| of("connects_per_user", one)));
+        figures
+    }
+}
+
+impl Front {
+    /// Everything together.
+    #[must_use]
+    pub fn new(
+        config: Arc<Config>,
+        verifier: Arc<Verifier>,
+        realms: Arc<Realms>,
+        clock: Clock,
+        inquirer: Inquirer,
+    ) -> Arc<Self> {
+        let tally = Arc::<Tally>::default();
+        let handover =
+            Handover::new(inquirer.door().clone(), config.http.handover_queue, tally.clone());
+        Arc::new(Self {
+            limits: RouteLimits::new(&config),
+            handover,
+            config,
+            verifier,
+            realms,
+            clock,
+            inquirer,
+            tally,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// From now on no handshake is accepted, and readiness says no.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the node is on its way out.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,379 @@
+//! `muster serve`: starts the node and the listeners, says where they are, and ends in order.
+
+use std::io::{self, IsTerminal};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use engine::front::Desk;
+use engine::host::Host;
+use engine::io::{Choice, Clock as EngineClock, Tuning, affinity, sockets};
+use engine::mesh::Capacity;
+use engine::node::{Node, NodeSetup, Settings as NodeSettings};
+use engine::limits;
+use engine::store::Kind as Store;
+use schema::ShardId;
+use tokio::sync::watch;
+
+use crate::accept::Acceptor;
+use crate::admin::{self, Admin};
+use crate::auth::{Verifier, secret};
+use crate::clock::Clock;
+use crate::config::{Config, HostChoice, IoChoice, Secret, StoreKind};
+use crate::conn::Conn;
+use crate::edges::{self, Shared};
+use crate::http::Front;
+use crate::realms::Realms;
+use crate::{binary, desk, http, websocket};
+
+/// Why the server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ServeError(pub String);
+
+impl ServeError {
+    fn of(what: &str) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |error| Self(format!("{what}: {error}"))
+    }
+}
+
+/// The exit code of a process whose shard has died (`EX_SOFTWARE`).
+pub const SHARD_DIED: i32 = 70;
+
+/// Listeners that are bound and not yet served.
+#[derive(Debug)]
+pub struct Listeners {
+    http: TcpListener,
+    admin: TcpListener,
+    binary: Option<TcpListener>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// HTTP and WebSocket.
+    pub http: SocketAddr,
+    /// The binary protocol, where it is enabled.
+    pub binary: Option<SocketAddr>,
+    /// Health, readiness, metrics.
+    pub admin: SocketAddr,
+}
+
+impl Listeners {
+    /// Binds all of them.
+    ///
+    /// # Errors
+    /// When an address is taken or not ours; the text names the key to change.
+    pub fn bind(config: &Config) -> Result<Self, ServeError> {
+        let bind = |key: &str, address: SocketAddr| {
+            sockets::listener(address, false).map(TcpListener::from).map_err(|error| {
+                ServeError(format!("cannot listen on {address}: {error}; choose another address with {key}"))
+            })
+        };
+        Ok(Self {
+            http: bind("--http or http.address", config.http.address)?,
+            admin: bind("--admin or admin.address", config.admin.address)?,
+            binary: match config.binary.enabled {
+                true => Some(bind("--binary or binary.address", config.binary.address)?),
+                false => None,
+            },
+        })
+    }
+
+    /// The addresses, with the ports the kernel chose where 0 was asked for.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn addresses(&self) -> Result<Addresses, ServeError> {
+        let address = |listener: &TcpListener| {
+            listener.local_addr().map_err(ServeError::of("a listener has no address"))
+        };
+        Ok(Addresses {
+            http: address(&self.http)?,
+            binary: self.binary.as_ref().map(address).transpose()?,
+            admin: address(&self.admin)?,
+        })
+    }
+}
+
+/// Runs the server with a configuration that was checked, until a signal ends it.
+///
+/// # Errors
+/// When it cannot start.
+pub fn run(config: Config) -> Result<(), ServeError> {
+    let listeners = Listeners::bind(&config)?;
+    let addresses = listeners.addresses()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(usize::from(config.http.threads.max(1)))
+        .thread_name("front-door")
+        .enable_all()
+        .build()
+        .map_err(ServeError::of("the front door's threads could not be started"))?;
+    let server = Server::start(&config, listeners, Clock::system(), &runtime)?;
+    announce(&config, addresses, &server);
+    let ended = runtime.block_on(signals());
+    tracing::info!(signal = ended, "draining");
+    server.drain(&runtime);
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    tracing::info!("bye");
+    Ok(())
+}
+
+async fn signals() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return "none: signals cannot be watched";
+    };
+    tokio::select! {
+        _ = term.recv() => "SIGTERM",
+        _ = int.recv() => "SIGINT",
+    }
+}
+
+/// A running server.
+pub struct Server {
+    node: Node<Conn>,
+    front: Arc<Front>,
+    stop: watch::Sender<bool>,
+    generated_secret: bool,
+    drain_over: u32,
+}
+
+impl Server {
+    /// Starts the shards and the front door on a runtime.
+    ///
+    /// # Errors
+    /// When a part cannot start; the text names the fix.
+    pub fn start(
+        config: &Config,
+        listeners: Listeners,
+        clock: Clock,
+        runtime: &tokio::runtime::Runtime,
+    ) -> Result<Self, ServeError> {
+        let verifier =
+            Arc::new(Verifier::from_config(config).map_err(|error| ServeError(error.to_string()))?);
+        if let Some(generated) = verifier.keys().generated() {
+            tracing::info!("{}", generated.notice());
+        }
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let (node, desk) = start_node(config)?;
+        let (stop, stopped) = watch::channel(false);
+        let generated_secret = verifier.keys().generated().is_some();
+        let _in_runtime = runtime.enter();
+        let realms = Arc::new(Realms::new(&config.auth.realms));
+        if let Some(listener) = listeners.binary {
+            let acceptor =
+                Acceptor::new("binary", listener).map_err(ServeError::of("the binary listener failed"))?;
+            let context = binary::Context {
+                door: node.door(),
+                verifier: verifier.clone(),
+                realms: realms.clone(),
+                clock: clock.clone(),
+                settings: binary::Settings {
+                    connect_time: config.binary.connect_time,
+                    pre_auth_bytes: config.binary.pre_auth_bytes.bytes(),
+                    silence: millis(config.binary.silence),
+                    keepalive: config.binary.heartbeat,
+                },
+            };
+            runtime.spawn(binary::serve(acceptor, context, stopped.clone()));
+        }
+        let (inquirer, attend) = desk::open(node.door(), desk);
+        runtime.spawn(attend);
+        let front = Front::new(Arc::new(config.clone()), verifier, realms, clock, inquirer);
+        let acceptor =
+            Acceptor::new("http", listeners.http).map_err(ServeError::of("the HTTP listener failed"))?;
+        runtime.spawn(http::serve(acceptor, front.clone(), stopped));
+        let acceptor =
+            Acceptor::new("admin", listeners.admin).map_err(ServeError::of("the admin listener failed"))?;
+        let admin = Admin { front: front.clone(), store: node.store_status() };
+        runtime.spawn(admin::serve(acceptor, Arc::new(admin)));
+        Ok(Self { node, front, stop, generated_secret, drain_over: 0 })
+    }
+
+    /// The socket driver in use.
+    #[must_use]
+    pub fn driver(&self) -> &'static str {
+        self.node.driver()
+    }
+
+    /// The front door, for further listeners.
+    #[must_use]
+    pub fn front(&self) -> &Arc<Front> {
+        &self.front
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> u16 {
+        self.node.door().shards()
+    }
+
+    /// Takes no more, tells the clients to come back, writes what is dirty, and ends the shards.
+    pub fn drain(self, runtime: &tokio::runtime::Runtime) {
+        let _in_runtime = runtime.enter();
+        self.front.drain();
+        self.stop.send_replace(true);
+        // On a single node there is nowhere else to go, so nothing is gained by spreading the reconnects.
+        self.node.drain(self.drain_over);
+    }
+}
+
+/// Milliseconds for the engine; the configuration's bounds keep them in range.
+fn millis(time: std::time::Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn start_node(config: &Config) -> Result<(Node<Conn>, Desk), ServeError> {
+    let settings = node_settings(config)?;
+    let store = match config.store.kind {
+        StoreKind::Memory => Store::Memory,
+        StoreKind::Embedded => Store::Embedded(config.store_path()),
+    };
+    let edge_settings = edge_settings(config);
+    let setup = NodeSetup::<Conn> {
+        settings,
+        store,
+        shared: Box::new(move |_| Shared::new(edge_settings.clone())),
+        on_death: Arc::new(|shard: ShardId, cause: String| {
+            tracing::error!(
+                shard = shard.0,
+                cause,
+                "a shard has died; the process ends, since its users are gone"
+            );
+            std::process::exit(SHARD_DIED);
+        }),
+    };
+    Node::start(setup).map_err(ServeError::of("the shards could not be started"))
+}
+
+fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
+    let (engine, presence, edge) = (&config.engine, &config.presence, &config.limits);
+    let cores = affinity::allowed_cpus().len();
+    let shards = if engine.shards == 0 { cores.min(limits::SHARDS_MAX) as u16 } else { engine.shards };
+    let open_files =
+        sockets::raise_open_files().map_err(ServeError::of("the limit on open files is unknown"))?;
+    let connections = match engine.connections {
+        // One ring's table of direct descriptors is as long as the limit on open files.
+        0 => u32::try_from(open_files).unwrap_or(u32::MAX).min(1 << 20),
+        set => set,
+    };
+    let mut random = [0; 32];
+    getrandom::fill(&mut random)
+        .map_err(|error| ServeError(format!("the system has no randomness: {error}")))?;
+    let word = |at: usize| random[at..at + 8].iter().fold(0u64, |word, &byte| word << 8 | u64::from(byte));
+    Ok(NodeSettings {
+        shards,
+        pin: engine.pin && cores > 1,
+        io: match engine.io {
+            IoChoice::Auto => Choice::Auto,
+            IoChoice::Ring => Choice::Ring,
+            IoChoice::Epoll => Choice::Epoll,
+        },
+        host: match engine.host {
+            HostChoice::Thread => Host::Thread,
+            HostChoice::Glommio => Host::Glommio,
+        },
+        limits: limits::Limits {
+            sessions: connections.saturating_mul(2),
+            devices_per_user: presence.devices_per_user,
+            silence: millis(presence.silence),
+            grace: millis(presence.grace),
+            restart_grace: millis(presence.restart_grace),
+            away_after: millis(presence.away_after),
+            watch_list: presence.watch_limit,
+            watch_window: millis(presence.watch_window),
+            channels_per_session: edge.channels_per_session,
+            query_ids: presence.bulk_limit,
+            payload: edge.message_bytes.bytes() as u32,
+            commands_per_second: edge.commands_per_second,
+            commands_burst: edge.commands_burst,
+            flush_interval: millis(config.store.flush_interval),
+            ..limits::Limits::default()
+        },
+        tuning: Tuning {
+            connections,
+            receive_buffer: engine.receive_buffer.bytes() as u32,
+            receive_buffers: engine.receive_buffers,
+            send_buffer: engine.send_buffer.bytes() as u32,
+            user_timeout: engine.user_timeout,
+            ..Tuning::default()
+        },
+        inbox: Capacity { commands: engine.commands as u32, replies: engine.replies as u32 },
+        desk: engine.replies as u32,
+        store_queue: config.store.queue as u32,
+        outbox: (edge.outbox_bytes.bytes(), millis(edge.outbox_time)),
+        secret: routing_key(config)?,
+        incarnation: word(0) as u32,
+        seed: word(8),
+        clock: EngineClock::start(),
+    })
+}
+
+/// The key of the routing hash. It must not change over restarts, or a user's journal row would be read by another
+/// shard; so it is derived from the cluster's secret, or kept in the data directory.
+fn routing_key(config: &Config) -> Result<(u64, u64), ServeError> {
+    let secret = match (&config.server.cluster_secret, config.store.kind) {
+        (Some(secret), _) => secret.clone(),
+        (None, StoreKind::Embedded) => {
+            secret::routing(&config.server.data).map_err(|problem| ServeError(problem.to_string()))?
+        }
+        // Nothing is kept, so nothing has to be found again.
+        (None, StoreKind::Memory) => {
+            Secret::new(secret::random_text::<32>().map_err(ServeError::of("the system has no randomness"))?)
+        }
+    };
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::new().chain_update(b"muster routing key 1").chain_update(secret.expose()).finalize();
+    let word = |at: usize| digest[at..at + 8].iter().fold(0u64, |word, &byte| word << 8 | u64::from(byte));
+    Ok((word(0), word(8)))
+}
+
+fn edge_settings(config: &Config) -> edges::Settings {
+    edges::Settings {
+        frame_bytes: config.binary.frame_bytes.bytes(),
+        assembly: u64::from(millis(config.limits.assembly_time)),
+        heartbeat: millis(config.binary.heartbeat),
+        websocket: websocket::Limits {
+            message_bytes: config.limits.message_bytes.bytes(),
+            fragments: config.limits.fragments,
+            assembly_ms: u64::from(millis(config.limits.assembly_time)),
+        },
+        silence: millis(config.presence.silence),
+        ping: u64::from(millis(config.presence.ping)),
+        frames_per_second: config.limits.commands_per_second,
+        frames_burst: config.limits.commands_burst,
+    }
+}
+
+/// Says where everything is, and what to try first.
+fn announce(config: &Config, addresses: Addresses, server: &Server) {
+    let binary = addresses.binary.map_or_else(|| "off".into(), |address| address.to_string());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        driver = server.driver(),
+        shards = server.shards(),
+        http = %addresses.http,
+        binary,
+        admin = %addresses.admin,
+        "Muster is ready"
+    );
+    if !io::stderr().is_terminal() {
+        return;
+    }
+    let data = config.server.data.display();
+    let http = addresses.http;
+    let text = format!(
+        "\n  HTTP and WebSocket   http://{http}\n  API pages            http://{http}/swagger\n  \
+         binary protocol      {binary}\n  health and metrics   http://{admin}/metrics\n\n  \
+         Make a token:        muster token --user alice --data {data}\n  \
+         Connect:             ws://{http}{base}/presence/ws?token=TOKEN\n  \
+         Who is online:       curl http://{http}{base}/presence/online-count\n\n",
+        admin = addresses.admin,
+        base = config.presence_api.base_path,
+    );
+    // Whoever closed our standard error does not want to read this.
+    let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
+}
