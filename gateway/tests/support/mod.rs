@@ -1,6 +1,7 @@
 //! A whole node on loopback ports of its own, and plain sockets to speak to it.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
