@@ -9,7 +9,8 @@ use engine::host::Host;
 use engine::io::{Choice, Clock as EngineClock, Tuning, affinity, sockets};
 use engine::mesh::Capacity;
 use engine::node::{Node, NodeSetup, Settings as NodeSettings};
-use engine::{limits, store};
+use engine::limits;
+use engine::store::Kind as Store;
 use schema::ShardId;
 use tokio::sync::watch;
 
@@ -134,7 +135,6 @@ pub struct Server {
     node: Node<Conn>,
     front: Arc<Front>,
     stop: watch::Sender<bool>,
-    generated_secret: bool,
     drain_over: u32,
 }
 
@@ -159,7 +159,6 @@ impl Server {
         }
         let (node, desk) = start_node(config)?;
         let (stop, stopped) = watch::channel(false);
-        let generated_secret = verifier.keys().generated().is_some();
         let _in_runtime = runtime.enter();
         let realms = Arc::new(Realms::new(&config.auth.realms));
         if let Some(listener) = listeners.binary {
@@ -189,7 +188,7 @@ impl Server {
             Acceptor::new("admin", listeners.admin).map_err(ServeError::of("the admin listener failed"))?;
         let admin = Admin { front: front.clone(), store: node.store_status() };
         runtime.spawn(admin::serve(acceptor, Arc::new(admin)));
-        Ok(Self { node, front, stop, generated_secret, drain_over: 0 })
+        Ok(Self { node, front, stop, drain_over: 0 })
     }
 
     /// The socket driver in use.
@@ -228,8 +227,8 @@ fn millis(time: std::time::Duration) -> u32 {
 fn start_node(config: &Config) -> Result<(Node<Conn>, Desk), ServeError> {
     let settings = node_settings(config)?;
     let store = match config.store.kind {
-        StoreKind::Memory => store::Kind::Memory,
-        StoreKind::Embedded => store::Kind::Embedded(config.store_path()),
+        StoreKind::Memory => Store::Memory,
+        StoreKind::Embedded => Store::Embedded(config.store_path()),
     };
     let edge_settings = edge_settings(config);
     let setup = NodeSetup::<Conn> {

@@ -166,10 +166,10 @@ impl Machine {
             // A call of the front door for a user of this home who has a session.
             None => {
                 let wall = self.wall();
-                if let Some(slot) = self.users.find(caller.key.realm, &caller.key.id) {
-                    if self.users.get(slot).is_some_and(|user| user.presence.is_online()) {
-                        self.active(slot, wall);
-                    }
+                if let Some(slot) = self.users.find(caller.key.realm, &caller.key.id)
+                    && self.users.get(slot).is_some_and(|user| user.presence.is_online())
+                {
+                    self.active(slot, wall);
                 }
             }
         }
@@ -200,7 +200,7 @@ impl Machine {
             self.question(whom, question);
             return Ok(None);
         }
-        self.ask_all(whom, vec![(shard, question)], Harvest::Relay(None)).map(|()| None)
+        self.ask_all(whom, vec![(shard, question)], Harvest::Relay(None)).map(|_| None)
     }
 
     /// Asks all other shards. Without any, all is there.
@@ -211,7 +211,7 @@ impl Machine {
             self.answer(whom, harvest.answer());
             return Ok(None);
         }
-        self.ask_all(whom, questions, harvest).map(|()| None)
+        self.ask_all(whom, questions, harvest).map(|_| None)
     }
 }
 

@@ -459,10 +459,22 @@ impl<P: Protocol> Floor<P> {
 
     /// A drained shard is done when everybody has gone and everything is written, or when its time is over.
     pub(super) fn is_done(&self) -> bool {
-        self.drain_until.is_some_and(|until| {
-            (self.conns.len() == 0 && self.machine.is_drained() && self.links.waiting() == 0)
-                || self.now.mono >= until
-        })
+        let Some(until) = self.drain_until else { return false };
+        let (connections, messages) = (self.conns.len(), self.links.waiting());
+        if connections == 0 && messages == 0 && self.machine.is_drained() {
+            return true;
+        }
+        let over = self.now.mono >= until;
+        if over {
+            tracing::warn!(
+                shard = self.shard.0,
+                connections,
+                messages,
+                drained = self.machine.is_drained(),
+                "the time to drain is over; ending with what is left"
+            );
+        }
+        over
     }
 }
 
