@@ -1,6 +1,7 @@
 //! A whole node on loopback ports of its own, and plain sockets to speak to it.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,13 +17,13 @@ use tokio::runtime::Runtime;
 use tungstenite::{Message, WebSocket};
 
 /// The tests' secret.
-pub const SECRET: &str = "a secret of the tests, of 32 bytes or more";
+pub(crate) const SECRET: &str = "a secret of the tests, of 32 bytes or more";
 
 /// A running node. Dropping it drains it.
-pub struct Node {
-    pub addresses: Addresses,
+pub(crate) struct Node {
+    pub(crate) addresses: Addresses,
     /// Stands still at the time of the start until it is moved. The shards have a clock of their own.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     config: Config,
     server: Option<Server>,
     runtime: Option<Runtime>,
@@ -31,7 +32,7 @@ pub struct Node {
 impl Node {
     /// Starts a node with these lines of configuration on top of what a test needs. Sections that stand here already
     /// (http, admin, binary, store, auth, engine) are given by their keys: `http.origins = […]`.
-    pub fn start(extra: &str) -> Self {
+    pub(crate) fn start(extra: &str) -> Self {
         let io = std::env::var("MUSTER_TEST_IO").unwrap_or_else(|_| "epoll".into());
         let mut sections = vec![
             ("http", vec!["address = \"127.0.0.1:0\"".to_owned()]),
@@ -75,38 +76,38 @@ impl Node {
     }
 
     /// A user's token.
-    pub fn token(&self, user: &str) -> String {
+    pub(crate) fn token(&self, user: &str) -> String {
         self.order(user, false)
     }
 
     /// A service's token.
-    pub fn service_token(&self) -> String {
+    pub(crate) fn service_token(&self) -> String {
         self.order("service", true)
     }
 
     /// A call of the public listener.
-    pub fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         call(self.addresses.http, method, path, headers, body)
     }
 
     /// A GET without anything.
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.call("GET", path, &[], "")
     }
 
     /// A GET with a token.
-    pub fn get_as(&self, token: &str, path: &str) -> Answer {
+    pub(crate) fn get_as(&self, token: &str, path: &str) -> Answer {
         self.call("GET", path, &[("Authorization", &format!("Bearer {token}"))], "")
     }
 
     /// A POST with a token.
-    pub fn post_as(&self, token: &str, path: &str, body: &str) -> Answer {
+    pub(crate) fn post_as(&self, token: &str, path: &str, body: &str) -> Answer {
         let bearer = format!("Bearer {token}");
         self.call("POST", path, &[("Authorization", &bearer), ("Content-Type", "application/json")], body)
     }
 
     /// A presence WebSocket, with further headers for its handshake.
-    pub fn connect(&self, query: &str, headers: &[(&str, &str)]) -> Socket {
+    pub(crate) fn connect(&self, query: &str, headers: &[(&str, &str)]) -> Socket {
         let stream = TcpStream::connect(self.addresses.http).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut request = tungstenite::client::ClientRequestBuilder::new(
@@ -122,7 +123,7 @@ impl Node {
     }
 
     /// Comes online as a user and reads the first frame.
-    pub fn online(&self, user: &str) -> Socket {
+    pub(crate) fn online(&self, user: &str) -> Socket {
         let mut socket = self.connect(&format!("?token={}", self.token(user)), &[]);
         let first = socket.json();
         assert_eq!(first["type"], "connected", "{first}");
@@ -131,7 +132,7 @@ impl Node {
     }
 
     /// Says the node is on its way out, and goes on answering.
-    pub fn drain_front(&self) {
+    pub(crate) fn drain_front(&self) {
         self.server.as_ref().unwrap().front().drain();
     }
 }
@@ -146,11 +147,11 @@ impl Drop for Node {
 }
 
 /// A WebSocket of a test.
-pub struct Socket(pub WebSocket<TcpStream>);
+pub(crate) struct Socket(pub(crate) WebSocket<TcpStream>);
 
 impl Socket {
     /// The next text frame, as JSON.
-    pub fn json(&mut self) -> Value {
+    pub(crate) fn json(&mut self) -> Value {
         loop {
             match self.0.read().unwrap() {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),
@@ -161,7 +162,7 @@ impl Socket {
     }
 
     /// The code of the close frame that comes next.
-    pub fn closed(&mut self) -> u16 {
+    pub(crate) fn closed(&mut self) -> u16 {
         loop {
             match self.0.read().unwrap() {
                 Message::Close(frame) => return frame.expect("a code").code.into(),
@@ -174,34 +175,40 @@ impl Socket {
 
 /// An answer over HTTP.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// A header that must be there.
     #[track_caller]
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.find(name).unwrap_or_else(|| panic!("no {name} in {:?}", self.headers))
     }
 
     /// A header that may be there.
-    pub fn find(&self, name: &str) -> Option<&str> {
+    pub(crate) fn find(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 /// One request on a connection of its own.
-pub fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) fn call(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     let head =
@@ -210,7 +217,7 @@ pub fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &st
 }
 
 /// Bytes on a connection of its own, and what comes back until its end.
-pub fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
+pub(crate) fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(bytes).unwrap();
