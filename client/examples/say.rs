@@ -36,7 +36,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(sessions) => {
-            println!("{sessions} sessions of {user} took it");
+            let noun = if sessions == 1 { "session" } else { "sessions" };
+            println!("{sessions} {noun} of {user} took it");
             ExitCode::SUCCESS
         }
         Err(error) => {

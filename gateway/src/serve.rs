@@ -7,9 +7,10 @@ use std::sync::Arc;
 use engine::front::Desk;
 use engine::host::Host;
 use engine::io::{Choice, Clock as EngineClock, Tuning, affinity, sockets};
+use engine::limits;
 use engine::mesh::Capacity;
 use engine::node::{Node, NodeSetup, Settings as NodeSettings};
-use engine::{limits, store};
+use engine::store::Kind as Store;
 use schema::ShardId;
 use tokio::sync::watch;
 
@@ -22,7 +23,7 @@ use crate::conn::Conn;
 use crate::edges::{self, Shared};
 use crate::http::Front;
 use crate::realms::Realms;
-use crate::{binary, desk, http, websocket};
+use crate::{binary, desk, http, memory, websocket};
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +135,6 @@ pub struct Server {
     node: Node<Conn>,
     front: Arc<Front>,
     stop: watch::Sender<bool>,
-    generated_secret: bool,
     drain_over: u32,
 }
 
@@ -159,7 +159,6 @@ impl Server {
         }
         let (node, desk) = start_node(config)?;
         let (stop, stopped) = watch::channel(false);
-        let generated_secret = verifier.keys().generated().is_some();
         let _in_runtime = runtime.enter();
         let realms = Arc::new(Realms::new(&config.auth.realms));
         if let Some(listener) = listeners.binary {
@@ -179,6 +178,11 @@ impl Server {
             };
             runtime.spawn(binary::serve(acceptor, context, stopped.clone()));
         }
+        let marks = memory::Watermarks {
+            connects: config.limits.memory_refuse_connects,
+            publishes: config.limits.memory_refuse_publishes,
+        };
+        runtime.spawn(memory::watch(node.door(), marks));
         let (inquirer, attend) = desk::open(node.door(), desk);
         runtime.spawn(attend);
         let front = Front::new(Arc::new(config.clone()), verifier, realms, clock, inquirer);
@@ -189,13 +193,19 @@ impl Server {
             Acceptor::new("admin", listeners.admin).map_err(ServeError::of("the admin listener failed"))?;
         let admin = Admin { front: front.clone(), store: node.store_status() };
         runtime.spawn(admin::serve(acceptor, Arc::new(admin)));
-        Ok(Self { node, front, stop, generated_secret, drain_over: 0 })
+        Ok(Self { node, front, stop, drain_over: 0 })
     }
 
     /// The socket driver in use.
     #[must_use]
     pub fn driver(&self) -> &'static str {
         self.node.driver()
+    }
+
+    /// The front door, for further listeners.
+    #[must_use]
+    pub fn front(&self) -> &Arc<Front> {
+        &self.front
     }
 
     /// How many shards there are.
@@ -222,8 +232,8 @@ fn millis(time: std::time::Duration) -> u32 {
 fn start_node(config: &Config) -> Result<(Node<Conn>, Desk), ServeError> {
     let settings = node_settings(config)?;
     let store = match config.store.kind {
-        StoreKind::Memory => store::Kind::Memory,
-        StoreKind::Embedded => store::Kind::Embedded(config.store_path()),
+        StoreKind::Memory => Store::Memory,
+        StoreKind::Embedded => Store::Embedded(config.store_path()),
     };
     let edge_settings = edge_settings(config);
     let setup = NodeSetup::<Conn> {

@@ -56,7 +56,7 @@ pub enum Reply {
     Presence(Vec<UserPresence>),
     /// Distinct users online.
     Count(u64),
-    /// Users online, newest activity first, ties by id.
+    /// Users online, newest activity first; those active in the same second by id.
     Users(Vec<OnlineUser>),
     /// Sessions of one user.
     Sessions(Vec<SessionInfo>),

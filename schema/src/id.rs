@@ -158,7 +158,14 @@ impl PartialOrd for Id {
 /// Byte order of the text.
 impl Ord for Id {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.with_str(|mine| other.with_str(|theirs| mine.cmp(theirs)))
+        match (&self.0, &other.0) {
+            // Hyphens stand at the same places, and hexadecimal digits have the order of their values.
+            (Repr::Uuid(mine), Repr::Uuid(theirs)) => mine.cmp(theirs),
+            (Repr::Short { len, bytes }, Repr::Short { len: other_len, bytes: theirs }) => {
+                bytes[..usize::from(*len)].cmp(&theirs[..usize::from(*other_len)])
+            }
+            _ => self.with_str(|mine| other.with_str(|theirs| mine.cmp(theirs))),
+        }
     }
 }
 
@@ -280,6 +287,25 @@ mod tests {
             assert!(!id.is_uuid() && id.to_string() == text);
         }
         assert!(Id::new("b").unwrap() > Id::new("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").unwrap());
+    }
+
+    #[test]
+    fn ids_have_the_order_of_their_texts() {
+        let texts = [
+            "a",
+            "ab",
+            "b",
+            "0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55",
+            "0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9dd5",
+            "0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d5",
+            "f190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55",
+            "0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55-and-more",
+        ];
+        for a in texts {
+            for b in texts {
+                assert_eq!(Id::new(a).unwrap().cmp(&Id::new(b).unwrap()), a.cmp(b), "{a} {b}");
+            }
+        }
     }
 
     #[test]

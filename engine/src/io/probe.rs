@@ -114,6 +114,10 @@ pub fn probe() -> Result<(), Fallback> {
             errno: 0,
         });
     }
+    // The pool of receive buffers; the ring goes first, as it must.
+    let buffers = ring::try_buffers(&ring.submitter()).map_err(|error| Fallback::of_setup(&error))?;
+    drop(ring);
+    drop(buffers);
     Ok(())
 }
 

@@ -156,11 +156,11 @@ impl Machine {
             })
         });
         let Some(Link { to, back }) = link else { return };
-        if let Some(channel) = self.channels.get_mut(to) {
-            if let Some(subscriber) = channel.subscribers.get_mut(back as usize) {
-                subscriber.to = NIL;
-                channel.holes.push(back);
-            }
+        if let Some(channel) = self.channels.get_mut(to)
+            && let Some(subscriber) = channel.subscribers.get_mut(back as usize)
+        {
+            subscriber.to = NIL;
+            channel.holes.push(back);
         }
         self.close_holes(to);
         self.subscribers_changed(to);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schema::{Actor, CloseReason, Command, Event, Id, Key, Refusal, Reply, SessionAddr, SessionRef, ShardId};
+use schema::{Actor, CloseReason, Command, Event, Id, Key, Realm, Refusal, Reply, SessionAddr, SessionRef, ShardId};
 
 use super::Machine;
 use super::gather::{Harvest, Whom};
@@ -29,7 +29,7 @@ impl Machine {
         self.counters.commands[command.index()] += 1;
         let caller = match asker {
             Asker::Session(session) => self.calling_session(session, tag),
-            Asker::Front(ticket) => self.calling_front(ticket, tag, actor),
+            Asker::Front(ticket) => self.calling_front(ticket, tag, actor, &command),
         };
         let Some(caller) = caller else { return };
         if command == Command::Activity {
@@ -58,10 +58,23 @@ impl Machine {
         Some(Caller { key, service, session: Some(session), whom: Whom::Session { session, tag } })
     }
 
-    fn calling_front(&mut self, ticket: u64, tag: u64, actor: Option<Actor>) -> Option<Caller> {
+    /// A call of the front door. One that names nobody may only count, and that in the default realm.
+    fn calling_front(
+        &mut self,
+        ticket: u64,
+        tag: u64,
+        actor: Option<Actor>,
+        command: &Command,
+    ) -> Option<Caller> {
         let whom = Whom::Front { ticket, tag };
         match actor {
             Some(Actor { key, service }) => Some(Caller { key, service, session: None, whom }),
+            None if *command == Command::Count => {
+                if let Err(refusal) = self.command_count(whom, Realm::default()) {
+                    self.reply(whom, Err(refusal));
+                }
+                None
+            }
             None => {
                 self.reply(whom, Err(Refusal::Forbidden));
                 None
@@ -100,11 +113,7 @@ impl Machine {
                 }
                 self.query(caller.whom, caller.key.realm, users).map(|()| None)
             }
-            Command::Count => {
-                let realm = caller.key.realm;
-                let harvest = Harvest::Count(self.count(realm));
-                self.ask_others(caller.whom, || Question::Count { realm }, harvest)
-            }
+            Command::Count => self.command_count(caller.whom, caller.key.realm),
             Command::List { limit } => {
                 let (realm, limit) = (caller.key.realm, limit.min(LIST_MAX));
                 let harvest = Harvest::List { rows: self.list(realm, limit), limit };
@@ -145,6 +154,11 @@ impl Machine {
         }
     }
 
+    fn command_count(&mut self, whom: Whom, realm: Realm) -> Outcome {
+        let harvest = Harvest::Count(self.count(realm));
+        self.ask_others(whom, || Question::Count { realm }, harvest)
+    }
+
     fn command_activity(&mut self, caller: &Caller) {
         match caller.session {
             Some(session) => self.activity(session.slot),
@@ -152,10 +166,10 @@ impl Machine {
             // A call of the front door for a user of this home who has a session.
             None => {
                 let wall = self.wall();
-                if let Some(slot) = self.users.find(caller.key.realm, &caller.key.id) {
-                    if self.users.get(slot).is_some_and(|user| user.presence.is_online()) {
-                        self.active(slot, wall);
-                    }
+                if let Some(slot) = self.users.find(caller.key.realm, &caller.key.id)
+                    && self.users.get(slot).is_some_and(|user| user.presence.is_online())
+                {
+                    self.active(slot, wall);
                 }
             }
         }
@@ -186,7 +200,7 @@ impl Machine {
             self.question(whom, question);
             return Ok(None);
         }
-        self.ask_all(whom, vec![(shard, question)], Harvest::Relay(None)).map(|()| None)
+        self.ask_all(whom, vec![(shard, question)], Harvest::Relay(None)).map(|_| None)
     }
 
     /// Asks all other shards. Without any, all is there.
@@ -197,7 +211,7 @@ impl Machine {
             self.answer(whom, harvest.answer());
             return Ok(None);
         }
-        self.ask_all(whom, questions, harvest).map(|()| None)
+        self.ask_all(whom, questions, harvest).map(|_| None)
     }
 }
 

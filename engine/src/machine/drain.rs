@@ -57,6 +57,7 @@ impl Machine {
             }
             self.drain = match self.sessions.seek(at, &mut budget) {
                 Some(Seek::Found(slot)) => {
+                    budget = budget.saturating_sub(self.cost_of_end(slot));
                     self.end(slot, CloseReason::Draining, Told::ByUs);
                     Drain::On { since, over, sessions, closed: closed + 1, at: slot + 1 }
                 }

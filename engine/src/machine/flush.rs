@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use schema::{Key, LastSeen, Status, UserPresence};
+use schema::{Key, LastSeen, Status};
 
 use super::store::{SeenRow, StoreReply, StoreRequest};
 use super::user::{Presence, Reading, Row, Seen};
@@ -17,6 +17,9 @@ const BACK_OFF: (u64, u64) = (100, 5_000);
 
 /// Last seens that queries may wait for; what is asked beyond is answered as unknown.
 const READS: usize = 64 * STORE_BATCH;
+
+/// How long watchers wait for a last seen before they are told without it.
+const PATIENCE: u64 = 100;
 
 /// Who waits for a last seen.
 #[derive(Clone, Copy, Debug)]
@@ -130,8 +133,7 @@ impl Machine {
 
     /// Asks for the last seen of a user who is watched and not known.
     pub(super) fn read_seen(&mut self, slot: u32) {
-        let patience = u64::from(self.limits.watch_window);
-        let until = self.now.mono + patience;
+        let until = self.now.mono + PATIENCE;
         let Some(user) = self.users.get_mut(slot) else { return };
         let extra = user.extra.get_or_insert_default();
         if user.presence == Presence::Offline && user.seen == Seen::UNKNOWN && extra.reading.is_none() {
@@ -158,13 +160,14 @@ impl Machine {
             return;
         }
         let most = self.limits.store_requests.max(1) as usize;
-        if let Journal::Next { after, at } = &self.store.journal {
-            if *at <= now && self.store.under_way.len() < most {
-                let after = after.clone();
-                self.store.journal = Journal::Asked { after: after.clone() };
-                let request = self.store.ask(Request::Journal);
-                self.output(Output::Store(StoreRequest::Journal { request, after }));
-            }
+        if let Journal::Next { after, at } = &self.store.journal
+            && *at <= now
+            && self.store.under_way.len() < most
+        {
+            let after = after.clone();
+            self.store.journal = Journal::Asked { after: after.clone() };
+            let request = self.store.ask(Request::Journal);
+            self.output(Output::Store(StoreRequest::Journal { request, after }));
         }
         // One request stays free for writes. Before the journal is read, nobody's absence is certain.
         while self.readable(most) {
@@ -177,7 +180,8 @@ impl Machine {
         if self.store.reads.is_empty() {
             self.store.reads.shrink_to(STORE_BATCH);
         }
-        while self.writable(most) {
+        // One batch a turn; the next turn goes on.
+        if self.writable(most) {
             self.write_batch();
         }
     }
@@ -313,11 +317,7 @@ impl Machine {
         match reader {
             Reader::Query { ask, at } => {
                 // Meanwhile the user may have come.
-                let stored = (last_seen != LastSeen::Unknown).then(|| UserPresence {
-                    user: key.id.clone(),
-                    status: Status::Offline,
-                    last_seen,
-                });
+                let stored = (last_seen != LastSeen::Unknown).then_some((Status::Offline, last_seen));
                 let row = self.known(key.realm, &key.id).or(stored);
                 self.query_row(ask, at, row);
             }

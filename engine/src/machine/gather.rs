@@ -6,13 +6,16 @@
 use std::sync::Arc;
 
 use schema::presence::{OnlineUser, SessionInfo};
-use schema::{Event, Id, LastSeen, Realm, Refusal, Reply, SessionRef, ShardId, Status, UserPresence};
+use schema::{Event, Id, Key, LastSeen, Realm, Refusal, Reply, SessionRef, ShardId, Status, UserPresence};
 
 use super::message::{Answer, Message, Question};
 use super::roster::newest_first;
 use super::slab::Slotted;
 use super::timer::Timer;
 use super::{Machine, Output};
+
+/// Users of one query that are looked up in a turn; each may be anywhere in memory.
+const LOOKUPS: usize = 1_024;
 
 /// Who is to get an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,8 +32,9 @@ pub(super) enum Whom {
 pub(super) enum Harvest {
     /// One answer of one shard, handed on.
     Relay(Option<Answer>),
-    /// How users are: the rows in the order asked, which of them each shard is to fill, and how many the store is.
-    Query { rows: Vec<UserPresence>, parts: Vec<(ShardId, Vec<u32>)>, reads: u32 },
+    /// How users are: the rows in the order asked, which of them each shard is to fill, which of this home's have not
+    /// been looked up yet, and how many the store is to fill.
+    Query { rows: Vec<UserPresence>, parts: Vec<(ShardId, Vec<u32>)>, here: Vec<u32>, reads: u32 },
     /// A sum over shards.
     Count(u64),
     /// The newest of all shards.
@@ -84,7 +88,7 @@ impl Machine {
         whom: Whom,
         questions: Vec<(ShardId, Question)>,
         harvest: Harvest,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
         let shards: Vec<ShardId> = questions.iter().map(|(shard, _)| *shard).collect();
         if !shards.iter().all(|&shard| self.has_room(shard)) {
             return Err(Refusal::Busy);
@@ -93,7 +97,7 @@ impl Machine {
         for (shard, question) in questions {
             self.tell_shard(shard, Message::Ask { ask, question });
         }
-        Ok(())
+        Ok(ask)
     }
 
     fn gather_slot(&self, ask: u64) -> Option<u32> {
@@ -123,7 +127,10 @@ impl Machine {
             (Harvest::Relay(relay), answer) => *relay = Some(answer),
             (_, Answer::Refused(refusal)) => return self.end_gather(slot, Answer::Refused(refusal)),
             (Harvest::Count(sum), Answer::Count(count)) => *sum += count,
-            (Harvest::List { rows, .. }, Answer::Users(more)) => rows.extend(more),
+            (Harvest::List { rows, limit }, Answer::Users(more)) => {
+                rows.extend(more);
+                newest_first(rows, *limit as usize);
+            }
             (Harvest::Reached(sum), Answer::Reached(count)) => *sum = sum.saturating_add(count),
             (Harvest::Sessions(rows), Answer::Sessions(more)) => rows.extend(more),
             // A shard that answers something else does not answer.
@@ -133,13 +140,13 @@ impl Machine {
     }
 
     /// The store has read a row of a query, or could not (`None`).
-    pub(super) fn query_row(&mut self, ask: u64, at: u32, presence: Option<UserPresence>) {
+    pub(super) fn query_row(&mut self, ask: u64, at: u32, found: Option<(Status, LastSeen)>) {
         let Some(slot) = self.gather_slot(ask) else { return };
         let Some(gather) = self.gathers.get_mut(slot) else { return };
         if let Harvest::Query { rows, reads, .. } = &mut gather.harvest {
             *reads = reads.saturating_sub(1);
-            if let (Some(row), Some(presence)) = (rows.get_mut(at as usize), presence) {
-                *row = presence;
+            if let (Some(row), Some((status, last_seen))) = (rows.get_mut(at as usize), found) {
+                (row.status, row.last_seen) = (status, last_seen);
             }
         }
         self.end_if_complete(slot);
@@ -148,8 +155,11 @@ impl Machine {
     /// Ends a gather to which nothing is missing.
     fn end_if_complete(&mut self, slot: u32) {
         let Some(gather) = self.gathers.get_mut(slot) else { return };
-        let reads = if let Harvest::Query { reads, .. } = gather.harvest { reads } else { 0 };
-        if !gather.waiting.is_empty() || reads > 0 {
+        let incomplete = match &gather.harvest {
+            Harvest::Query { here, reads, .. } => *reads > 0 || !here.is_empty(),
+            _ => false,
+        };
+        if incomplete || !gather.waiting.is_empty() {
             return;
         }
         let answer = gather.harvest.answer();
@@ -161,9 +171,6 @@ impl Machine {
         let Some(gather) = self.gathers.get_mut(slot).filter(|gather| gather.deadline == deadline) else {
             return;
         };
-        if deadline > self.now.mono {
-            return;
-        }
         let answer = match gather.harvest {
             Harvest::Query { .. } => gather.harvest.answer(),
             _ => Answer::Refused(Refusal::Timeout),
@@ -208,59 +215,92 @@ impl Machine {
 
     /// How are these users? Each is asked of its home; those of this home that are not in memory, of the store.
     pub(super) fn query(&mut self, whom: Whom, realm: Realm, users: Vec<Id>) -> Result<(), Refusal> {
-        let mut rows = Vec::with_capacity(users.len());
+        let unknown = |user| UserPresence { user, status: Status::Unknown, last_seen: LastSeen::Unknown };
+        let mut rows: Vec<UserPresence> = users.into_iter().map(unknown).collect();
+        let (mut here, parts) = self.by_home(realm, &rows);
         let mut stored = Vec::new();
-        let mut part_of = vec![usize::MAX; usize::from(self.router.shards())];
-        let mut parts: Vec<(ShardId, Vec<u32>)> = Vec::new();
-        for (at, user) in users.into_iter().enumerate() {
-            let home = self.router.shard_of_slot(self.router.slot(realm, &user));
-            if home == self.shard {
-                if let Some(row) = self.known(realm, &user) {
-                    rows.push(row);
-                    continue;
+        if here.len() <= LOOKUPS {
+            for at in std::mem::take(&mut here) {
+                let row = &mut rows[at as usize];
+                match self.known(realm, &row.user) {
+                    Some((status, last_seen)) => (row.status, row.last_seen) = (status, last_seen),
+                    None => stored.push((at, Key::new(realm, row.user.clone()))),
                 }
-                stored.push(at as u32);
-            } else {
-                let part = &mut part_of[usize::from(home.0)];
-                if *part == usize::MAX {
-                    *part = parts.len();
-                    parts.push((home, Vec::new()));
-                }
-                parts[*part].1.push(at as u32);
             }
-            rows.push(UserPresence { user, status: Status::Unknown, last_seen: LastSeen::Unknown });
         }
-        if parts.is_empty() && stored.is_empty() {
+        if parts.is_empty() && stored.is_empty() && here.is_empty() {
             self.answer(whom, Answer::Presence(rows));
             return Ok(());
         }
-        let questions: Vec<(ShardId, Question)> = parts
-            .iter()
-            .map(|(shard, places)| {
-                let users = places.iter().map(|&at| rows[at as usize].user.clone()).collect();
-                (*shard, Question::Query { realm, users })
-            })
-            .collect();
-        let to_read: Vec<(u32, schema::Key)> = stored
-            .into_iter()
-            .map(|at| (at, schema::Key::new(realm, rows[at as usize].user.clone())))
-            .collect();
-        let reads = to_read.len() as u32;
-        let shards: Vec<ShardId> = questions.iter().map(|(shard, _)| *shard).collect();
-        if !shards.iter().all(|&shard| self.has_room(shard)) {
-            return Err(Refusal::Busy);
+        let mut questions = Vec::with_capacity(parts.len());
+        for (shard, places) in &parts {
+            let users = places.iter().map(|&at| rows[at as usize].user.clone()).collect();
+            questions.push((*shard, Question::Query { realm, users }));
         }
-        let harvest = Harvest::Query { rows, parts, reads };
-        let ask = self.gather(whom, shards, harvest).ok_or(Refusal::Busy)?;
-        for (shard, question) in questions {
-            self.tell_shard(shard, Message::Ask { ask, question });
+        let (later, reads) = (!here.is_empty(), stored.len() as u32);
+        let ask = self.ask_all(whom, questions, Harvest::Query { rows, parts, here, reads })?;
+        if later {
+            self.lookups.push_back((ask, realm));
         }
-        for (at, key) in to_read {
-            if !self.read_for_query(key, ask, at) {
-                self.query_row(ask, at, None);
-            }
+        for (at, key) in stored {
+            self.read_row(ask, at, key);
         }
         Ok(())
+    }
+
+    /// Places of the rows that are this home's, and of those of other homes.
+    fn by_home(&self, realm: Realm, rows: &[UserPresence]) -> (Vec<u32>, Vec<(ShardId, Vec<u32>)>) {
+        let mut here = Vec::new();
+        let mut parts: Vec<(ShardId, Vec<u32>)> = Vec::new();
+        let mut part_of = vec![usize::MAX; usize::from(self.router.shards())];
+        for (at, row) in (0..).zip(rows) {
+            let home = self.router.home_of(realm, &row.user);
+            if home == self.shard {
+                here.push(at);
+                continue;
+            }
+            let part = &mut part_of[usize::from(home.0)];
+            if *part == usize::MAX {
+                *part = parts.len();
+                parts.push((home, Vec::new()));
+            }
+            parts[*part].1.push(at);
+        }
+        (here, parts)
+    }
+
+    fn read_row(&mut self, ask: u64, at: u32, key: Key) {
+        if !self.read_for_query(key, ask, at) {
+            self.query_row(ask, at, None);
+        }
+    }
+
+    /// Goes on with large queries, [`LOOKUPS`] users a turn.
+    pub(super) fn advance_lookups(&mut self) {
+        let Some(&(ask, realm)) = self.lookups.front() else { return };
+        for _ in 0..LOOKUPS {
+            let slot = self.gather_slot(ask).and_then(|slot| self.gathers.get_mut(slot));
+            let Some(Harvest::Query { rows, here, reads, .. }) = slot.map(|gather| &mut gather.harvest)
+            else {
+                break;
+            };
+            let Some(at) = here.pop() else { break };
+            let Some(row) = rows.get(at as usize) else { continue };
+            let key = Key::new(realm, row.user.clone());
+            // As if the store had been asked: `query_row` takes it back.
+            *reads += 1;
+            match self.known(realm, &key.id) {
+                Some(found) => self.query_row(ask, at, Some(found)),
+                None => self.read_row(ask, at, key),
+            }
+        }
+        let slot = self.gather_slot(ask).and_then(|slot| self.gathers.get(slot));
+        match slot.map(|gather| &gather.harvest) {
+            Some(Harvest::Query { here, .. }) if !here.is_empty() => self.lookups.rotate_left(1),
+            _ => {
+                self.lookups.pop_front();
+            }
+        }
     }
 }
 
@@ -271,10 +311,7 @@ impl Harvest {
             Self::Relay(answer) => answer.take().unwrap_or(Answer::Refused(Refusal::Timeout)),
             Self::Query { rows, .. } => Answer::Presence(std::mem::take(rows)),
             Self::Count(sum) => Answer::Count(*sum),
-            Self::List { rows, limit } => {
-                newest_first(rows, *limit as usize);
-                Answer::Users(std::mem::take(rows))
-            }
+            Self::List { rows, .. } => Answer::Users(std::mem::take(rows)),
             Self::Reached(sum) => Answer::Reached(*sum),
             Self::Sessions(rows) => {
                 rows.sort_by_key(|row| (row.since, row.session));

@@ -4,7 +4,7 @@
 //! store, the timers, and the word to whoever watches. A session's host and its user's home speak the same here,
 //! whether they are one shard (a direct call) or two ([`State::Attached`], [`State::Detached`]).
 
-use schema::{CloseReason, Device, Id, Key, LastSeen, Realm, SessionAddr, ShardId, Status, UserPresence};
+use schema::{CloseReason, Device, Id, Key, LastSeen, Realm, SessionAddr, ShardId, Status};
 
 use super::Machine;
 use super::graves::Grave;
@@ -84,6 +84,8 @@ impl Machine {
                 self.arm_user(slot);
                 self.notify(slot);
             }
+            // A renewal that comes late is no activity of now.
+            Attach::Known if Seen::at(active_at) < user.seen => {}
             Attach::Known => self.active(slot, active_at),
             Attach::Returned => {
                 self.see(slot, active_at);
@@ -114,9 +116,8 @@ impl Machine {
 
     /// The user was active at this time.
     pub(super) fn active(&mut self, slot: u32, at: u64) {
-        if self.see(slot, at) {
-            self.wake(slot);
-        }
+        self.see(slot, at);
+        self.wake(slot);
     }
 
     fn wake(&mut self, slot: u32) {
@@ -128,11 +129,11 @@ impl Machine {
     }
 
     /// Moves last seen, if it is later than what is known. It never moves back.
-    pub(super) fn see(&mut self, slot: u32, at: u64) -> bool {
-        let Some(user) = self.users.get_mut(slot) else { return false };
+    fn see(&mut self, slot: u32, at: u64) {
+        let Some(user) = self.users.get_mut(slot) else { return };
         let seen = Seen::at(at);
         if seen <= user.seen {
-            return false;
+            return;
         }
         if user.presence.is_online() && seen.second() != user.seen.second() {
             let roster = self.rosters.entry(user.realm).or_default();
@@ -145,7 +146,6 @@ impl Machine {
             user.seen = seen;
         }
         self.dirty_row(slot);
-        true
     }
 
     fn go_offline(&mut self, slot: u32) {
@@ -174,7 +174,7 @@ impl Machine {
         let until = (self.now.mono + u64::from(self.limits.restart_grace)) as u32;
         let Some(user) = self.users.get_mut(slot) else { return };
         if user.presence == Presence::Offline {
-            user.presence = Presence::Grace { until, device: Device::default() };
+            user.presence = Presence::Grace { until, device: Device::default(), status: Status::Online };
             self.rosters.entry(key.realm).or_default().insert(&mut self.users.slab, slot);
             self.online += 1;
             self.dirty_row(slot);
@@ -195,18 +195,13 @@ impl Machine {
         match user.presence {
             Presence::Grace { until, .. } if reached(tick, until) => self.go_offline(slot),
             Presence::Online(_) if away_after > 0 && tick.wrapping_sub(user.active) >= away_after => {
-                if user.rest() {
-                    self.notify(slot);
-                }
+                user.rest();
+                self.notify(slot);
             }
             _ => {}
         }
-        if let Some(reading) = self.users.get_mut(slot).and_then(|user| user.extra.as_mut()?.reading.as_mut())
-        {
-            if matches!(reading, Reading::Patient(until) if *until <= mono) {
-                *reading = Reading::Late;
-                self.notify(slot);
-            }
+        if self.users.get_mut(slot).is_some_and(|user| user.lose_patience(mono)) {
+            self.notify(slot);
         }
         self.arm_user(slot);
     }
@@ -272,13 +267,9 @@ impl Machine {
     }
 
     /// How a user of this home is, if that can be said without the store.
-    pub(super) fn known(&self, realm: Realm, id: &Id) -> Option<UserPresence> {
+    pub(super) fn known(&self, realm: Realm, id: &Id) -> Option<(Status, LastSeen)> {
         let user = self.users.get(self.users.find(realm, id)?)?;
-        if user.seen == Seen::UNKNOWN {
-            return None;
-        }
-        let (status, last_seen) = (self.status(user), user.seen.told());
-        Some(UserPresence { user: id.clone(), status, last_seen })
+        (user.seen != Seen::UNKNOWN).then(|| (self.status(user), user.seen.told()))
     }
 
     /// Somebody on a shard watches a user of this home, or nobody there any more.
@@ -334,10 +325,10 @@ impl Machine {
             return;
         }
         let Some(extra) = self.users.get_mut(slot).and_then(|user| user.extra.as_mut()) else { return };
-        if let Some(entry) = extra.interest.iter_mut().find(|entry| entry.shard == shard) {
-            if !std::mem::replace(&mut entry.dirty, true) {
-                self.peers.push(shard, Dirty::Presence(slot));
-            }
+        if let Some(entry) = extra.interest.iter_mut().find(|entry| entry.shard == shard)
+            && !std::mem::replace(&mut entry.dirty, true)
+        {
+            self.peers.push(shard, Dirty::Presence(slot));
         }
     }
 

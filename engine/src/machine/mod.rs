@@ -1,9 +1,9 @@
 //! One shard's state, and nothing else: inputs in, outputs out. No socket, no clock, no thread, no luck.
 //!
 //! A machine plays two roles, with the same code whether they are one shard or two:
-//! - the *session host* owns sessions ([`session`]), and what they listen to ([`watch`], [`channel`], [`tap`]);
-//! - the *user home* owns users ([`home`], whose states are in [`user`]), the list of those online ([`roster`]), and
-//!   their rows in the store ([`flush`]).
+//! - the *session host* owns sessions (`session`), and what they listen to (`watch`, `channel`, `tap`);
+//! - the *user home* owns users (`home`, whose states are in `user`), the list of those online (`roster`), and
+//!   their rows in the store (`flush`).
 //!
 //! ```text
 //!  Input ─► handle ─┬─ Open, Closed ──► session ──┐ attach, detach
@@ -126,6 +126,8 @@ pub struct Machine {
     channels: Keyed<channel::Channel>,
     fanouts: channel::Fanouts,
     gathers: Slab<gather::Gather>,
+    /// Large queries that are being looked up.
+    lookups: VecDeque<(u64, Realm)>,
     peers: peers::Peers,
     graves: graves::Graves,
     store: flush::StoreWork,
@@ -159,6 +161,7 @@ impl Machine {
             channels: Keyed::new(OTHER_PARTS, hasher.clone()),
             fanouts: channel::Fanouts::default(),
             gathers: Slab::new(),
+            lookups: VecDeque::new(),
             peers: peers::Peers::new(router.shards()),
             graves: graves::Graves::new(hasher.clone()),
             store: flush::StoreWork::new(now.mono),
@@ -200,6 +203,7 @@ impl Machine {
         self.advance_spreads(STAGE_BUDGET);
         self.advance_timers(STAGE_BUDGET);
         self.settle();
+        self.advance_lookups();
         self.advance_fanouts(STAGE_BUDGET);
         self.advance_peers(STAGE_BUDGET);
         self.advance_store();
@@ -209,7 +213,10 @@ impl Machine {
     #[must_use]
     pub fn next_wake(&self) -> Option<u64> {
         let now = self.now.mono;
-        let left_over = !self.fanouts.is_empty() || !self.spreads.is_empty() || self.peers.can_tell();
+        let left_over = !self.fanouts.is_empty()
+            || !self.spreads.is_empty()
+            || !self.lookups.is_empty()
+            || self.peers.can_tell();
         let untold = (self.peers.notes() > 0).then_some(now + ROOM_RETRY);
         let wakes = [
             left_over.then_some(now),
@@ -297,7 +304,10 @@ impl Machine {
         while let Some((timer, deadline)) = self.wheel.pop(self.now.mono, &mut budget) {
             self.counters.timers += 1;
             match timer {
-                timer::Timer::Session(slot) => self.fire_session(slot, deadline),
+                timer::Timer::Session(slot) => {
+                    let cost = self.fire_session(slot, deadline);
+                    budget = budget.saturating_sub(cost);
+                }
                 timer::Timer::User(slot) => self.fire_user(slot, deadline),
                 timer::Timer::Frame(slot) => self.fire_frame(slot, deadline),
                 timer::Timer::Gather(slot) => self.fire_gather(slot, deadline),

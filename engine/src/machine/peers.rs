@@ -239,10 +239,10 @@ impl Machine {
                 self.subscribers(from, &channel, revision, count);
             }
             State::TapInterest { revision, on } => {
-                if let Some(peer) = self.peers.get_mut(from) {
-                    if revision > peer.taps.0 {
-                        peer.taps = (revision, on);
-                    }
+                if let Some(peer) = self.peers.get_mut(from)
+                    && revision > peer.taps.0
+                {
+                    peer.taps = (revision, on);
                 }
             }
         }

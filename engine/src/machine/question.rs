@@ -126,7 +126,7 @@ impl Machine {
         }
         let questions =
             elsewhere.into_iter().map(|(shard, sessions)| (shard, Question::Describe { sessions })).collect();
-        self.ask_all(whom, questions, Harvest::Sessions(infos)).map(|()| None)
+        self.ask_all(whom, questions, Harvest::Sessions(infos)).map(|_| None)
     }
 
     fn disconnect_user(

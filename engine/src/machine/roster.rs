@@ -112,7 +112,8 @@ impl Roster {
 /// The order of lists: newest second first, ids within it; cut to `limit`.
 pub(super) fn newest_first(rows: &mut Vec<OnlineUser>, limit: usize) {
     let second = |row: &OnlineUser| std::cmp::Reverse(row.last_seen / 1_000);
-    rows.sort_unstable_by(|a, b| second(a).cmp(&second(b)).then_with(|| a.user.cmp(&b.user)));
+    // A stable sort makes use of what is in order already: lists of shards are merged by it.
+    rows.sort_by(|a, b| second(a).cmp(&second(b)).then_with(|| a.user.cmp(&b.user)));
     rows.truncate(limit);
 }
 

@@ -47,7 +47,13 @@ impl Router {
     /// The shard that is home to a key.
     #[must_use]
     pub fn home(&self, key: &Key) -> ShardId {
-        self.shard_of_slot(self.slot(key.realm, &key.id))
+        self.home_of(key.realm, &key.id)
+    }
+
+    /// The same, of the parts of a key.
+    #[must_use]
+    pub fn home_of(&self, realm: Realm, id: &Id) -> ShardId {
+        if self.shards == 1 { ShardId(0) } else { self.shard_of_slot(self.slot(realm, id)) }
     }
 }
 

@@ -34,6 +34,9 @@ struct PackedOwner(u32);
 
 const OWNER_SLOT: u32 = (1 << 30) - 1;
 
+/// A session's end costs as much as some deliveries: a tap, a close, a detach.
+const END_COST: usize = 8;
+
 impl From<Owner> for PackedOwner {
     fn from(owner: Owner) -> Self {
         Self(match owner {
@@ -270,10 +273,10 @@ impl Machine {
 
     /// Any frame is life. One store into the slot.
     pub(super) fn heard(&mut self, now: Now, session: SessionRef) {
-        if let Some(found) = self.sessions.get_mut(session.slot) {
-            if found.generation == session.generation {
-                found.life = now.mono as u32;
-            }
+        if let Some(found) = self.sessions.get_mut(session.slot)
+            && found.generation == session.generation
+        {
+            found.life = now.mono as u32;
         }
     }
 
@@ -296,21 +299,38 @@ impl Machine {
         }
     }
 
-    /// A session's timer has fired.
-    pub(super) fn fire_session(&mut self, slot: u32, deadline: u64) {
+    /// A session's timer has fired. Says what it cost beyond the looking.
+    pub(super) fn fire_session(&mut self, slot: u32, deadline: u64) -> usize {
         let (tick, wall) = (self.tick(), self.now.wall);
-        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Some(session) = self.sessions.get_mut(slot) else { return 0 };
         if session.armed != deadline as u32 {
-            return;
+            return 0;
         }
         session.armed = 0;
-        if session.expires != u32::MAX && wall >= u64::from(session.expires) * 1_000 {
-            self.end(slot, CloseReason::TokenExpired, Told::ByUs);
+        let over = if session.expires != u32::MAX && wall >= u64::from(session.expires) * 1_000 {
+            Some(CloseReason::TokenExpired)
         } else if session.silence > 0 && session.unheard(tick) >= session.silence {
-            self.end(slot, CloseReason::Silent, Told::ByUs);
+            Some(CloseReason::Silent)
         } else {
-            self.arm_session(slot);
+            None
+        };
+        match over {
+            Some(reason) => {
+                let cost = self.cost_of_end(slot);
+                self.end(slot, reason, Told::ByUs);
+                cost
+            }
+            None => {
+                self.arm_session(slot);
+                0
+            }
         }
+    }
+
+    /// What it costs to end a session, in steps of a stage's budget.
+    pub(super) fn cost_of_end(&self, slot: u32) -> usize {
+        let links = |listening: &Listening| listening.watches.len() as usize + listening.channels.len();
+        END_COST + self.listening(slot).map_or(0, links)
     }
 
     fn arm_session(&mut self, slot: u32) {
@@ -398,12 +418,12 @@ impl Machine {
 
     /// Gives a session's lists back when they are empty.
     pub(super) fn slim_session(&mut self, slot: u32) {
-        if let Some(session) = self.sessions.get_mut(slot) {
-            if session.listening.as_ref().is_some_and(|listening| {
+        if let Some(session) = self.sessions.get_mut(slot)
+            && session.listening.as_ref().is_some_and(|listening| {
                 listening.watches.is_empty() && listening.channels.is_empty() && !listening.taps
-            }) {
-                session.listening = None;
-            }
+            })
+        {
+            session.listening = None;
         }
     }
 }

@@ -69,12 +69,14 @@ pub(super) enum Presence {
     Online(Attachment),
     /// Sessions, but nothing done for a while.
     Away(Attachment),
-    /// No session any more, or not yet again after a restart; counts as online until then (a tick).
+    /// No session any more, or not yet again after a restart; counts as online until then.
     Grace {
         /// Low half of the monotonic millisecond at which it is over.
         until: u32,
         /// What the last session ran on.
         device: Device,
+        /// Online or away, as before: grace is no news.
+        status: Status,
     },
 }
 
@@ -82,8 +84,9 @@ impl Presence {
     pub(super) fn status(&self) -> Status {
         match self {
             Self::Offline => Status::Offline,
-            Self::Online(_) | Self::Grace { .. } => Status::Online,
+            Self::Online(_) => Status::Online,
             Self::Away(_) => Status::Away,
+            Self::Grace { status, .. } => *status,
         }
     }
 
@@ -174,6 +177,15 @@ pub(super) enum Reading {
     Late,
 }
 
+impl Reading {
+    fn is_late(self, now: u64) -> bool {
+        match self {
+            Self::Patient(until) => until <= now,
+            Self::Late => true,
+        }
+    }
+}
+
 /// A user at its home.
 pub(super) struct User {
     pub(super) id: Id,
@@ -200,7 +212,7 @@ pub(super) enum Attach {
     Known,
     /// The user was offline: this is its online event.
     CameOnline,
-    /// The user came back within its grace: nobody is told.
+    /// The user came back within its grace: that is no event.
     Returned,
     /// One more session.
     Joined,
@@ -267,8 +279,12 @@ impl User {
                 self.presence = Presence::Online(new);
                 Attach::CameOnline
             }
-            Presence::Grace { .. } => {
-                self.presence = Presence::Online(new);
+            Presence::Grace { status, .. } => {
+                // Who was away is so until it is woken.
+                self.presence = match status {
+                    Status::Away => Presence::Away(new),
+                    Status::Online | Status::Offline | Status::Unknown => Presence::Online(new),
+                };
                 Attach::Returned
             }
             Presence::Online(first) | Presence::Away(first) => {
@@ -303,7 +319,8 @@ impl User {
                         Detach::Stays
                     }
                     _ => {
-                        self.presence = Presence::Grace { until, device: first.device };
+                        let device = first.device;
+                        self.presence = Presence::Grace { until, device, status: self.presence.status() };
                         Detach::Last
                     }
                 }
@@ -340,6 +357,19 @@ impl User {
                 true
             }
             Presence::Away(_) | Presence::Grace { .. } | Presence::Offline => false,
+        }
+    }
+
+    /// Whoever watches has waited long enough for last seen. True when they have not been told so before.
+    pub(super) fn lose_patience(&mut self, now: u64) -> bool {
+        match self.extra.as_mut().map(|extra| &mut extra.reading) {
+            Some(reading @ Some(Reading::Patient(_)))
+                if reading.is_some_and(|reading| reading.is_late(now)) =>
+            {
+                *reading = Some(Reading::Late);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -397,7 +427,10 @@ mod tests {
         assert_eq!(user.detach(attachment(1, 0).session(), 0), Detach::Stays);
         assert_eq!(user.detach(attachment(1, 0).session(), 0), Detach::Unknown);
         assert_eq!(user.detach(attachment(2, 0).session(), 99), Detach::Last);
-        assert_eq!(user.presence, Presence::Grace { until: 99, device: Device::default() });
+        assert_eq!(
+            user.presence,
+            Presence::Grace { until: 99, device: Device::default(), status: Status::Online }
+        );
         assert_eq!(user.attach(attachment(4, 40)), Attach::Returned);
         assert!(user.extra.is_none(), "the list of further sessions is given back");
     }

@@ -58,7 +58,7 @@ impl<A> Links<A> {
     /// Sends one message. A question takes the place of its answer first.
     pub(super) fn send(&mut self, to: ShardId, message: Message) {
         let from = self.own;
-        if matches!(message, Message::Ask { .. } | Message::Deliver { ask: Some(_), .. }) {
+        if matches!(message, Message::Ask { ask: 1.., .. } | Message::Deliver { ask: Some(_), .. }) {
             // `announce` never grants more questions than there are places, so this cannot fail.
             let reserved = self.links[usize::from(from.0)].inbox.reserve_raw();
             debug_assert!(reserved, "a question without a place for its answer");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use muster_engine::io::{self as driver_io, Choice, Close, Driver, Ending, Listener, Sink, Token, Tuning};
 
 /// How long anything may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a case on both drivers.
 pub(crate) fn on_both(tuning: &Tuning, case: impl Fn(&mut Rig)) {

@@ -145,6 +145,8 @@ pub(crate) struct Path<'a> {
     pub(crate) parts: Vec<&'a str>,
     /// Named by a `use` or an `extern crate`.
     pub(crate) imported: bool,
+    /// The name after `as`.
+    alias: Option<&'a str>,
 }
 
 impl Path<'_> {
@@ -185,6 +187,26 @@ pub(crate) fn paths(tokens: &[Token]) -> Vec<Path<'_>> {
     found
 }
 
+/// The same with every name that the file imported written out: after `use a::b;`, `b::c` is `a::b::c`.
+pub(crate) fn full_paths(tokens: &[Token]) -> Vec<Path<'_>> {
+    let mut paths = paths(tokens);
+    let mut imports: Vec<(&str, Vec<&str>)> = Vec::new();
+    for path in paths.iter_mut().filter(|path| path.imported) {
+        if path.parts.len() > 1 && path.parts.last() == Some(&"self") {
+            path.parts.pop();
+        }
+        if let Some(name) = path.alias.or(path.parts.last().copied()) {
+            imports.push((name, path.parts.clone()));
+        }
+    }
+    for path in paths.iter_mut().filter(|path| !path.imported && path.parts.len() > 1) {
+        if let Some((_, full)) = imports.iter().find(|(name, _)| *name == path.parts[0]) {
+            path.parts.splice(..1, full.iter().copied());
+        }
+    }
+    paths
+}
+
 /// Reads a path on from `at`, behind the parts before it; returns where it ends.
 fn branch<'a>(tokens: &'a [Token], mut at: usize, before: &[&'a str], found: &mut Vec<Path<'a>>) -> usize {
     let mut parts = before.to_vec();
@@ -198,10 +220,7 @@ fn branch<'a>(tokens: &'a [Token], mut at: usize, before: &[&'a str], found: &mu
                 while at < end {
                     if tokens[at].is_word() || tokens[at].is("*") {
                         at = branch(tokens, at, &parts, found);
-                        // `as name` names nothing of the path.
-                        if tokens.get(at).is_some_and(|token| token.is("as")) {
-                            at += 2;
-                        }
+                        at += if is_renamed(tokens, at) { 2 } else { 0 };
                     } else {
                         at += 1;
                     }
@@ -216,8 +235,14 @@ fn branch<'a>(tokens: &'a [Token], mut at: usize, before: &[&'a str], found: &mu
         }
         at += 1;
     }
-    found.push(Path { line, parts, imported: false });
+    let alias = is_renamed(tokens, at).then(|| &*tokens[at + 1].text);
+    found.push(Path { line, parts, imported: false, alias });
     at
+}
+
+/// Whether `as name` stands there.
+fn is_renamed(tokens: &[Token], at: usize) -> bool {
+    tokens.get(at).is_some_and(|token| token.is("as")) && at + 1 < tokens.len()
 }
 
 /// Words, lifetimes, numbers, `::`, and every other sign for itself.
@@ -360,6 +385,14 @@ mod tests {
             ["engine::io::Close", "b::C"]
         );
         assert_eq!(all_paths("use base64::engine::general_purpose;"), ["base64::engine::general_purpose"]);
+    }
+
+    #[test]
+    fn imported_names_are_written_out() {
+        let code = Code::of("use a::{b, c::d as e}; fn f() { b::x(); e::y(); z::b(); b; }");
+        let full: Vec<String> = full_paths(&code.tokens).iter().map(Path::text).collect();
+        let full: Vec<&str> = full.iter().map(|path| &**path).filter(|path| path.contains("::")).collect();
+        assert_eq!(full, ["a::b", "a::c::d", "a::b::x", "a::c::d::y", "z::b"]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The files of the repository, read once, and what the laws say about them.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::{LazyLock, OnceLock};
 
 use crate::code::Code;
 
@@ -11,7 +11,10 @@ use crate::code::Code;
 const FOREIGN: [&str; 6] = ["target", "node_modules", "__pycache__", "muster-data", "corpus", "artifacts"];
 
 /// Hidden, and ours all the same.
-const OURS: [&str; 3] = [".ci", ".cargo", ".gitignore"];
+const OURS: [&str; 4] = [".ci", ".cargo", ".gitignore", ".npmrc"];
+
+/// The repository, read once for all laws.
+pub(crate) static TREE: LazyLock<Tree> = LazyLock::new(Tree::read);
 
 /// Every text file, by its path from the root.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ pub(crate) struct File {
     pub(crate) path: String,
     pub(crate) text: String,
     pub(crate) role: Role,
-    code: OnceCell<Code>,
+    code: OnceLock<Code>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +43,7 @@ pub(crate) enum Role {
 impl File {
     fn new(path: String, text: String) -> Self {
         let role = role(&path);
-        Self { path, text, role, code: OnceCell::new() }
+        Self { path, text, role, code: OnceLock::new() }
     }
 
     pub(crate) fn code(&self) -> &Code {
@@ -73,7 +76,7 @@ fn role(path: &str) -> Role {
 
 impl Tree {
     /// The repository as it lies there.
-    pub(crate) fn read() -> Self {
+    fn read() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut files = BTreeMap::new();
         walk(&root, "", &mut files);
@@ -180,7 +183,7 @@ pub(crate) struct Law {
 impl Law {
     /// Panics unless the law catches the guilty, lets the innocent go, and holds in the repository.
     pub(crate) fn uphold(&self) {
-        let tree = Tree::read();
+        let tree = &*TREE;
         let found = |path: &str, text: &str| {
             let breaches = (self.find)(&tree.planted(path, text));
             breaches.into_iter().filter(|breach| breach.path == path).collect::<Vec<_>>()
@@ -192,7 +195,7 @@ impl Law {
             let breaches = found(path, text);
             assert!(breaches.is_empty(), "{}: wrongly found in {path}:\n{text}\n{breaches:?}", self.name);
         }
-        let breaches: Vec<String> = (self.find)(&tree)
+        let breaches: Vec<String> = (self.find)(tree)
             .iter()
             .map(|Breach { path, line, what }| format!("  {path}:{line}: {what}"))
             .collect();

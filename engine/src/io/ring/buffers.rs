@@ -42,8 +42,9 @@ impl Buffers {
         }
         let memory = NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         let mut buffers = Self { memory, bytes, data, length, count, tail: 0 };
-        // SAFETY: the ring of `count` entries lies at the mapping's start, page-aligned, and lives as long as `self`,
-        // which its owner drops after the io_uring.
+        // SAFETY: the ring of `count` entries lies at the mapping's start, page-aligned. The kernel holds its pages by
+        // itself, and writes to the buffers only in receives, which end with the io_uring; whoever arms one drops the
+        // io_uring before `self`.
         unsafe { submitter.register_buf_ring_with_flags(memory.as_ptr() as u64, count, GROUP, 0) }?;
         for number in 0..count {
             buffers.give(number);
@@ -86,7 +87,7 @@ impl Buffers {
 
 impl Drop for Buffers {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and its owner has dropped the io_uring before it.
+        // SAFETY: the mapping is ours, and no receive is armed any more: see `new`.
         unsafe { libc::munmap(self.memory.as_ptr().cast(), self.bytes) };
     }
 }

@@ -158,7 +158,6 @@ impl Ring {
     fn until_deadline(&self) -> Option<Duration> {
         let pauses = self.listeners.iter().filter_map(|listening| listening.paused_until);
         let first = pauses.chain(self.flushing.next()).chain(self.lingering.next()).min()?;
-        // The clock counts whole milliseconds: a deadline is over at the end of its own.
         Some(Duration::from_millis(first.saturating_sub(self.clock.now_ms())))
     }
 }
@@ -370,6 +369,11 @@ fn table(queue: &Queue, connections: u32) -> io::Result<u32> {
         }
     }
     Ok(length)
+}
+
+/// A pool of one small buffer, to find out whether there can be one.
+pub(super) fn try_buffers(submitter: &io_uring::Submitter<'_>) -> io::Result<impl Sized + use<>> {
+    Buffers::new(submitter, 1, 64)
 }
 
 /// The socket took nothing now, and will later.

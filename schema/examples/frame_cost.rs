@@ -1,5 +1,7 @@
-//! What a frame costs. Not run by default, since it needs a quiet machine and the release build:
-//! `cargo test --release -p muster-schema --test cost -- --ignored --nocapture`
+//! What a frame costs, measured on a quiet machine: `cargo run --release -p muster-schema --example frame_cost`
+
+#![expect(clippy::print_stdout, reason = "an example that reports figures")]
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has nothing to report")]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -27,9 +29,7 @@ fn measure(what: &str, calls: u32, mut call: impl FnMut()) {
     println!("{what:<48} {:>10.1} ns", rounds.fold(f64::INFINITY, f64::min));
 }
 
-#[test]
-#[ignore = "a measurement"]
-fn frames_in_nanoseconds() {
+fn main() {
     let mut encoder = Encoder::new();
     let mut out = Vec::with_capacity(1 << 20);
     let client = |frame: &ClientFrame| {

@@ -1,0 +1,15 @@
+//! How a machine behaves, seen from its door: inputs, outputs and time, nothing else.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
+// The name that every other crate of the house knows it by.
+extern crate muster_engine as engine;
+
+mod channel;
+mod command;
+mod limits;
+mod net;
+mod oracle;
+mod presence;
+mod restart;
+mod watch;
