@@ -55,10 +55,10 @@ impl Workload {
                 Operation::Jump { by: luck.below(farthest * 2) as i32 - farthest as i32 }
             }
             at if at < eager + 140 && self.stalls => Operation::Stall { shard: luck.byte() },
-            at if at < eager + 142 && self.crashes => {
+            at if at < eager + 141 && self.crashes => {
                 Operation::Crash { down: luck.pick(&[0, 5, 500, 20_000]) }
             }
-            at if at < eager + 143 && self.drains => Operation::Drain { over: luck.pick(&[0, 300, 3_000]) },
+            at if at < eager + 142 && self.drains => Operation::Drain { over: luck.pick(&[0, 300, 3_000]) },
             _ => self.command(),
         }
     }

@@ -45,8 +45,8 @@ pub(super) struct Person {
     lows: VecDeque<(u64, u64)>,
     /// Last seen is at most this.
     pub(super) high: Option<u64>,
-    /// Latest activity.
-    pub(super) active: u64,
+    /// Latest activities.
+    active: VecDeque<u64>,
     /// Online periods that have begun, at least and at most.
     pub(super) periods: (u64, u64),
     /// When the latest period may have begun.
@@ -65,14 +65,29 @@ impl Person {
         }
         if let Some(carried) = &mut self.carried {
             match carried.over {
-                Some(over) => carried.over = Some(over.min(now + times.lag + 1)),
+                Some(over) => carried.over = Some(over.min(now)),
                 // What the user does now counts more than what it did before the node went down.
                 None => self.carried = None,
             }
         }
         self.stays.push(Stay { session, from: now, until: None });
-        self.active = now;
+        self.act(now);
+    }
+
+    /// The user does something.
+    pub(super) fn act(&mut self, now: u64) {
         self.moved = now;
+        if self.active.back() != Some(&now) {
+            self.active.push_back(now);
+            if self.active.len() > 32 {
+                self.active.pop_front();
+            }
+        }
+    }
+
+    /// When the user did something last, as somebody knows it who knows what happened until `at`.
+    pub(super) fn active(&self, at: u64) -> u64 {
+        self.active.iter().rev().find(|active| **active <= at).copied().unwrap_or(0)
     }
 
     /// Whether a session that begins now begins an online period: surely, and perhaps.
@@ -120,8 +135,9 @@ impl Person {
         }
     }
 
-    pub(super) fn is_carried(&self) -> bool {
-        self.carried.is_some()
+    /// What is told from now on may be older: the wall clock was set back too far.
+    pub(super) fn forget_seen(&mut self) {
+        self.lows.clear();
     }
 
     /// Forgets what cannot matter any more.
@@ -248,7 +264,8 @@ mod tests {
         assert!(person.surely_online(&TIMES, 1_200, 2_199) && !person.maybe_online(&TIMES, 2_211, 9_000));
         person.open(1_500, session(1), &TIMES);
         person.close(1_600, session(1));
-        assert!(person.surely_online(&TIMES, 1_200, 1_699) && !person.maybe_online(&TIMES, 1_711, 9_000));
+        assert!(person.surely_online(&TIMES, 1_200, 1_499) && person.surely_online(&TIMES, 1_510, 1_699));
+        assert!(!person.maybe_online(&TIMES, 1_711, 9_000));
         assert_eq!(person.periods, (0, 0));
     }
 }

@@ -190,7 +190,7 @@ impl Oracle {
             }
             Ok(reached) if said.published => {
                 self.checked.publishes += 1;
-                let (sure, maybe) = self.talk.subscribers(&said.to, lag, (said.at, now));
+                let (sure, maybe) = self.talk.subscribers(&said.to, lag, (said.at - 1, now));
                 must.extend(sure.iter().copied().filter(|session| said.except != Some(*session)));
                 let least = must.len().saturating_sub(usize::from(said.except.is_some() && lag > 0));
                 check((least..=maybe).contains(&(reached as usize)), "a publish says to how many it comes", || {
@@ -203,7 +203,7 @@ impl Oracle {
                 self.checked.sends += 1;
                 check(said.got.len() == reached as usize, "a send says to how many it came", || seen("?"))?;
                 let stays = self.people.get(&said.to).map_or(&[][..], |person| person.stays.as_slice());
-                let sure = stays.iter().filter(|stay| stay.from + lag <= said.at && stay.until.is_none());
+                let sure = stays.iter().filter(|stay| stay.from + lag < said.at && stay.until.is_none());
                 let missed = sure.map(|stay| stay.session).find(|session| {
                     said.except != Some(*session) && !said.got.contains(session)
                 });
