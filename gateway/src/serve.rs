@@ -23,7 +23,7 @@ use crate::conn::Conn;
 use crate::edges::{self, Shared};
 use crate::http::Front;
 use crate::realms::Realms;
-use crate::{binary, desk, http, websocket};
+use crate::{binary, desk, http, memory, websocket};
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +178,11 @@ impl Server {
             };
             runtime.spawn(binary::serve(acceptor, context, stopped.clone()));
         }
+        let marks = memory::Watermarks {
+            connects: config.limits.memory_refuse_connects,
+            publishes: config.limits.memory_refuse_publishes,
+        };
+        runtime.spawn(memory::watch(node.door(), marks));
         let (inquirer, attend) = desk::open(node.door(), desk);
         runtime.spawn(attend);
         let front = Front::new(Arc::new(config.clone()), verifier, realms, clock, inquirer);
