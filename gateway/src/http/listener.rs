@@ -101,11 +101,7 @@ pub async fn serve(
             continue;
         };
         tally.accepted.fetch_add(1, Ordering::Relaxed);
-        let connection = Connection {
-            router: router.clone(),
-            peer,
-            _open: Open::new(tally.clone(), place),
-        };
+        let connection = Connection { router: router.clone(), peer, _open: Open::new(tally.clone(), place) };
         tokio::spawn(connection.run(builder.clone(), stream, stop.clone()));
     }
     drop(acceptor);

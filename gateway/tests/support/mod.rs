@@ -49,10 +49,8 @@ impl Node {
             let lines = sections.iter_mut().find(|(name, _)| *name == section).expect("a known section");
             lines.1.push(key.to_owned());
         }
-        let text: String = sections
-            .iter()
-            .map(|(name, lines)| format!("[{name}]\n{}\n", lines.join("\n")))
-            .collect();
+        let text: String =
+            sections.iter().map(|(name, lines)| format!("[{name}]\n{}\n", lines.join("\n"))).collect();
         let config = Config::from_toml("test.toml", &text).unwrap_or_else(|error| panic!("{error}"));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -206,7 +204,8 @@ impl Answer {
 pub fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}{length}\r\n");
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}{length}\r\n");
     raw(address, format!("{head}{body}").as_bytes())
 }
 
