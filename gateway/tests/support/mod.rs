@@ -62,7 +62,7 @@ impl Node {
     }
 
     fn order(&self, user: &str, service: bool) -> String {
-        let ring = KeyRing::load(&self.config, MissingSecret::Refuse).unwrap();
+        let ring = KeyRing::load(&self.config, MissingSecret::Leave).unwrap();
         let order = Order {
             user: user.into(),
             service,
