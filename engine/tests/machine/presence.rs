@@ -104,6 +104,25 @@ fn a_touch_sets_no_timer() {
 }
 
 #[test]
+fn stale_timers_do_not_live_on() {
+    let mut net = Net::new(1, Limits { away_after: 60_000, ..Limits::default() });
+    for _ in 0..100 {
+        let session = net.open("alice");
+        net.pass(50);
+        net.close(session, CloseReason::Lost);
+        net.pass(50);
+    }
+    let session = net.open("alice");
+    assert!(net.machines[0].census().timers > 100, "nothing is taken out of the wheel");
+    for _ in 0..10 {
+        net.touch(session);
+        net.pass(10_000);
+    }
+    assert_eq!(net.closed, []);
+    assert!(net.machines[0].census().timers <= 2, "one of the session, one of the user");
+}
+
+#[test]
 fn liveness_may_be_somebody_elses() {
     let mut net = net();
     let mut open = net.opening("alice");
