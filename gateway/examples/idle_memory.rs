@@ -7,7 +7,11 @@
 //! Each session has a user of its own with a 36-character id. Memory is the proportional set size (Pss) of the server
 //! process, as the kernel tells it; the kernel's own memory for the sockets is not in it. Loopback only, and it ends
 //! by itself.
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measuring program: it prints, and gives up on errors")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a measuring program: it prints, and gives up on errors"
+)]
 #![allow(clippy::disallowed_methods, reason = "it waits for real time to pass")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -33,7 +37,17 @@ impl Server {
         assert!(program.exists(), "{} is missing: run `cargo build --release` first", program.display());
         let data = std::env::temp_dir().join(format!("muster-idle-{}", std::process::id()));
         let mut child = Command::new(&program)
-            .args(["serve", "--io", io, "--http", "127.0.0.1:0", "--binary", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args([
+                "serve",
+                "--io",
+                io,
+                "--http",
+                "127.0.0.1:0",
+                "--binary",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+            ])
             .arg("--data")
             .arg(&data)
             .stderr(Stdio::piped())
@@ -148,7 +162,11 @@ fn measure(edge: &str, io: &str, sessions: u64, connect: fn(&Server, &str) -> Tc
     let secret = server.secret();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     // The first sessions make pools and pages that do not grow with the number of sessions.
-    drop((0..8).map(|one| connect(&server, &token(&secret, &format!("warm-up-{one}"), now))).collect::<Vec<_>>());
+    drop(
+        (0..8)
+            .map(|one| connect(&server, &token(&secret, &format!("warm-up-{one}"), now)))
+            .collect::<Vec<_>>(),
+    );
     wait_for("an empty server", Duration::from_secs(30), || server.online() == 0);
     let (before, files_before) = (server.pss(), server.open_files());
     let begun = Instant::now();
@@ -177,7 +195,8 @@ fn measure(edge: &str, io: &str, sessions: u64, connect: fn(&Server, &str) -> Tc
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let after = |flag: &str| arguments.iter().position(|one| one == flag).and_then(|at| arguments.get(at + 1));
+    let after =
+        |flag: &str| arguments.iter().position(|one| one == flag).and_then(|at| arguments.get(at + 1));
     let sessions = after("--sessions").map_or(15_000, |text| text.parse().unwrap());
     let io = after("--io").map_or("ring", String::as_str);
     measure("binary", io, sessions, binary);

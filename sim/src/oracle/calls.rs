@@ -69,7 +69,8 @@ impl Oracle {
             _ => None,
         };
         debug_assert!(matches!(asker, Asker::Session(_)) == session.is_some());
-        let call = Call { at: now, shard, session, actor: actor.clone(), command: command.clone(), before, said };
+        let call =
+            Call { at: now, shard, session, actor: actor.clone(), command: command.clone(), before, said };
         self.calls.insert(tag, call);
     }
 
@@ -263,7 +264,8 @@ impl Oracle {
         }
         let lag = self.times.lag;
         let sure = person.stays.iter().filter(|stay| stay.from + lag <= call.at && stay.until.is_none());
-        let missed = sure.map(|stay| stay.session).find(|session| !rows.iter().any(|row| row.session == *session));
+        let missed =
+            sure.map(|stay| stay.session).find(|session| !rows.iter().any(|row| row.session == *session));
         check(missed.is_none(), "all sessions are told", || format!("{missed:?} missed: {}", seen()))
     }
 
