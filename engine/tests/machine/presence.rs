@@ -224,6 +224,25 @@ fn away_after_a_while_if_enabled_and_back_by_activity() {
 }
 
 #[test]
+fn an_activity_told_late_wakes_nobody() {
+    let mut net = Net::new(2, Limits { away_after: 30_000, silence: 0, ..Limits::default() });
+    let home = net.home("alice");
+    let (near, far) = (net.open_at(home, "alice"), net.open_at(1 - home, "alice"));
+    net.pass(1_000);
+    net.mail_mode = Mail::Held;
+    net.ask(far, Command::Activity);
+    net.pass(1_000);
+    net.ask(near, Command::Activity);
+    net.pass(30_000);
+    net.mail_mode = Mail::InOrder;
+    net.pass(10);
+    assert_eq!(net.presence("alice").status, Status::Away);
+    net.ask(far, Command::Activity);
+    net.pass(10);
+    assert_eq!(net.presence("alice").status, Status::Online);
+}
+
+#[test]
 fn no_grace_is_offline_at_once() {
     let mut net = Net::new(1, Limits { grace: 0, ..Limits::default() });
     let session = net.open("alice");
