@@ -2,6 +2,12 @@
 //!
 //! The other process is this test program itself, told by the environment which part to play.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "all of this is test, the functions beside the tests included"
+)]
+
 use std::collections::HashMap;
 use std::env;
 use std::io::{BufRead, BufReader, Write};

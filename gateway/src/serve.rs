@@ -135,7 +135,6 @@ pub struct Server {
     node: Node<Conn>,
     front: Arc<Front>,
     stop: watch::Sender<bool>,
-    generated_secret: bool,
     drain_over: u32,
 }
 
@@ -160,7 +159,6 @@ impl Server {
         }
         let (node, desk) = start_node(config)?;
         let (stop, stopped) = watch::channel(false);
-        let generated_secret = verifier.keys().generated().is_some();
         let _in_runtime = runtime.enter();
         let realms = Arc::new(Realms::new(&config.auth.realms));
         if let Some(listener) = listeners.binary {
@@ -190,7 +188,7 @@ impl Server {
             Acceptor::new("admin", listeners.admin).map_err(ServeError::of("the admin listener failed"))?;
         let admin = Admin { front: front.clone(), store: node.store_status() };
         runtime.spawn(admin::serve(acceptor, Arc::new(admin)));
-        Ok(Self { node, front, stop, generated_secret, drain_over: 0 })
+        Ok(Self { node, front, stop, drain_over: 0 })
     }
 
     /// The socket driver in use.

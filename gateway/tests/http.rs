@@ -64,8 +64,7 @@ fn half_a_head_and_silence_is_closed() {
 #[test]
 fn too_many_connections_are_turned_away() {
     let node = Node::start("http.connections = 16");
-    let idle: Vec<TcpStream> =
-        (0..16).map(|_| TcpStream::connect(node.addresses.http).unwrap()).collect();
+    let idle: Vec<TcpStream> = (0..16).map(|_| TcpStream::connect(node.addresses.http).unwrap()).collect();
     // The listener takes them one after the other; what comes behind them finds no room.
     let answer = node.get("/");
     assert_eq!(answer.status, 503);
@@ -117,7 +116,8 @@ fn cors_is_closed_by_a_list() {
             ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ];
         if !allowed {
-            let mut bytes = String::from("GET /api/v1/presence/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n");
+            let mut bytes =
+                String::from("GET /api/v1/presence/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n");
             for (name, value) in handshake {
                 bytes.push_str(&format!("{name}: {value}\r\n"));
             }

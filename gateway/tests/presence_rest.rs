@@ -23,8 +23,7 @@ fn who_is_online() {
 
     let agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
                  Chrome/124.0.0.0 Safari/537.36";
-    let mut alice =
-        node.connect(&format!("?token={}", node.token(ALICE)), &[("User-Agent", agent)]);
+    let mut alice = node.connect(&format!("?token={}", node.token(ALICE)), &[("User-Agent", agent)]);
     assert_eq!(alice.json(), json!({"type": "connected", "data": {"userId": ALICE, "status": "online"}}));
     let count = node.get(&format!("{BASE}/online-count"));
     assert_eq!(count.body, r#"{"success":true,"count":1}"#);
@@ -46,10 +45,7 @@ fn who_is_online() {
     assert_eq!(check.json(), json!({"success": true, "userId": ALICE, "online": true, "lastSeen": seen}));
     let never = node.get_as(&token, &format!("{BASE}/check/{BOB}"));
     assert_eq!(never.status, 200);
-    assert_eq!(
-        never.body,
-        format!(r#"{{"success":true,"userId":"{BOB}","online":false,"lastSeen":null}}"#)
-    );
+    assert_eq!(never.body, format!(r#"{{"success":true,"userId":"{BOB}","online":false,"lastSeen":null}}"#));
 
     let body = json!({"userIds": [BOB, ALICE, BOB]}).to_string();
     let many = node.post_as(&token, &format!("{BASE}/check-multiple"), &body).json();

@@ -29,7 +29,10 @@ fn presence_sessions_and_their_end() {
     let body = json!({"userIds": ["alice", "bob", "alice"]}).to_string();
     let users = node.post_as(&service, "/server/v1/presence/query", &body).json();
     assert_eq!(users["users"][0]["status"], "online");
-    assert_eq!(users["users"][1], json!({"userId": "bob", "status": "offline", "online": false, "lastSeen": null}));
+    assert_eq!(
+        users["users"][1],
+        json!({"userId": "bob", "status": "offline", "online": false, "lastSeen": null})
+    );
     assert_eq!(users["users"][2]["userId"], "alice");
     let many: Vec<String> = (0..10_000).map(|n| format!("user-{n}")).collect();
     let answer = node.post_as(&service, "/server/v1/presence/query", &json!({"userIds": many}).to_string());
@@ -74,7 +77,11 @@ fn messages() {
     assert_eq!(channel.body, r#"{"channel":"news","subscribers":0}"#);
     for body in ["", "{}", "{\"payload\":}", "7"] {
         let answer = send(path, body);
-        assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (400, Some("INVALID")), "{body}");
+        assert_eq!(
+            (answer.status, answer.json()["error"]["code"].as_str()),
+            (400, Some("INVALID")),
+            "{body}"
+        );
     }
     let large = json!({"payload": "x".repeat(70_000)}).to_string();
     let answer = send(path, &large);

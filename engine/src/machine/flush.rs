@@ -180,7 +180,8 @@ impl Machine {
         if self.store.reads.is_empty() {
             self.store.reads.shrink_to(STORE_BATCH);
         }
-        while self.writable(most) {
+        // One batch a turn; the next turn goes on.
+        if self.writable(most) {
             self.write_batch();
         }
     }

@@ -1,9 +1,9 @@
 //! One shard's state, and nothing else: inputs in, outputs out. No socket, no clock, no thread, no luck.
 //!
 //! A machine plays two roles, with the same code whether they are one shard or two:
-//! - the *session host* owns sessions ([`session`]), and what they listen to ([`watch`], [`channel`], [`tap`]);
-//! - the *user home* owns users ([`home`], whose states are in [`user`]), the list of those online ([`roster`]), and
-//!   their rows in the store ([`flush`]).
+//! - the *session host* owns sessions (`session`), and what they listen to (`watch`, `channel`, `tap`);
+//! - the *user home* owns users (`home`, whose states are in `user`), the list of those online (`roster`), and
+//!   their rows in the store (`flush`).
 //!
 //! ```text
 //!  Input ─► handle ─┬─ Open, Closed ──► session ──┐ attach, detach

@@ -5,8 +5,8 @@
 //! the place that its asker reserved, and state that must not be lost is kept by its sender in a dirty set until
 //! [`Sender::room`] says that there is room.
 //!
-//! - [`inbox`]: the queue, its two classes, the batches;
-//! - [`wake`]: how a receiver goes to sleep and how a sender knows that it must wake it.
+//! - [`mod@inbox`]: the queue, its two classes, the batches;
+//! - [`mod@wake`]: how a receiver goes to sleep and how a sender knows that it must wake it.
 
 pub mod inbox;
 pub mod wake;

@@ -22,6 +22,7 @@ pub(super) enum Sessions {
     #[default]
     None,
     One(SessionRef),
+    #[expect(clippy::box_collection, reason = "rare, and a bare `Vec` would add 8 bytes to every slot")]
     Many(Box<Vec<SessionRef>>),
 }
 

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use fjall::config::{PartitioningPolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use schema::{Key, LastSeen, ShardId};
 
@@ -26,10 +27,12 @@ use crate::limits::{HASH_SLOTS, STORE_BATCH};
 use crate::machine::Router;
 use crate::machine::store::SeenRow;
 
-/// Blocks of the files that are kept in memory. The rows are small and the kernel caches the files anyway.
+/// Blocks of rows that are kept in memory. They are small and the kernel caches the files anyway.
 const CACHE: u64 = 2 << 20;
 /// What is gathered in memory before it becomes a file, for each table.
 const MEMTABLE: u64 = 4 << 20;
+/// Bytes of write-ahead journals beside the one that is written to; the least fjall allows. Opening reads them all.
+const JOURNALS: u64 = 64 << 20;
 /// Open files that fjall keeps.
 const FILES: usize = 64;
 /// fjall's own threads: one flushes while the other merges.
@@ -193,12 +196,11 @@ impl Tables {
             .cache_size(CACHE)
             .max_cached_files(Some(FILES))
             .worker_threads(THREADS)
+            .max_journaling_size(JOURNALS)
             .open()
             .map_err(fails)?;
         let is_new = db.list_keyspace_names().is_empty();
-        let table = |name| {
-            db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE)).map_err(fails)
-        };
+        let table = |name| db.keyspace(name, options).map_err(fails);
         if !is_new && !db.keyspace_exists("meta") {
             return Err(OpenError::Foreign { path: path.into(), why: "a database without `meta`".into() });
         }
@@ -256,6 +258,17 @@ impl Tables {
     }
 }
 
+/// Filters and indexes stay in memory, some 2 MiB for a million rows: fjall has one filter for a whole file, and
+/// fetching it through a small cache for each row costs ten times the processor.
+fn options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE)
+        .filter_block_pinning_policy(PinningPolicy::all(true))
+        .index_block_pinning_policy(PinningPolicy::all(true))
+        .filter_block_partitioning_policy(PartitioningPolicy::all(false))
+        .index_block_partitioning_policy(PartitioningPolicy::all(false))
+}
+
 /// Writes as much as a store needs to get going, and takes it back.
 fn probe(folder: &Path) -> io::Result<()> {
     let path = folder.join("probe.tmp");
@@ -270,7 +283,7 @@ fn probe(folder: &Path) -> io::Result<()> {
 fn describe(error: &fjall::Error) -> String {
     match error {
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
-        fjall::Error::Poisoned => "an earlier write failed, and the store must be opened again".into(),
+        fjall::Error::Poisoned => "a write in the background failed: is the disk full, or broken?".into(),
         other => format!("{other:?}"),
     }
 }

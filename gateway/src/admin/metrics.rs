@@ -46,8 +46,7 @@ fn load(counter: &AtomicU64) -> u64 {
 fn build(text: &mut Text, front: &Front, reports: &[Report]) {
     let (driver, host) = reports.first().map_or(("none", "none"), |report| (report.driver, report.host));
     let node = front.config.server.node.as_deref().unwrap_or_default();
-    let labels =
-        [("version", env!("CARGO_PKG_VERSION")), ("driver", driver), ("host", host), ("node", node)];
+    let labels = [("version", env!("CARGO_PKG_VERSION")), ("driver", driver), ("host", host), ("node", node)];
     text.metric("muster_build_info", Kind::Gauge, "What runs here; always 1.").value(&labels, 1);
     let shards = u64::from(front.inquirer.door().shards());
     text.gauge("muster_shards", "Shards of the node.", shards);
@@ -68,7 +67,8 @@ fn sessions(text: &mut Text, reports: &[Report]) {
     text.gauge("muster_users_online", "Distinct users online.", sum(reports, |report| report.online));
     let opened = sum(reports, |report| report.machine.opened);
     text.counter("muster_sessions_opened_total", "Sessions opened.", opened);
-    let mut metric = text.metric("muster_sessions_closed_total", Kind::Counter, "Sessions closed, by reason.");
+    let mut metric =
+        text.metric("muster_sessions_closed_total", Kind::Counter, "Sessions closed, by reason.");
     for reason in CloseReason::ALL {
         let closed = sum(reports, |report| report.machine.closed[*reason as usize]);
         metric.value(&[("reason", reason.as_str())], closed);
@@ -127,17 +127,29 @@ fn shards(text: &mut Text, reports: &[Report]) {
         .collect();
     let (count, micros) =
         (sum(reports, |report| report.turn_count), sum(reports, |report| report.turn_micros));
-    text.metric("muster_turn_duration_seconds", Kind::Histogram, "Turns of the shards, from waking to submitting.")
-        .durations(at_most, count, micros);
+    text.metric(
+        "muster_turn_duration_seconds",
+        Kind::Histogram,
+        "Turns of the shards, from waking to submitting.",
+    )
+    .durations(at_most, count, micros);
 }
 
 fn sockets(text: &mut Text, reports: &[Report]) {
     let mut counter = |name, help, of: &dyn Fn(&Report) -> u64| text.counter(name, help, sum(reports, of));
-    counter("muster_received_bytes_total", "Bytes received by the shards.", &|report| report.io.received_bytes);
+    counter("muster_received_bytes_total", "Bytes received by the shards.", &|report| {
+        report.io.received_bytes
+    });
     counter("muster_sent_bytes_total", "Bytes sent by the shards.", &|report| report.io.sent_bytes);
-    counter("muster_short_sends_total", "Sends that a socket took only in part.", &|report| report.io.short_sends);
-    counter("muster_buffers_empty_total", "Receives that found no buffer.", &|report| report.io.buffers_empty);
-    counter("muster_system_calls_total", "System calls of the socket drivers.", &|report| report.io.system_calls);
+    counter("muster_short_sends_total", "Sends that a socket took only in part.", &|report| {
+        report.io.short_sends
+    });
+    counter("muster_buffers_empty_total", "Receives that found no buffer.", &|report| {
+        report.io.buffers_empty
+    });
+    counter("muster_system_calls_total", "System calls of the socket drivers.", &|report| {
+        report.io.system_calls
+    });
     counter("muster_plain_fallbacks_total", "Sockets without a direct descriptor.", &|report| {
         report.io.plain_fallbacks
     });
@@ -200,8 +212,11 @@ fn front_door(text: &mut Text, front: &Front) {
     for (limit, _, kept, _) in &figures {
         metric.value(&[("limit", limit)], *kept as u64);
     }
-    let mut metric =
-        text.metric("muster_rate_evicted_total", Kind::Counter, "Times a limit forgot early for want of room.");
+    let mut metric = text.metric(
+        "muster_rate_evicted_total",
+        Kind::Counter,
+        "Times a limit forgot early for want of room.",
+    );
     for (limit, .., evicted) in &figures {
         metric.value(&[("limit", limit)], *evicted);
     }

@@ -29,9 +29,9 @@ use tokio::sync::watch;
 
 use crate::accept::Acceptor;
 use crate::auth::credentials;
+use crate::http::Front;
 use crate::http::json::json;
 use crate::http::listener::{self, Connections, Settings};
-use crate::http::Front;
 
 /// What the operators' calls read.
 #[derive(Debug)]

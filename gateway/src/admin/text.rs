@@ -115,7 +115,11 @@ mod tests {
         let mut metric = text.metric("b", Kind::Gauge, "B.");
         metric.value(&[("x", "1"), ("y", "say \"hi\"\n\\")], 7);
         metric.value(&[("x", "2")], u64::from(u32::MAX));
-        text.metric("c_seconds", Kind::Histogram, "C.").durations([(1, 0), (1_000, 2), (2_000_000, 3)], 4, 5_500_000);
+        text.metric("c_seconds", Kind::Histogram, "C.").durations(
+            [(1, 0), (1_000, 2), (2_000_000, 3)],
+            4,
+            5_500_000,
+        );
         assert_eq!(
             text.finish(),
             "# HELP a_total Counts\\nof \\\\ a.\n# TYPE a_total counter\na_total 3\n\

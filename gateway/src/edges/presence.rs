@@ -103,7 +103,7 @@ impl PresenceConn {
                 words::connected(fx.out(), &opening.user);
                 // The first pings of sessions that came together are spread over a quarter of the interval.
                 let ping = shared.settings.ping;
-                let jitter = u64::from(fx.conn().slot.wrapping_mul(0x9e37_79b9)) * (ping / 4) >> 32;
+                let jitter = (u64::from(fx.conn().slot.wrapping_mul(0x9e37_79b9)) * (ping / 4)) >> 32;
                 fx.deadline(fx.now().mono + ping - jitter);
                 let mut read_ahead = opening.read_ahead;
                 if !read_ahead.is_empty() {

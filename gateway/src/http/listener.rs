@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service;
@@ -33,6 +34,10 @@ const LEAST_BUFFER: usize = 8 * 1024;
 /// What is said to a connection for which there is no room.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
     Content-Type: text/plain\r\nContent-Length: 36\r\n\r\ntoo many connections, come back soon";
+
+/// Connections that are told so at a time, and how long it may take.
+const FAREWELLS: usize = 64;
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The numbers of a listener.
 #[derive(Clone, Debug)]
@@ -89,6 +94,7 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let room = Arc::new(Semaphore::new(settings.connections as usize));
+    let farewells = Arc::new(Semaphore::new(FAREWELLS));
     let builder = builder(&settings);
     loop {
         let (stream, peer) = tokio::select! {
@@ -97,15 +103,17 @@ pub async fn serve(
         };
         let Ok(place) = room.clone().try_acquire_owned() else {
             tally.refused.fetch_add(1, Ordering::Relaxed);
-            turn_away(&stream);
+            // Beyond these few the door is shut without a word.
+            if let Ok(place) = farewells.clone().try_acquire_owned() {
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(FAREWELL, turn_away(stream)).await;
+                    drop(place);
+                });
+            }
             continue;
         };
         tally.accepted.fetch_add(1, Ordering::Relaxed);
-        let connection = Connection {
-            router: router.clone(),
-            peer,
-            _open: Open::new(tally.clone(), place),
-        };
+        let connection = Connection { router: router.clone(), peer, _open: Open::new(tally.clone(), place) };
         tokio::spawn(connection.run(builder.clone(), stream, stop.clone()));
     }
     drop(acceptor);
@@ -129,12 +137,14 @@ fn builder(settings: &Settings) -> http1::Builder {
     builder
 }
 
-/// Says in one try that there is no room; what does not fit the socket's buffer is not said.
-fn turn_away(stream: &TcpStream) {
-    // Unread input would turn the close into a reset, which destroys the answer.
-    let mut discarded = [0; 4096];
-    let _ = stream.try_read(&mut discarded);
-    let _ = stream.try_write(FULL);
+/// Says that there is no room, and reads what the client still sends: a close with unread input is a reset, which
+/// destroys the answer on its way.
+async fn turn_away(mut stream: TcpStream) {
+    if stream.write_all(FULL).await.is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut discarded = [0; 1024];
+    while matches!(stream.read(&mut discarded).await, Ok(read) if read > 0) {}
 }
 
 /// Counts a connection while it is open, and gives its place back.

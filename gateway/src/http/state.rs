@@ -105,8 +105,7 @@ impl Front {
         inquirer: Inquirer,
     ) -> Arc<Self> {
         let tally = Arc::<Tally>::default();
-        let handover =
-            Handover::new(inquirer.door().clone(), config.http.handover_queue, tally.clone());
+        let handover = Handover::new(inquirer.door().clone(), config.http.handover_queue, tally.clone());
         Arc::new(Self {
             limits: RouteLimits::new(&config),
             handover,

@@ -115,7 +115,7 @@ pub struct Site {
 
 impl Site {
     fn order(&self, user: &str, service: bool) -> String {
-        let ring = KeyRing::load(&self.config, MissingSecret::Refuse).unwrap();
+        let ring = KeyRing::load(&self.config, MissingSecret::Leave).unwrap();
         let order = Order {
             user: user.into(),
             service,
@@ -371,7 +371,8 @@ impl Answer {
 pub fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}{length}\r\n");
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}{length}\r\n");
     raw(address, format!("{head}{body}").as_bytes())
 }
 
