@@ -2,15 +2,12 @@
 //!
 //! [`Node`] runs inside the test, [`process::Process`] is the program itself; a test speaks to both through [`Site`].
 
-#![allow(dead_code, reason = "each test takes what it needs")]
-<<<<<<< HEAD
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
-=======
+#![allow(dead_code, reason = "each test takes what it needs")]
 #![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
 
-pub mod process;
-pub mod wire;
->>>>>>> e2e
+pub(crate) mod process;
+pub(crate) mod wire;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -30,13 +27,8 @@ use tungstenite::{Message, WebSocket};
 /// The tests' secret.
 pub(crate) const SECRET: &str = "a secret of the tests, of 32 bytes or more";
 
-<<<<<<< HEAD
-/// A running node. Dropping it drains it.
-pub(crate) struct Node {
-    pub(crate) addresses: Addresses,
-=======
 /// Longest wait for anything that is to happen at once, on a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Makes each function a test on the ring and a test on epoll, `name::ring` and `name::epoll`.
 macro_rules! on_both {
@@ -59,7 +51,7 @@ pub(crate) use on_both;
 
 /// The configuration of a node on free ports of the loopback, with these lines on top of what a test needs, or in
 /// place of it. Sections that stand here are given by their keys: `http.origins = […]`.
-pub fn configuration(io: &str, extra: &str) -> Config {
+pub(crate) fn configuration(io: &str, extra: &str) -> Config {
     let text = configuration_text(io, extra);
     Config::from_toml("test.toml", &text).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -90,13 +82,13 @@ fn configuration_text(io: &str, extra: &str) -> String {
 
 /// Asks until the answer is there, and fails with what was asked for when it does not come in time.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     within(PATIENCE, what, &mut ask)
 }
 
 /// The same with a time of its own.
 #[track_caller]
-pub fn within<T>(time: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn within<T>(time: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + time;
     loop {
         if let Some(answer) = ask() {
@@ -108,58 +100,21 @@ pub fn within<T>(time: Duration, what: &str, mut ask: impl FnMut() -> Option<T>)
 }
 
 /// Closes a socket by a reset.
-pub fn reset(stream: TcpStream) {
+pub(crate) fn reset(stream: TcpStream) {
     rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
     drop(stream);
 }
 
 /// Where a server is, and how to speak to it.
 #[derive(Clone, Debug)]
-pub struct Site {
-    pub addresses: Addresses,
->>>>>>> e2e
+pub(crate) struct Site {
+    pub(crate) addresses: Addresses,
     /// Stands still at the time of the start until it is moved. The shards have a clock of their own.
     pub(crate) clock: Clock,
     config: Config,
 }
 
-<<<<<<< HEAD
-impl Node {
-    /// Starts a node with these lines of configuration on top of what a test needs. Sections that stand here already
-    /// (http, admin, binary, store, auth, engine) are given by their keys: `http.origins = […]`.
-    pub(crate) fn start(extra: &str) -> Self {
-        let io = std::env::var("MUSTER_TEST_IO").unwrap_or_else(|_| "epoll".into());
-        let mut sections = vec![
-            ("http", vec!["address = \"127.0.0.1:0\"".to_owned()]),
-            ("admin", vec!["address = \"127.0.0.1:0\"".to_owned()]),
-            ("binary", vec!["address = \"127.0.0.1:0\"".to_owned()]),
-            ("store", vec!["kind = \"memory\"".to_owned()]),
-            ("auth", vec![format!("secret = \"{SECRET}\"")]),
-            ("engine", vec![format!("io = \"{io}\""), "shards = 2".into(), "pin = false".into()]),
-            ("presence", vec![]),
-            ("presence_api", vec![]),
-            ("limits", vec![]),
-        ];
-        for line in extra.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let (section, key) = line.split_once('.').expect("section.key = value");
-            let lines = sections.iter_mut().find(|(name, _)| *name == section).expect("a known section");
-            lines.1.push(key.to_owned());
-        }
-        let text: String =
-            sections.iter().map(|(name, lines)| format!("[{name}]\n{}\n", lines.join("\n"))).collect();
-        let config = Config::from_toml("test.toml", &text).unwrap_or_else(|error| panic!("{error}"));
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listeners = Listeners::bind(&config).unwrap();
-        let addresses = listeners.addresses().unwrap();
-        let clock = Clock::fixed(Clock::system().unix_ms());
-        let server = Server::start(&config, listeners, clock.clone(), &runtime).unwrap();
-        Self { addresses, clock, config, server: Some(server), runtime: Some(runtime) }
-    }
-
-=======
 impl Site {
->>>>>>> e2e
     fn order(&self, user: &str, service: bool) -> String {
         let ring = KeyRing::load(&self.config, MissingSecret::Leave).unwrap();
         let order = Order {
@@ -184,17 +139,17 @@ impl Site {
     }
 
     /// The address of the binary listener.
-    pub fn binary(&self) -> SocketAddr {
+    pub(crate) fn binary(&self) -> SocketAddr {
         self.addresses.binary.expect("the tests leave the binary listener on")
     }
 
     /// The Rust client of the binary protocol.
-    pub fn client(&self, token: String) -> Client {
+    pub(crate) fn client(&self, token: String) -> Client {
         Client::connect(Options::new(self.binary().to_string(), token)).unwrap()
     }
 
     /// A service on the binary protocol.
-    pub fn service(&self) -> Client {
+    pub(crate) fn service(&self) -> Client {
         self.client(self.service_token())
     }
 
@@ -247,7 +202,7 @@ impl Site {
 
     /// A metric as `/metrics` prints it, labels included.
     #[track_caller]
-    pub fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         let text = call(self.addresses.admin, "GET", "/metrics", &[], "").body;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         let value: f64 = line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap();
@@ -255,14 +210,14 @@ impl Site {
     }
 
     /// Connections of the shards: WebSocket and binary.
-    pub fn connections(&self) -> (u64, u64) {
+    pub(crate) fn connections(&self) -> (u64, u64) {
         let of = |edge| self.metric(&format!("muster_connections{{edge=\"{edge}\"}}"));
         (of("presence"), of("binary"))
     }
 }
 
 /// A running node. Dropping it drains it.
-pub struct Node {
+pub(crate) struct Node {
     site: Site,
     server: Option<Server>,
     runtime: Option<Runtime>,
@@ -278,12 +233,12 @@ impl Deref for Node {
 
 impl Node {
     /// Starts a node on the ring, with these lines of configuration; see [`configuration`].
-    pub fn start(extra: &str) -> Self {
+    pub(crate) fn start(extra: &str) -> Self {
         Self::start_on("ring", extra)
     }
 
     /// Starts a node on a socket driver.
-    pub fn start_on(io: &str, extra: &str) -> Self {
+    pub(crate) fn start_on(io: &str, extra: &str) -> Self {
         let config = configuration(io, extra);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -311,7 +266,7 @@ impl Drop for Node {
 }
 
 /// A WebSocket of a test.
-pub(crate) struct Socket(pub(crate) WebSocket<TcpStream>);
+pub(crate) struct Socket(pub WebSocket<TcpStream>);
 
 impl Socket {
     /// The next text frame, as JSON.
@@ -326,19 +281,19 @@ impl Socket {
     }
 
     /// Says a text frame.
-    pub fn say(&mut self, text: impl Into<String>) {
+    pub(crate) fn say(&mut self, text: impl Into<String>) {
         self.0.send(Message::text(text.into())).unwrap();
     }
 
     /// A ping of the API is answered by a pong, and nothing came before it.
     #[track_caller]
-    pub fn alive(&mut self) {
+    pub(crate) fn alive(&mut self) {
         self.say(r#"{"type":"ping"}"#);
         assert_eq!(self.json(), serde_json::json!({"type": "pong"}));
     }
 
     /// Watches users, and reads until the answer; what came of their states stays in the order it came.
-    pub fn subscribe(&mut self, users: &[&str]) -> Vec<Value> {
+    pub(crate) fn subscribe(&mut self, users: &[&str]) -> Vec<Value> {
         self.say(serde_json::json!({"type": "subscribe", "userIds": users}).to_string());
         let mut frames = Vec::new();
         loop {
@@ -353,7 +308,7 @@ impl Socket {
 
     /// The next change of presence: who, and whether online.
     #[track_caller]
-    pub fn presence(&mut self) -> Vec<(String, bool)> {
+    pub(crate) fn presence(&mut self) -> Vec<(String, bool)> {
         let frame = self.json();
         assert_eq!(frame["type"], "presence", "{frame}");
         let rows = frame["data"]["users"].as_array().expect("rows");
@@ -361,14 +316,14 @@ impl Socket {
     }
 
     /// Closes in order, and waits for the server's answer.
-    pub fn leave(mut self) {
+    pub(crate) fn leave(mut self) {
         self.0.close(None).unwrap();
         // Whatever was on its way, and then the end.
         while self.0.read().is_ok() {}
     }
 
     /// Closes by a reset.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         reset(self.0.get_ref().try_clone().unwrap());
         drop(self);
     }
@@ -414,13 +369,7 @@ impl Answer {
 }
 
 /// One request on a connection of its own.
-pub(crate) fn call(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Answer {
+pub(crate) fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     let head =
