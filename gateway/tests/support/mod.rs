@@ -3,11 +3,13 @@
 //! [`Node`] runs inside the test, [`process::Process`] is the program itself; a test speaks to both through [`Site`].
 
 #![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(unreachable_pub, reason = "the modules of one test")]
 #![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
 
 pub mod process;
 pub mod wire;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Deref;
@@ -291,18 +293,19 @@ impl Socket {
         assert_eq!(self.json(), serde_json::json!({"type": "pong"}));
     }
 
-    /// Watches users, and reads until the answer; what came of their states stays in the order it came.
-    pub fn subscribe(&mut self, users: &[&str]) -> Vec<Value> {
+    /// Watches users, and says who of them is online. The answer and the states may come in any order.
+    pub fn subscribe(&mut self, users: &[&str]) -> BTreeMap<String, bool> {
         self.say(serde_json::json!({"type": "subscribe", "userIds": users}).to_string());
-        let mut frames = Vec::new();
-        loop {
+        let (mut states, mut answered) = (BTreeMap::new(), false);
+        while !answered || states.len() < users.len() {
             let frame = self.json();
-            let done = frame["type"] == "subscribed";
-            frames.push(frame);
-            if done {
-                return frames;
+            match frame["type"].as_str() {
+                Some("subscribed") => answered = true,
+                Some("presence") => states.extend(presence_rows(&frame)),
+                _ => panic!("{frame}"),
             }
         }
+        states
     }
 
     /// The next change of presence: who, and whether online.
@@ -310,8 +313,7 @@ impl Socket {
     pub fn presence(&mut self) -> Vec<(String, bool)> {
         let frame = self.json();
         assert_eq!(frame["type"], "presence", "{frame}");
-        let rows = frame["data"]["users"].as_array().expect("rows");
-        rows.iter().map(|row| (row["userId"].as_str().unwrap().to_owned(), row["online"] == true)).collect()
+        presence_rows(&frame)
     }
 
     /// Closes in order, and waits for the server's answer.
@@ -337,6 +339,12 @@ impl Socket {
             }
         }
     }
+}
+
+/// Who, and whether online.
+fn presence_rows(frame: &Value) -> Vec<(String, bool)> {
+    let rows = frame["data"]["users"].as_array().expect("rows");
+    rows.iter().map(|row| (row["userId"].as_str().unwrap().to_owned(), row["online"] == true)).collect()
 }
 
 /// An answer over HTTP.
