@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 
 use crate::accept::Acceptor;
-use crate::auth::Verifier;
+use crate::auth::LiveVerifier;
 use crate::clock::Clock;
 use crate::conn::{Arrival, BinaryArrival};
 use crate::realms::Realms;
@@ -44,7 +44,7 @@ pub struct Context {
     /// The shards.
     pub door: Door<Arrival>,
     /// Of tokens.
-    pub verifier: Arc<Verifier>,
+    pub verifier: Arc<LiveVerifier>,
     /// Names of realms.
     pub realms: Arc<Realms>,
     /// The front door's clock.

@@ -178,10 +178,12 @@ impl Machine {
             return;
         }
         let Some(slot) = self.user(key.realm, &key.id) else { return };
+        // Who has come and gone in this run is known better than the journal has it.
+        let known = self.users.get(slot).is_some_and(|user| user.seen != Seen::UNKNOWN);
         self.see(slot, last_seen);
         let until = (self.now.mono + u64::from(self.limits.restart_grace)) as u32;
         let Some(user) = self.users.get_mut(slot) else { return };
-        if user.presence == Presence::Offline {
+        if user.presence == Presence::Offline && !known {
             user.presence = Presence::Grace { until, device: Device::default(), status: Status::Online };
             self.rosters.entry(key.realm).or_default().insert(&mut self.users.slab, slot);
             self.online += 1;

@@ -126,6 +126,25 @@ fn a_touch_sets_no_timer() {
 }
 
 #[test]
+fn stale_timers_do_not_live_on() {
+    let mut net = Net::new(1, Limits { away_after: 60_000, ..Limits::default() });
+    for _ in 0..100 {
+        let session = net.open("alice");
+        net.pass(50);
+        net.close(session, CloseReason::Lost);
+        net.pass(50);
+    }
+    let session = net.open("alice");
+    assert!(net.machines[0].census().timers > 100, "nothing is taken out of the wheel");
+    for _ in 0..10 {
+        net.touch(session);
+        net.pass(10_000);
+    }
+    assert_eq!(net.closed, []);
+    assert!(net.machines[0].census().timers <= 2, "one of the session, one of the user");
+}
+
+#[test]
 fn liveness_may_be_somebody_elses() {
     let mut net = net();
     let mut open = net.opening("alice");
@@ -224,6 +243,25 @@ fn away_after_a_while_if_enabled_and_back_by_activity() {
         net.pass(5_000);
         assert_eq!(net.presence("alice").status, Status::Offline);
     }
+}
+
+#[test]
+fn an_activity_told_late_wakes_nobody() {
+    let mut net = Net::new(2, Limits { away_after: 30_000, silence: 0, ..Limits::default() });
+    let home = net.home("alice");
+    let (near, far) = (net.open_at(home, "alice"), net.open_at(1 - home, "alice"));
+    net.pass(1_000);
+    net.mail_mode = Mail::Held;
+    net.ask(far, Command::Activity);
+    net.pass(1_000);
+    net.ask(near, Command::Activity);
+    net.pass(30_000);
+    net.mail_mode = Mail::InOrder;
+    net.pass(10);
+    assert_eq!(net.presence("alice").status, Status::Away);
+    net.ask(far, Command::Activity);
+    net.pass(10);
+    assert_eq!(net.presence("alice").status, Status::Online);
 }
 
 #[test]

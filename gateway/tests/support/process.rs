@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use super::{PATIENCE, Site, configuration_text, eventually, within};
 
 /// A running server. Dropping it kills it.
-pub struct Process {
+pub(crate) struct Process {
     site: Site,
     child: Child,
     log: Arc<Log>,
@@ -80,13 +80,13 @@ impl Log {
 
 /// A server that did not start, or was ended: how, and what it wrote.
 #[derive(Debug)]
-pub struct Ended {
-    pub status: ExitStatus,
-    pub log: String,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) log: String,
 }
 
 /// The program with a configuration in a folder. `wrapper`: a program and its arguments that starts it.
-pub fn command(folder: &Path, io: &str, extra: &str, wrapper: &[&str]) -> Command {
+pub(crate) fn command(folder: &Path, io: &str, extra: &str, wrapper: &[&str]) -> Command {
     let file = folder.join("muster.toml");
     let data = format!("server.data = {:?}\n", folder.join("data"));
     std::fs::write(&file, configuration_text(io, &format!("{data}{extra}"))).unwrap();
@@ -109,7 +109,7 @@ pub fn command(folder: &Path, io: &str, extra: &str, wrapper: &[&str]) -> Comman
 
 impl Process {
     /// Starts a server without a store in a folder of its own.
-    pub fn start_on(io: &str, extra: &str) -> Self {
+    pub(crate) fn start_on(io: &str, extra: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut process = Self::start_in(folder.path(), io, extra);
         process._folder = Some(folder);
@@ -117,7 +117,7 @@ impl Process {
     }
 
     /// Starts a server in a folder that outlives it.
-    pub fn start_in(folder: &Path, io: &str, extra: &str) -> Self {
+    pub(crate) fn start_in(folder: &Path, io: &str, extra: &str) -> Self {
         Self::try_start(command(folder, io, extra, &[]), io, extra)
             .unwrap_or_else(|ended| panic!("{}\n{}", ended.status, ended.log))
     }
@@ -126,7 +126,7 @@ impl Process {
     ///
     /// # Errors
     /// When it ends, or is not ready in time.
-    pub fn try_start(mut command: Command, io: &str, extra: &str) -> Result<Self, Ended> {
+    pub(crate) fn try_start(mut command: Command, io: &str, extra: &str) -> Result<Self, Ended> {
         let mut child = command.spawn().unwrap();
         let log = Log::follow(&mut child);
         let ready = log.find(PATIENCE, |line| {
@@ -146,17 +146,17 @@ impl Process {
     }
 
     /// Where it is; outlives the server, so that threads may have it.
-    pub fn site(&self) -> Site {
+    pub(crate) fn site(&self) -> Site {
         self.site.clone()
     }
 
     /// What it has written so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.text()
     }
 
     /// Open descriptors.
-    pub fn descriptors(&self) -> usize {
+    pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
@@ -165,19 +165,19 @@ impl Process {
     }
 
     /// Tells it to drain.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         kill_process(self.pid(), Signal::TERM).unwrap();
     }
 
     /// Kills it as a crash would.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Waits for its end.
     #[track_caller]
-    pub fn ended(mut self) -> Ended {
+    pub(crate) fn ended(mut self) -> Ended {
         let status = eventually("the end of the server", || self.child.try_wait().unwrap());
         // The log ends with the process.
         let _ = self.log.find(PATIENCE, |_| None::<()>);
@@ -185,7 +185,7 @@ impl Process {
     }
 
     /// What must be the same again after a test: descriptors, connections, sessions.
-    pub fn figures(&self) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn figures(&self) -> BTreeMap<&'static str, u64> {
         let (presence, binary) = self.connections();
         let sessions = |edge: &str| self.metric(&format!("muster_sessions{{edge=\"{edge}\"}}"));
         BTreeMap::from([
@@ -200,7 +200,7 @@ impl Process {
 
     /// Waits until the figures are as they were, and fails with the difference.
     #[track_caller]
-    pub fn settles(&self, before: &BTreeMap<&'static str, u64>) {
+    pub(crate) fn settles(&self, before: &BTreeMap<&'static str, u64>) {
         let until = Instant::now() + PATIENCE;
         loop {
             let now = self.figures();

@@ -22,28 +22,28 @@ use super::{PATIENCE, Site};
 const LONGEST: usize = 1 << 20;
 
 /// One connection.
-pub struct Binary {
-    pub stream: TcpStream,
+pub(crate) struct Binary {
+    pub(crate) stream: TcpStream,
     bytes: Vec<u8>,
     events: VecDeque<ServerFrame>,
     tag: u64,
 }
 
 /// The bytes of a frame.
-pub fn encoded(frame: &ClientFrame) -> Vec<u8> {
+pub(crate) fn encoded(frame: &ClientFrame) -> Vec<u8> {
     let mut out = Vec::new();
     Encoder::new().client(frame, &mut out);
     out
 }
 
 /// A Connect frame with a token.
-pub fn connect_frame(token: &str) -> Connect {
+pub(crate) fn connect_frame(token: &str) -> Connect {
     let (device, liveness) = (Device::default(), Liveness::Heartbeat);
     Connect { version: 1, token: token.to_owned(), device, liveness, heartbeat_ms: 0 }
 }
 
 /// A token made by hand, signed with HMAC-SHA256 whatever its header says.
-pub fn signed(header: &Value, claims: &Value, secret: &str) -> String {
+pub(crate) fn signed(header: &Value, claims: &Value, secret: &str) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let input = format!("{}.{}", part(header), part(claims));
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length will do");
@@ -52,7 +52,7 @@ pub fn signed(header: &Value, claims: &Value, secret: &str) -> String {
 }
 
 /// The frames of `schema/vectors`: name, what a server does with it, and its bytes.
-pub fn vectors() -> Vec<(String, String, Vec<u8>)> {
+pub(crate) fn vectors() -> Vec<(String, String, Vec<u8>)> {
     let text = include_str!("../../../schema/vectors/index.json");
     let index: Value = serde_json::from_str(text).unwrap();
     let of_clients = index.as_array().unwrap().iter().filter(|vector| vector["from"] == "client");
@@ -67,7 +67,7 @@ pub fn vectors() -> Vec<(String, String, Vec<u8>)> {
 
 impl Binary {
     /// A connection that has said nothing yet.
-    pub fn dial(address: SocketAddr) -> Self {
+    pub(crate) fn dial(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -77,13 +77,13 @@ impl Binary {
 
     /// A session with a token.
     #[track_caller]
-    pub fn connect(site: &Site, token: &str) -> Self {
+    pub(crate) fn connect(site: &Site, token: &str) -> Self {
         Self::welcome(site, connect_frame(token)).0
     }
 
     /// A session, and how it was welcomed.
     #[track_caller]
-    pub fn welcome(site: &Site, connect: Connect) -> (Self, Welcome) {
+    pub(crate) fn welcome(site: &Site, connect: Connect) -> (Self, Welcome) {
         let mut binary = Self::dial(site.binary());
         binary.say(&ClientFrame::Connect(connect));
         match binary.read() {
@@ -93,24 +93,24 @@ impl Binary {
     }
 
     /// Writes a frame.
-    pub fn say(&mut self, frame: &ClientFrame) {
+    pub(crate) fn say(&mut self, frame: &ClientFrame) {
         self.write(&encoded(frame)).unwrap();
     }
 
     /// Writes bytes, whatever they are.
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
     /// Says that nothing more will be said.
-    pub fn shut(&mut self) {
+    pub(crate) fn shut(&mut self) {
         // The server may have gone already.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// The next frame; `None` at the end of the stream.
     #[track_caller]
-    pub fn read(&mut self) -> Option<ServerFrame> {
+    pub(crate) fn read(&mut self) -> Option<ServerFrame> {
         loop {
             if let Some(frame) = split(&self.bytes, LONGEST).expect("a length") {
                 let length = frame.len();
@@ -134,7 +134,7 @@ impl Binary {
 
     /// Says a command and waits for its answer. What else comes is kept for [`Binary::event`].
     #[track_caller]
-    pub fn call(&mut self, command: Command) -> Result<Reply, Refused> {
+    pub(crate) fn call(&mut self, command: Command) -> Result<Reply, Refused> {
         self.tag += 1;
         let tag = self.tag;
         self.say(&ClientFrame::Command { tag, command });
@@ -150,13 +150,13 @@ impl Binary {
 
     /// What the server says of its own accord.
     #[track_caller]
-    pub fn event(&mut self) -> ServerFrame {
+    pub(crate) fn event(&mut self) -> ServerFrame {
         self.events.pop_front().or_else(|| self.read()).expect("an event and not the end")
     }
 
     /// A heartbeat is answered, and nothing came before its answer.
     #[track_caller]
-    pub fn alive(&mut self) {
+    pub(crate) fn alive(&mut self) {
         self.tag += 1;
         let tag = self.tag;
         self.say(&ClientFrame::Heartbeat { tag, answer: true, activity: false });
@@ -168,7 +168,7 @@ impl Binary {
 
     /// Reads to the end, and gives the last frame if it says why.
     #[track_caller]
-    pub fn end(&mut self) -> Option<Closing> {
+    pub(crate) fn end(&mut self) -> Option<Closing> {
         let mut last = None;
         while let Some(frame) = self.read() {
             last = Some(frame);
