@@ -304,9 +304,11 @@ fn a_drain_tells_everybody(io: &str) {
     for stranger in &mut strangers {
         stranger.write(&[40, 0]).unwrap();
     }
+    // Connections are accepted in their order, so the strangers are in when this one is.
+    clients.push(Binary::connect(&node, &node.token("last")));
     drop(node);
-    for client in clients.iter_mut().chain(&mut strangers) {
-        let closing = client.end().expect("a last frame");
+    for (n, client) in clients.iter_mut().chain(&mut strangers).enumerate() {
+        let closing = client.end().unwrap_or_else(|| panic!("no last frame for {n}"));
         assert_eq!((closing.reason, closing.advice), (Some(CloseReason::Draining), Advice::Reconnect));
     }
     for socket in &mut sockets {

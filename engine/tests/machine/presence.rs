@@ -30,7 +30,7 @@ fn an_open_session_makes_its_user_online() {
 
 #[test]
 fn after_the_last_session_the_user_is_in_grace_and_then_offline() {
-    for reason in CloseReason::ALL {
+    for reason in CloseReason::ALL.iter().filter(|reason| **reason != CloseReason::LoggedOut) {
         on_one_and_on_two(|mut net, host| {
             let session = net.open_at(host, "alice");
             net.pass(1_000);
@@ -42,6 +42,28 @@ fn after_the_last_session_the_user_is_in_grace_and_then_offline() {
             assert_eq!(net.events(), (1, 1));
         });
     }
+}
+
+#[test]
+fn who_logs_out_is_offline_at_once_unless_another_device_stays() {
+    on_one_and_on_two(|mut net, host| {
+        let (phone, laptop) = (net.open_at(host, "alice"), net.open_at(0, "alice"));
+        net.close(phone, CloseReason::LoggedOut);
+        net.pass(1);
+        assert_eq!((net.presence("alice").status, net.events()), (Status::Online, (1, 0)));
+        net.close(laptop, CloseReason::LoggedOut);
+        net.pass(1);
+        assert_eq!((net.presence("alice").status, net.events()), (Status::Offline, (1, 1)));
+        assert_eq!(net.online(), 0);
+
+        // The grace of a session that follows is its own, and the same as ever.
+        let again = net.open_at(host, "alice");
+        net.close(again, CloseReason::Lost);
+        net.pass(4_999);
+        assert_eq!(net.presence("alice").status, Status::Online);
+        net.pass(1);
+        assert_eq!((net.presence("alice").status, net.events()), (Status::Offline, (2, 2)));
+    });
 }
 
 #[test]

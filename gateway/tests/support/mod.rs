@@ -2,13 +2,14 @@
 //!
 //! [`Node`] runs inside the test, [`process::Process`] is the program itself; a test speaks to both through [`Site`].
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
 
 pub(crate) mod process;
 pub(crate) mod wire;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Deref;
@@ -266,7 +267,7 @@ impl Drop for Node {
 }
 
 /// A WebSocket of a test.
-pub(crate) struct Socket(pub WebSocket<TcpStream>);
+pub(crate) struct Socket(pub(crate) WebSocket<TcpStream>);
 
 impl Socket {
     /// The next text frame, as JSON.
@@ -292,18 +293,19 @@ impl Socket {
         assert_eq!(self.json(), serde_json::json!({"type": "pong"}));
     }
 
-    /// Watches users, and reads until the answer; what came of their states stays in the order it came.
-    pub(crate) fn subscribe(&mut self, users: &[&str]) -> Vec<Value> {
+    /// Watches users, and says who of them is online. The answer and the states may come in any order.
+    pub(crate) fn subscribe(&mut self, users: &[&str]) -> BTreeMap<String, bool> {
         self.say(serde_json::json!({"type": "subscribe", "userIds": users}).to_string());
-        let mut frames = Vec::new();
-        loop {
+        let (mut states, mut answered) = (BTreeMap::new(), false);
+        while !answered || states.len() < users.len() {
             let frame = self.json();
-            let done = frame["type"] == "subscribed";
-            frames.push(frame);
-            if done {
-                return frames;
+            match frame["type"].as_str() {
+                Some("subscribed") => answered = true,
+                Some("presence") => states.extend(presence_rows(&frame)),
+                _ => panic!("{frame}"),
             }
         }
+        states
     }
 
     /// The next change of presence: who, and whether online.
@@ -311,8 +313,7 @@ impl Socket {
     pub(crate) fn presence(&mut self) -> Vec<(String, bool)> {
         let frame = self.json();
         assert_eq!(frame["type"], "presence", "{frame}");
-        let rows = frame["data"]["users"].as_array().expect("rows");
-        rows.iter().map(|row| (row["userId"].as_str().unwrap().to_owned(), row["online"] == true)).collect()
+        presence_rows(&frame)
     }
 
     /// Closes in order, and waits for the server's answer.
@@ -338,6 +339,12 @@ impl Socket {
             }
         }
     }
+}
+
+/// Who, and whether online.
+fn presence_rows(frame: &Value) -> Vec<(String, bool)> {
+    let rows = frame["data"]["users"].as_array().expect("rows");
+    rows.iter().map(|row| (row["userId"].as_str().unwrap().to_owned(), row["online"] == true)).collect()
 }
 
 /// An answer over HTTP.
