@@ -9,7 +9,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use schema::{Actor, Command, Event, Key, Refusal, ShardId};
 
@@ -43,6 +43,33 @@ pub enum Answer {
     Report { ticket: u64, report: Box<Report> },
 }
 
+/// How short memory is, told by the front door to the shards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Pressure {
+    /// There is enough.
+    #[default]
+    None = 0,
+    /// No new connections.
+    Connects = 1,
+    /// And no payloads: sends and publishes are refused as busy.
+    Publishes = 2,
+}
+
+/// The pressure as all threads see it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gauge(Arc<AtomicU8>);
+
+impl Gauge {
+    fn set(&self, pressure: Pressure) {
+        self.0.store(pressure as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refuses(&self, pressure: Pressure) -> bool {
+        self.0.load(Ordering::Relaxed) >= pressure as u8
+    }
+}
+
 /// Where the answers come in. Owned by the front door's one receiving task.
 pub type Desk = Inbox<Answer>;
 
@@ -57,6 +84,7 @@ struct Inner<A> {
     router: Router,
     shards: Vec<Sender<Envelope<A>>>,
     desk: Sender<Answer>,
+    gauge: Gauge,
     next_ticket: AtomicU64,
 }
 
@@ -67,8 +95,24 @@ impl<A> Clone for Door<A> {
 }
 
 impl<A> Door<A> {
-    pub(crate) fn new(router: Router, shards: Vec<Sender<Envelope<A>>>, desk: Sender<Answer>) -> Self {
-        Self { inner: Arc::new(Inner { router, shards, desk, next_ticket: AtomicU64::new(1) }) }
+    pub(crate) fn new(
+        router: Router,
+        shards: Vec<Sender<Envelope<A>>>,
+        desk: Sender<Answer>,
+        gauge: Gauge,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { router, shards, desk, gauge, next_ticket: AtomicU64::new(1) }) }
+    }
+
+    /// Tells all shards how short memory is.
+    pub fn set_pressure(&self, pressure: Pressure) {
+        self.inner.gauge.set(pressure);
+    }
+
+    /// Whether new connections are to be refused for want of memory; ask before a handshake is answered.
+    #[must_use]
+    pub fn refuses_connects(&self) -> bool {
+        self.inner.gauge.refuses(Pressure::Connects)
     }
 
     /// The shard that is home to a key.

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use schema::ShardId;
 
-use crate::front::{Desk, Door, Envelope};
+use crate::front::{Desk, Door, Envelope, Gauge};
 use crate::host::{self, Host};
 use crate::io::{self as driver, Choice, Clock, Tuning, affinity};
 use crate::limits::Limits;
@@ -102,7 +102,8 @@ impl<P: Protocol> Node<P> {
             }
         })?;
 
-        let door = Door::new(router.clone(), senders.clone(), desk_sender.clone());
+        let gauge = Gauge::default();
+        let door = Door::new(router.clone(), senders.clone(), desk_sender.clone(), gauge.clone());
         let (started, starts) = mpsc::channel::<Started>();
         let cpus = affinity::allowed_cpus();
         let mut threads = Vec::new();
@@ -117,6 +118,7 @@ impl<P: Protocol> Node<P> {
                 desk: desk_sender.clone(),
                 store: store_sender.clone(),
                 shared: shared(shard),
+                gauge: gauge.clone(),
                 settings: settings.clone(),
                 on_death: on_death.clone(),
             };
@@ -190,6 +192,7 @@ struct Wiring<P: Protocol> {
     desk: Sender<crate::front::Answer>,
     store: Sender<store::Ask>,
     shared: P::Shared,
+    gauge: Gauge,
     settings: Settings,
     on_death: Arc<dyn Fn(ShardId, String) + Send + Sync>,
 }
@@ -213,7 +216,7 @@ fn live<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) {
 }
 
 fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::Result<()> {
-    let Wiring { shard, cpu, router, inbox, peers, desk, store, shared, settings, .. } = wiring;
+    let Wiring { shard, cpu, router, inbox, peers, desk, store, shared, gauge, settings, .. } = wiring;
     if let Some(cpu) = cpu
         && let Err(error) = affinity::pin_current_thread(cpu)
     {
@@ -251,6 +254,7 @@ fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::R
         machine: Machine::new(setup, now),
         clock: settings.clock,
         shared,
+        gauge,
         inbox,
         peers,
         desk,

@@ -231,6 +231,6 @@ mod tests {
 
     #[test]
     fn a_timer_is_small() {
-        assert_eq!(super::super::slab::slot_bytes::<Node>(), 16);
+        assert_eq!(super::super::slab::slot_bytes::<Node<Timer>>(), 16);
     }
 }

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schema::event::Class;
-use schema::{CloseReason, Event, SessionRef, ShardId};
+use schema::{CloseReason, Command, Event, Refusal, SessionRef, ShardId};
 
 use super::Parts;
 use super::conns::{Blocked, Conn, Conns, NONE, Phase, Shared, TICK, conn_ref, token};
 use super::links::Links;
 use super::report::{Report, SlowTurn};
 use super::staging::{Flushed, Staging};
-use crate::front::{Answer, Envelope};
+use crate::front::{Answer, Envelope, Gauge, Pressure};
 use crate::io::{Clock, Close, Driver, Ending, Listener, Sink, Token};
 use crate::limits::STAGE_BUDGET;
 use crate::machine::timer::Wheel;
@@ -62,6 +62,7 @@ pub(super) struct Floor<P: Protocol> {
     receives: u32,
     envelopes: u32,
     shared: P::Shared,
+    gauge: Gauge,
     wants: Vec<Want>,
     encoded: Option<Encoded>,
     desk: Sender<Answer>,
@@ -110,6 +111,7 @@ impl<P: Protocol> Floor<P> {
             receives: 0,
             envelopes: 0,
             shared: parts.shared,
+            gauge: parts.gauge,
             wants: Vec::new(),
             encoded: None,
             desk: parts.desk,
@@ -234,6 +236,10 @@ impl<P: Protocol> Floor<P> {
         for want in wants.drain(..) {
             match want {
                 Want::Open(open) => self.machine.handle(self.now, Input::Open(open)),
+                Want::Command { tag, command, .. } if self.is_too_much(&command) => {
+                    let result = Err(Refusal::Busy);
+                    self.tell(token, Arc::new(Event::Reply { tag, result }));
+                }
                 Want::Command { session, tag, command } => {
                     let asker = Asker::Session(session);
                     self.machine.handle(self.now, Input::Command { asker, actor: None, tag, command });
@@ -249,6 +255,14 @@ impl<P: Protocol> Floor<P> {
             }
         }
         self.wants = wants;
+    }
+
+    /// Payloads are refused when memory is very short: each may have to wait for many slow readers.
+    fn is_too_much(&mut self, command: &Command) -> bool {
+        let refused = matches!(command, Command::Send { .. } | Command::Publish { .. })
+            && self.gauge.refuses(Pressure::Publishes);
+        self.report.pressure_refused += u64::from(refused);
+        refused
     }
 
     fn set_deadline(&mut self, token: Token, at: u64) {
@@ -417,6 +431,10 @@ impl<P: Protocol> Floor<P> {
     pub(super) fn take(&mut self, envelope: Envelope<P::Arrival>) {
         self.envelopes += 1;
         let input = match envelope {
+            Envelope::Ask { ticket, command, .. } if self.is_too_much(&command) => {
+                let event = Event::Reply { tag: ticket, result: Err(Refusal::Busy) };
+                return self.desk.send_reserved(Answer::Event { ticket, event });
+            }
             Envelope::Ask { ticket, actor, command } => {
                 Input::Command { asker: Asker::Front(ticket), actor, tag: ticket, command }
             }

@@ -9,7 +9,7 @@ mod staging;
 use std::io;
 use std::time::Duration;
 
-use crate::front::{Answer, Envelope};
+use crate::front::{Answer, Envelope, Gauge};
 use crate::io::{Clock, Driver};
 use crate::limits::STAGE_BUDGET;
 use crate::machine::Machine;
@@ -38,6 +38,8 @@ pub struct Parts<P: Protocol> {
     pub clock: Clock,
     /// What the edges share.
     pub shared: P::Shared,
+    /// How short memory is.
+    pub(crate) gauge: Gauge,
     /// The shard's own inbox.
     pub inbox: Inbox<Envelope<P::Arrival>>,
     /// The inboxes of all shards, this one included.

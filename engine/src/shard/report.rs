@@ -53,6 +53,8 @@ pub struct Report {
     pub events_dropped: u64,
     /// Connections closed as slow consumers.
     pub slow_closed: u64,
+    /// Sends and publishes refused because memory was very short.
+    pub pressure_refused: u64,
     /// Envelopes in the inbox now.
     pub inbox_depth: u64,
     /// Messages to other shards that wait for room now.

@@ -46,10 +46,13 @@ impl Handover {
         Self { door, places: Arc::new(Semaphore::new(places)), tally }
     }
 
-    /// A place, before the handshake is answered; `None`: answer 503.
+    /// A place, before the handshake is answered; `None` (too many are on their way, or memory is short): answer 503.
     #[must_use]
     pub fn place(&self) -> Option<Place> {
-        let place = self.places.clone().try_acquire_owned().ok().map(Place);
+        let place = match self.door.refuses_connects() {
+            true => None,
+            false => self.places.clone().try_acquire_owned().ok().map(Place),
+        };
         if place.is_none() {
             count(&self.tally.handover_refused);
         }

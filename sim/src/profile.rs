@@ -1,0 +1,148 @@
+//! Which world a seed stands for: how many shards, how tight the inboxes, how bad the store, how small the limits;
+//! and how long news may take in it.
+
+use engine::limits::Limits;
+
+use crate::luck::{Concern, Luck};
+
+/// How the store behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreMood {
+    /// It answers within a few milliseconds.
+    Good,
+    /// It takes up to some seconds.
+    Slow,
+    /// It fails often; what it answered as failed may have been done all the same.
+    Failing,
+}
+
+/// Everything a seed decides at the start.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Machines of the node.
+    pub shards: u16,
+    /// Places for commands, events and state in each inbox.
+    pub capacity: u32,
+    /// Places for replies in each inbox.
+    pub replies: u32,
+    /// Longest way of a message, milliseconds.
+    pub delay: u64,
+    /// Longest time in which a shard gets no turn; 0: it never waits.
+    pub stall: u64,
+    /// State messages may come twice and overtake each other.
+    pub twisted: bool,
+    /// The store.
+    pub store: StoreMood,
+    /// The node crashes now and then.
+    pub crashes: bool,
+    /// The node is drained now and then.
+    pub drains: bool,
+    /// The wall clock jumps now and then.
+    pub jumps: bool,
+    /// What the node's monotonic clock shows at its start.
+    pub mono: u64,
+    /// Limits of the machines.
+    pub limits: Limits,
+    /// Different users of a realm.
+    pub users: u8,
+    /// Different channels of a realm.
+    pub channels: u8,
+    /// Mean time between two things that people do, milliseconds.
+    pub pace: u64,
+    /// Sessions that people try to have.
+    pub sessions: usize,
+}
+
+impl Profile {
+    /// The world of a seed, with this many shards if they are given.
+    #[must_use]
+    pub fn of(seed: u64, shards: Option<u16>) -> Self {
+        let mut luck = Luck::new(seed, Concern::Profile);
+        let shards = shards.unwrap_or([1, 2, 3, 7][(seed % 4) as usize]).max(1);
+        let several = shards > 1;
+        let capacity = if several { luck.pick(&[1, 1, 2, 8, 1_000, 1_000, 1_000]) } else { 1_000 };
+        let tight = capacity < 100;
+        let delay = match (several, tight) {
+            (false, _) => 0,
+            (true, true) => luck.pick(&[0, 1, 3]),
+            (true, false) => luck.pick(&[0, 5, 20, 60, 1_500]),
+        };
+        let stall = if several && !tight && luck.chance(250) { 80 } else { 0 };
+        let store = luck.pick(&[StoreMood::Good, StoreMood::Good, StoreMood::Slow, StoreMood::Failing]);
+        let limits = Self::limits(&mut luck);
+        Self {
+            shards,
+            capacity,
+            replies: 10_000,
+            delay,
+            stall,
+            twisted: several && luck.chance(300),
+            store,
+            crashes: luck.chance(400),
+            drains: luck.chance(200),
+            jumps: luck.chance(250),
+            mono: luck.pick(&[0, 1_000, (1 << 31) - 40_000, (1 << 32) - 40_000, (1 << 32) - 100_000]),
+            limits,
+            users: luck.pick(&[3, 8, 20, 40]),
+            channels: luck.pick(&[1, 3, 6]),
+            pace: luck.pick(&[2, 10, 40, 200]),
+            sessions: luck.pick(&[6, 25, 60]),
+        }
+    }
+
+    fn limits(luck: &mut Luck) -> Limits {
+        Limits {
+            sessions: luck.pick(&[30, 1_000, 1_000]),
+            devices_per_user: luck.pick(&[2, 4, 100, 100]),
+            silence: luck.pick(&[1_500, 5_000, 20_000]),
+            grace: luck.pick(&[0, 400, 2_000, 5_000, 5_000]),
+            restart_grace: luck.pick(&[2_000, 10_000, 60_000]),
+            away_after: luck.pick(&[0, 0, 0, 1_500, 6_000]),
+            watch_list: luck.pick(&[4, 1_000]),
+            watch_window: luck.pick(&[0, 100, 100, 100, 500]),
+            channels_per_session: luck.pick(&[2, 128]),
+            query_ids: luck.pick(&[12, 10_000]),
+            payload: luck.pick(&[64, 65_536]),
+            commands_per_second: luck.pick(&[3, 20, 1_000]),
+            commands_burst: luck.pick(&[5, 60, 1_000]),
+            gather_time: luck.pick(&[400, 2_000]),
+            gathers: luck.pick(&[3, 4_096, 4_096]),
+            flush_interval: luck.pick(&[200, 1_000, 5_000]),
+            store_requests: luck.pick(&[1, 2, 8]),
+        }
+    }
+
+    /// How long it may take until the home of a user or a channel knows what its hosts know.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        if self.shards == 1 {
+            return self.stall;
+        }
+        // A sender without room looks again after some milliseconds, and may find the place taken again.
+        let crowd = if self.capacity < 100 { 300 } else { 10 };
+        // Twisted state may be a second way late.
+        let ways = if self.twisted { 2 } else { 1 };
+        ways * self.delay + 2 * self.stall + crowd
+    }
+
+    /// How long it may then take until a watcher is told: the way, its window, and the patience for a last seen.
+    #[must_use]
+    pub fn sight(&self) -> u64 {
+        self.lag() + u64::from(self.limits.watch_window) + 110
+    }
+
+    /// Longest time until the store has answered, when it does not fail.
+    #[must_use]
+    pub fn store_time(&self) -> u64 {
+        match self.store {
+            StoreMood::Good => 20,
+            StoreMood::Slow | StoreMood::Failing => 3_000,
+        }
+    }
+
+    /// True when the ways are as short and wide as in a node that is well: then the promises hold to the letter.
+    #[must_use]
+    pub fn is_brisk(&self) -> bool {
+        self.delay <= 60 && self.stall <= 100
+    }
+}
