@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 
 use crate::accept::Acceptor;
-use crate::auth::Verifier;
+use crate::auth::LiveVerifier;
 use crate::clock::Clock;
 use crate::conn::{Arrival, BinaryArrival};
 use crate::realms::Realms;
@@ -44,7 +44,7 @@ pub struct Context {
     /// The shards.
     pub door: Door<Arrival>,
     /// Of tokens.
-    pub verifier: Arc<Verifier>,
+    pub verifier: Arc<LiveVerifier>,
     /// Names of realms.
     pub realms: Arc<Realms>,
     /// The front door's clock.
@@ -65,25 +65,36 @@ pub async fn serve(mut acceptor: Acceptor, context: Context, mut stop: watch::Re
         let Ok(permit) = pending.clone().acquire_owned().await else { return };
         let (stream, peer) = tokio::select! {
             accepted = acceptor.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = stopped(&mut stop) => return,
         };
-        let context = context.clone();
+        let (context, stop) = (context.clone(), stop.clone());
         tokio::spawn(async move {
-            let time = context.settings.connect_time;
-            if tokio::time::timeout(time, admit(&context, stream, peer)).await.is_err() {
-                tracing::debug!(%peer, "a binary connection sent no connect frame in time");
-            }
+            admit(&context, stream, peer, stop).await;
             drop(permit);
         });
     }
 }
 
-async fn admit(context: &Context, mut stream: TcpStream, peer: SocketAddr) {
+/// Waits for the stop. A sender that is gone stops too.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn admit(context: &Context, mut stream: TcpStream, peer: SocketAddr, mut stop: watch::Receiver<bool>) {
+    let (time, max) = (context.settings.connect_time, context.settings.pre_auth_bytes);
     let mut bytes = Vec::new();
-    let first = match read_first(&mut stream, &mut bytes, context.settings.pre_auth_bytes).await {
-        Ok(Some(first)) => first,
-        Ok(None) => return,
-        Err(error) => return refuse(stream, peer, &error.answer(), &error.to_string()).await,
+    let read = tokio::select! {
+        read = tokio::time::timeout(time, read_first(&mut stream, &mut bytes, max)) => read,
+        () = stopped(&mut stop) => {
+            let answer = ServerFrame::Closing(Closing::new(CloseReason::Draining));
+            return refuse(stream, peer, &answer, "the server is stopping").await;
+        }
+    };
+    let first = match read {
+        Ok(Ok(Some(first))) => first,
+        Ok(Ok(None)) => return,
+        Ok(Err(error)) => return refuse(stream, peer, &error.answer(), &error.to_string()).await,
+        Err(_) => return refuse_auth(stream, peer, "no whole Connect came in time").await,
     };
     let connect = match decode_client(&bytes[PREFIX..first]) {
         Ok(ClientFrame::Connect(connect)) => connect,
@@ -177,18 +188,20 @@ async fn refuse_auth(stream: TcpStream, peer: SocketAddr, text: &str) {
     refuse(stream, peer, &ServerFrame::Closing(closing), text).await;
 }
 
+/// Longest time that a refusal takes.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Says why, sends FIN, and reads what the client still sends, so that the last frame is not destroyed by a reset.
-/// Bounded by the connect time around it.
 async fn refuse(mut stream: TcpStream, peer: SocketAddr, answer: &ServerFrame, why: &str) {
     tracing::debug!(%peer, why, "a binary connection was refused");
     let mut out = Vec::new();
     frame::Encoder::new().server(answer, &mut out);
-    if stream.write_all(&out).await.is_err() || stream.shutdown().await.is_err() {
-        return;
-    }
-    let linger = async {
+    let told = async {
+        if stream.write_all(&out).await.is_err() || stream.shutdown().await.is_err() {
+            return;
+        }
         let mut discarded = [0; 1_024];
         while matches!(stream.read(&mut discarded).await, Ok(read) if read > 0) {}
     };
-    let _ = tokio::time::timeout(Duration::from_secs(1), linger).await;
+    let _ = tokio::time::timeout(LINGER, told).await;
 }

@@ -4,9 +4,12 @@
 //! URL, a header or a frame does not reach the log whoever logged it.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::auth::redact::redact;
 use crate::config::{LogFormat, Server};
@@ -16,22 +19,39 @@ const QUIET: &str = "fjall=warn,lsm_tree=warn";
 
 /// Starts logging for the process. The error says why it cannot.
 pub fn start(server: &Server) -> Result<(), String> {
-    let filter = EnvFilter::builder()
-        .parse(format!("{QUIET},{}", server.log))
-        .map_err(|error| format!("server.log = {:?} is not a log filter: {error}", server.log))?;
+    let (filter, handle) = reload::Layer::new(filter(server)?);
     let terminal = io::stderr().is_terminal();
     let json = match server.log_format {
         LogFormat::Auto => !terminal,
         LogFormat::Human => false,
         LogFormat::Json => true,
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Redacted(io::stderr));
+    let lines = tracing_subscriber::fmt::layer().with_writer(Redacted(io::stderr));
+    let registry = tracing_subscriber::registry().with(filter);
     let started = if json {
-        lines.json().flatten_event(true).with_current_span(false).try_init()
+        registry.with(lines.json().flatten_event(true).with_current_span(false)).try_init()
     } else {
-        lines.with_ansi(terminal).with_target(false).try_init()
+        registry.with(lines.with_ansi(terminal).with_target(false)).try_init()
     };
-    started.map_err(|error| format!("cannot start logging: {error}"))
+    started.map_err(|error| format!("cannot start logging: {error}"))?;
+    // The first start of the process is the one whose filter can be changed.
+    let _ = FILTER.set(handle);
+    Ok(())
+}
+
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Changes what is logged while the process runs. The error says why it cannot.
+pub fn change(server: &Server) -> Result<(), String> {
+    let filter = filter(server)?;
+    let handle = FILTER.get().ok_or("logging was not started by this program")?;
+    handle.reload(filter).map_err(|error| error.to_string())
+}
+
+fn filter(server: &Server) -> Result<EnvFilter, String> {
+    EnvFilter::builder()
+        .parse(format!("{QUIET},{}", server.log))
+        .map_err(|error| format!("server.log = {:?} is not a log filter: {error}", server.log))
 }
 
 /// Writes what an inner writer would, without tokens.

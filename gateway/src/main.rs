@@ -43,7 +43,7 @@ fn run(args: &ServeArgs) -> Result<(), String> {
     if sources.file.is_none() && Path::new("muster.toml").exists() {
         tracing::warn!("muster.toml is here but was not named, so it is not read: give --config muster.toml");
     }
-    serve::run(config).map_err(|error| error.to_string())
+    serve::run(config, &|| Config::load(&sources)).map_err(|error| error.to_string())
 }
 
 fn token(args: &TokenArgs) -> Result<(), String> {

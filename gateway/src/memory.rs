@@ -53,9 +53,14 @@ pub async fn watch(door: Door<Arrival>, marks: Watermarks) {
                 door.set_pressure(pressure);
                 match pressure {
                     Pressure::None => tracing::info!(percent, "there is enough memory again"),
-                    Pressure::Connects => tracing::warn!(percent, "memory is short: new connections are refused"),
+                    Pressure::Connects => {
+                        tracing::warn!(percent, "memory is short: new connections are refused")
+                    }
                     Pressure::Publishes => {
-                        tracing::warn!(percent, "memory is very short: new connections and messages are refused");
+                        tracing::warn!(
+                            percent,
+                            "memory is very short: new connections and messages are refused"
+                        );
                     }
                 }
                 last = pressure;

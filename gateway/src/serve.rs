@@ -16,14 +16,14 @@ use tokio::sync::watch;
 
 use crate::accept::Acceptor;
 use crate::admin::{self, Admin};
-use crate::auth::{Verifier, secret};
+use crate::auth::{LiveVerifier, Verifier, secret};
 use crate::clock::Clock;
-use crate::config::{Config, HostChoice, IoChoice, Secret, StoreKind};
+use crate::config::{Config, ConfigError, HostChoice, IoChoice, Secret, StoreKind};
 use crate::conn::Conn;
 use crate::edges::{self, Shared};
 use crate::http::Front;
 use crate::realms::Realms;
-use crate::{binary, desk, http, memory, websocket};
+use crate::{binary, desk, http, logging, memory, websocket};
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -95,11 +95,16 @@ impl Listeners {
     }
 }
 
-/// Runs the server with a configuration that was checked, until a signal ends it.
+/// Runs the server with a configuration that was checked, until a signal ends it. `reread` reads the configuration again
+/// for SIGHUP.
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(config: Config) -> Result<(), ServeError> {
+pub fn run(mut config: Config, reread: &dyn Fn() -> Result<Config, ConfigError>) -> Result<(), ServeError> {
+    if config.server.node.is_none() {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        config.server.node = Some(name.trim().to_owned()).filter(|name| !name.is_empty());
+    }
     let listeners = Listeners::bind(&config)?;
     let addresses = listeners.addresses()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -110,7 +115,7 @@ pub fn run(config: Config) -> Result<(), ServeError> {
         .map_err(ServeError::of("the front door's threads could not be started"))?;
     let server = Server::start(&config, listeners, Clock::system(), &runtime)?;
     announce(&config, addresses, &server);
-    let ended = runtime.block_on(signals());
+    let ended = runtime.block_on(signals(|| server.reload(reread)));
     tracing::info!(signal = ended, "draining");
     server.drain(&runtime);
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -118,15 +123,20 @@ pub fn run(config: Config) -> Result<(), ServeError> {
     Ok(())
 }
 
-async fn signals() -> &'static str {
+/// Waits for the signal that ends the server; calls `hang_up` at each SIGHUP.
+async fn signals(hang_up: impl Fn()) -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let watched =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = watched else {
         return "none: signals cannot be watched";
     };
-    tokio::select! {
-        _ = term.recv() => "SIGTERM",
-        _ = int.recv() => "SIGINT",
+    loop {
+        tokio::select! {
+            _ = term.recv() => return "SIGTERM",
+            _ = int.recv() => return "SIGINT",
+            _ = hup.recv() => hang_up(),
+        }
     }
 }
 
@@ -149,14 +159,14 @@ impl Server {
         clock: Clock,
         runtime: &tokio::runtime::Runtime,
     ) -> Result<Self, ServeError> {
-        let verifier =
-            Arc::new(Verifier::from_config(config).map_err(|error| ServeError(error.to_string()))?);
+        let verifier = Verifier::from_config(config).map_err(|error| ServeError(error.to_string()))?;
         if let Some(generated) = verifier.keys().generated() {
             tracing::info!("{}", generated.notice());
         }
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
+        let verifier = Arc::new(LiveVerifier::new(verifier));
         let (node, desk) = start_node(config)?;
         let (stop, stopped) = watch::channel(false);
         let _in_runtime = runtime.enter();
@@ -212,6 +222,23 @@ impl Server {
     #[must_use]
     pub fn shards(&self) -> u16 {
         self.node.door().shards()
+    }
+
+    /// Puts in force what can change while running: the keys and rules for tokens, and what is logged. A configuration
+    /// with errors changes nothing.
+    pub fn reload(&self, reread: &dyn Fn() -> Result<Config, ConfigError>) {
+        let config = match reread() {
+            Ok(config) => config,
+            Err(error) => return tracing::error!(%error, "the configuration has errors; nothing was changed"),
+        };
+        match Verifier::from_config(&config) {
+            Ok(verifier) => self.front.verifier.replace(verifier),
+            Err(error) => return tracing::error!(%error, "the keys cannot be read; nothing was changed"),
+        }
+        match logging::change(&config.server) {
+            Ok(()) => tracing::info!("configuration read again: [auth] and server.log are in force"),
+            Err(error) => tracing::error!(error, "[auth] is in force; what is logged stays as it was"),
+        }
     }
 
     /// Takes no more, tells the clients to come back, writes what is dirty, and ends the shards.

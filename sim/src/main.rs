@@ -23,12 +23,13 @@ struct Arguments {
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
-    let mut arguments =
-        Arguments { seeds: 1..2, plan: Plan { steps: 20_000, shards: None }, trace: false };
+    let mut arguments = Arguments { seeds: 1..2, plan: Plan { steps: 20_000, shards: None }, trace: false };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--steps" => arguments.plan.steps = words.next()?.parse().ok()?,
-            "--shards" => arguments.plan.shards = Some(words.next()?.parse().ok().filter(|&n| n > 0 && n <= 64)?),
+            "--shards" => {
+                arguments.plan.shards = Some(words.next()?.parse().ok().filter(|&n| n > 0 && n <= 64)?)
+            }
             "--trace" => arguments.trace = true,
             "--seeds" => {
                 let range = words.next()?;

@@ -108,7 +108,10 @@ impl Network {
     /// Takes a message.
     pub fn send(&mut self, now: u64, from: u16, to: u16, message: Message) -> Verdict {
         if from == to || to >= self.shards {
-            return broken("what a shard says to itself never leaves it", format!("{from} to {to}: {message:?}"));
+            return broken(
+                "what a shard says to itself never leaves it",
+                format!("{from} to {to}: {message:?}"),
+            );
         }
         if let Message::Answer { ask, answer } = &message {
             if self.open.remove(&(to, from, *ask)).is_none() {
@@ -121,7 +124,10 @@ impl Network {
         if let Some(ask) = question(&message) {
             self.reserved[usize::from(from)] += 1;
             if self.reserved[usize::from(from)] > self.replies {
-                return broken("a question is asked only with a place for its answer", format!("shard {from}"));
+                return broken(
+                    "a question is asked only with a place for its answer",
+                    format!("shard {from}"),
+                );
             }
             self.open.insert((from, to, ask), now);
         }

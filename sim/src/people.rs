@@ -129,9 +129,11 @@ impl World {
         let Some(open) = self.opening.take() else {
             return broken("only an opening is answered", format!("shard {shard}: {session:?}"));
         };
-        check(conn == open.conn && mark == open.mark, "an output names the session's own connection", || {
-            format!("shard {shard}: {conn:?} {mark}, {open:?}")
-        })?;
+        check(
+            conn == open.conn && mark == open.mark,
+            "an output names the session's own connection",
+            || format!("shard {shard}: {conn:?} {mark}, {open:?}"),
+        )?;
         if let Ok(session) = session {
             let (actor, silence) = (open.actor.clone(), open.silence);
             self.clients.insert(session, Client { actor, silence, vanished: false });
@@ -200,14 +202,18 @@ impl World {
 
     /// A late word of a connection whose session is over.
     fn stale(&mut self, number: u16, what: u8) -> Verdict {
-        let Some(&session) = self.gone.get(usize::from(number) % self.gone.len().max(1)) else { return Ok(()) };
+        let Some(&session) = self.gone.get(usize::from(number) % self.gone.len().max(1)) else {
+            return Ok(());
+        };
         let shard = session.shard.0;
         if self.is_stalled(shard).is_some() {
             return Ok(());
         }
         match what % 3 {
             0 => self.touch(session),
-            1 => self.turn(shard, vec![Input::Closed { session: session.session, reason: CloseReason::Lost }]),
+            1 => {
+                self.turn(shard, vec![Input::Closed { session: session.session, reason: CloseReason::Lost }])
+            }
             _ => {
                 self.number += 1;
                 let asker = Asker::Session(session.session);
@@ -305,6 +311,7 @@ impl World {
         }
         self.stopping = Some(self.drain_deadline(over.into()));
         self.oracle.drain(over.into());
-        (0..self.profile.shards).try_for_each(|shard| self.turn(shard, vec![Input::Drain { over: over.into() }]))
+        (0..self.profile.shards)
+            .try_for_each(|shard| self.turn(shard, vec![Input::Drain { over: over.into() }]))
     }
 }

@@ -82,8 +82,13 @@ fn attempt(seed: u64, plan: Plan, watch_from: Option<u64>, mut each: impl FnMut(
         }
     });
     let (steps, time, digest, checked) = (world.steps(), world.time, world.digest(), world.oracle().checked);
-    let failure = went.err().map(|broken| {
-        Failure { seed, step: steps, time, broken, trail: world.take_trail(), profile }
+    let failure = went.err().map(|broken| Failure {
+        seed,
+        step: steps,
+        time,
+        broken,
+        trail: world.take_trail(),
+        profile,
     });
     Outcome { steps, digest, checked, failure }
 }

@@ -170,7 +170,8 @@ impl Store {
         match request {
             StoreRequest::PutSeen { request, .. } => StoreReply::Put { request: *request },
             StoreRequest::GetSeen { request, users } => {
-                let seen = |user| self.rows.get(user).map_or(LastSeen::Never, |row| LastSeen::At(row.last_seen));
+                let seen =
+                    |user| self.rows.get(user).map_or(LastSeen::Never, |row| LastSeen::At(row.last_seen));
                 StoreReply::Seen { request: *request, last_seen: users.iter().map(seen).collect() }
             }
             StoreRequest::Journal { request, after } => {
@@ -179,8 +180,11 @@ impl Store {
                     .rows
                     .range::<Key, _>((from, Bound::Unbounded))
                     .filter(|(user, row)| row.online && self.router.home(user).0 == shard);
-                let users =
-                    listed.by_ref().take(JOURNAL_BATCH).map(|(user, row)| (user.clone(), row.last_seen)).collect();
+                let users = listed
+                    .by_ref()
+                    .take(JOURNAL_BATCH)
+                    .map(|(user, row)| (user.clone(), row.last_seen))
+                    .collect();
                 StoreReply::Journal { request: *request, users, more: listed.next().is_some() }
             }
         }

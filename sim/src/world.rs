@@ -205,7 +205,13 @@ impl World {
             offers[4] = self.beats.first().map(|(at, session)| (*at, Happening::Beat(*session)));
             for (shard, wake) in node.wakes.iter().enumerate() {
                 let Some(at) = wake.map(|at| at.max(node.stalled[shard])) else { continue };
-                Self::offer(&mut first, &mut ties, &mut self.turns, self.time, (at, Happening::Wake(shard as u16)));
+                Self::offer(
+                    &mut first,
+                    &mut ties,
+                    &mut self.turns,
+                    self.time,
+                    (at, Happening::Wake(shard as u16)),
+                );
             }
         }
         for offer in offers.into_iter().flatten() {
@@ -308,9 +314,11 @@ impl World {
             machine.advance(now);
             let after = machine.census();
             let said = self.carry_out(shard)?;
-            check(said == 0 && before == after, "advance has nothing to do before next_wake says so", || {
-                format!("shard {shard} at {}: {wake:?}, {said} outputs, {before:?}, {after:?}", now.mono)
-            })?;
+            check(
+                said == 0 && before == after,
+                "advance has nothing to do before next_wake says so",
+                || format!("shard {shard} at {}: {wake:?}, {said} outputs, {before:?}, {after:?}", now.mono),
+            )?;
         }
         self.note_wake(shard);
         Ok(())
@@ -362,13 +370,16 @@ impl World {
         let kind = match &output {
             Output::Opened { .. } => 1,
             Output::Event { session, .. } => 2 | u64::from(session.slot) << 8,
-            Output::Close { session, reason, .. } => 3 | u64::from(session.slot) << 8 | (*reason as u64) << 40,
+            Output::Close { session, reason, .. } => {
+                3 | u64::from(session.slot) << 8 | (*reason as u64) << 40
+            }
             Output::Message { to, .. } => 4 | u64::from(to.0) << 8,
             Output::Front { ticket, .. } => 5 | ticket << 8,
             Output::Store(_) => 6,
             Output::Tap(tap) => 7 | tap.seq << 8,
         };
-        let mixed = (self.digest ^ kind ^ u64::from(shard) << 56 ^ self.time << 4).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.digest ^ kind ^ u64::from(shard) << 56 ^ self.time << 4)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.digest = mixed ^ mixed >> 29;
         let at = |session| SessionAddr { incarnation: self.incarnation, shard: ShardId(shard), session };
         match output {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use schema::{Actor, CloseReason, Command, Event, Id, Key, Realm, Refusal, Reply, SessionAddr, SessionRef, ShardId};
+use schema::{
+    Actor, CloseReason, Command, Event, Id, Key, Realm, Refusal, Reply, SessionAddr, SessionRef, ShardId,
+};
 
 use super::Machine;
 use super::gather::{Harvest, Whom};

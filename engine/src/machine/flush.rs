@@ -193,8 +193,10 @@ impl Machine {
             && (under_way + 1 < most || under_way == 0)
     }
 
+    /// Before the journal is read nothing is written, so that it tells of the last run only.
     fn writable(&self, most: usize) -> bool {
-        let due = self.drain.is_on() || self.store.flush_at.is_some_and(|at| at <= self.now.mono);
+        let flush_at = self.store.flush_at.filter(|_| self.store.journal_is_read());
+        let due = self.drain.is_on() || flush_at.is_some_and(|at| at <= self.now.mono);
         due && !self.store.dirty.is_empty() && self.store.under_way.len() < most
     }
 
@@ -229,7 +231,9 @@ impl Machine {
             Journal::Asked { .. } | Journal::Read => None,
         };
         let reads = self.readable(most).then_some(self.now.mono);
-        let flush = self.store.flush_at.map(|at| if self.drain.is_on() { self.now.mono } else { at });
+        let writes = self.drain.is_on() || self.store.journal_is_read();
+        let flush = self.store.flush_at.filter(|_| writes);
+        let flush = flush.map(|at| if self.drain.is_on() { self.now.mono } else { at });
         let first = [journal, reads, flush].into_iter().flatten().min()?;
         Some(first.max(self.store.not_before))
     }

@@ -48,19 +48,26 @@ impl Machine {
     }
 
     /// A session of another shard is over.
-    pub(super) fn detached(&mut self, from: ShardId, session: SessionAddr, user: &Key, at: u64) {
+    pub(super) fn detached(
+        &mut self,
+        from: ShardId,
+        session: SessionAddr,
+        user: &Key,
+        reason: CloseReason,
+        at: u64,
+    ) {
         let grave = Grave::Session(session);
         if self.graves.is_over(&grave, 0) || from == self.shard {
             return;
         }
         self.graves.bury(self.now.mono, grave, 0);
         let Some(slot) = self.user(user.realm, &user.id) else { return };
-        let attached = self.detach(slot, session, at);
+        let attached = self.detach(slot, session, reason, at);
         let present = self.users.get(slot).is_some_and(|user| user.attachments().next().is_some());
         if !attached && !present {
             // It has come and gone before the home heard of it: the user is in grace all the same.
             self.attach(slot, Attachment::new(session, Device::default(), at), at);
-            self.detach(slot, session, at);
+            self.detach(slot, session, reason, at);
         }
     }
 
@@ -99,16 +106,17 @@ impl Machine {
         }
     }
 
-    /// A session of this user ends; false when it was not attached.
-    pub(super) fn detach(&mut self, slot: u32, session: SessionAddr, at: u64) -> bool {
-        let until = (self.now.mono + u64::from(self.limits.grace)) as u32;
+    /// A session of this user ends; false when it was not attached. Who logs out is not waited for.
+    pub(super) fn detach(&mut self, slot: u32, session: SessionAddr, reason: CloseReason, at: u64) -> bool {
+        let grace = if reason == CloseReason::LoggedOut { 0 } else { self.limits.grace };
+        let until = (self.now.mono + u64::from(grace)) as u32;
         let Some(user) = self.users.get_mut(slot) else { return false };
         let came_to = user.detach(session, until);
         self.see(slot, at);
         match came_to {
             Detach::Unknown => return false,
             Detach::Stays => {}
-            Detach::Last if self.limits.grace == 0 => self.go_offline(slot),
+            Detach::Last if grace == 0 => self.go_offline(slot),
             Detach::Last => self.arm_user(slot),
         }
         true
@@ -170,10 +178,12 @@ impl Machine {
             return;
         }
         let Some(slot) = self.user(key.realm, &key.id) else { return };
+        // Who has come and gone in this run is known better than the journal has it.
+        let known = self.users.get(slot).is_some_and(|user| user.seen != Seen::UNKNOWN);
         self.see(slot, last_seen);
         let until = (self.now.mono + u64::from(self.limits.restart_grace)) as u32;
         let Some(user) = self.users.get_mut(slot) else { return };
-        if user.presence == Presence::Offline {
+        if user.presence == Presence::Offline && !known {
             user.presence = Presence::Grace { until, device: Device::default(), status: Status::Online };
             self.rosters.entry(key.realm).or_default().insert(&mut self.users.slab, slot);
             self.online += 1;

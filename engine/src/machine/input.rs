@@ -63,8 +63,8 @@ pub enum Asker {
 pub enum Input {
     /// A session begins. Answered by [`super::Output::Opened`] in the same turn.
     Open(Box<Open>),
-    /// A session of this shard, or a call of the front door, commands. `actor` is who calls from the front door; a
-    /// session is known. The reply comes with the tag as [`super::Output::Event`] (sessions) or
+    /// A session of this shard, or a call of the front door, commands. `actor` is who calls from the front door
+    /// (`None`, the door itself, may only count the default realm); a session is known. The reply comes with the tag as [`super::Output::Event`] (sessions) or
     /// [`super::Output::Front`], exactly one for each command but [`Command::Activity`].
     Command { asker: Asker, actor: Option<Actor>, tag: u64, command: Command },
     /// A session's connection is over, or its client has left. Nothing is said to it any more.

@@ -230,7 +230,9 @@ impl Machine {
             State::Attached { session, user, device, since, active_at } => {
                 self.attached(from, session, &user, device, since, active_at);
             }
-            State::Detached { session, user, reason: _, at } => self.detached(from, session, &user, at),
+            State::Detached { session, user, reason, at } => {
+                self.detached(from, session, &user, reason, at);
+            }
             State::Interest { user, revision, on } => self.interest(from, &user, revision, on),
             State::Presence { user: Key { realm, id }, revision, status, last_seen } => {
                 self.told(realm, &id, revision, status, last_seen);

@@ -376,7 +376,7 @@ impl Machine {
         };
         match session.owner() {
             Owner::Here(user) => {
-                self.detach(user, addr, at);
+                self.detach(user, addr, reason, at);
             }
             Owner::There(guest) => {
                 let Some(found) = self.guests.get_mut(guest) else { return };

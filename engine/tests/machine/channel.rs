@@ -162,7 +162,7 @@ fn occupancy_is_right_after_any_order() {
     for luck in 0..100 {
         let mut net = Net::new(3, Limits::default());
         let sessions: Vec<_> = (0..6).map(|n| net.open_at(n % 3, &format!("user-{n}"))).collect();
-        net.mail_mode = Mail::Shuffled(luck);
+        net.mail_mode = Mail::Slow(luck);
         for _ in 0..3 {
             for &session in &sessions {
                 net.say(session, Command::Subscribe { channel: id("news") });
@@ -173,7 +173,12 @@ fn occupancy_is_right_after_any_order() {
                 net.turn();
             }
         }
+        net.mail_mode = Mail::InOrder;
         net.pass(10);
         assert_eq!(occupancy(&mut net, sessions[0], "news"), 1, "luck {luck}");
+        for &session in &sessions[1..4] {
+            net.ask(session, Command::Subscribe { channel: id("news") });
+        }
+        assert_eq!(occupancy(&mut net, sessions[0], "news"), 4, "luck {luck}");
     }
 }

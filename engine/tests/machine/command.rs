@@ -272,7 +272,10 @@ fn the_front_door_asks_once() {
     assert_eq!(net.front(0, user(), Command::Count), Ok(Reply::Count(1)));
     assert_eq!(net.front(1, user(), Command::Count), Ok(Reply::Count(1)));
     assert_eq!(net.front(1, user(), send("alice", "a", true)), Ok(Reply::Reached(1)));
-    assert_eq!(net.front(0, None, Command::Count), Err(Refusal::Forbidden));
+    // Who names nobody may count, and nothing else.
+    assert_eq!(net.front(0, None, Command::Count), Ok(Reply::Count(1)));
+    let query = Command::Query { users: vec![id("alice")] };
+    assert_eq!(net.front(0, None, query), Err(Refusal::Forbidden));
     for command in [
         Command::Watch { users: vec![] },
         Command::Unwatch { users: vec![] },

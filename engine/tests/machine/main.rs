@@ -1,4 +1,7 @@
 //! How a machine behaves, seen from its door: inputs, outputs and time, nothing else.
+//!
+//! One behaviour a test; [`oracle`] plays random operations against a naive model, also with messages that come late,
+//! twice and in any order, and inboxes of one to three places.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 

@@ -36,6 +36,8 @@ pub(crate) enum StoreMode {
     Fails,
     /// Keeps requests back until it answers again.
     Waits,
+    /// Keeps only the online journal back.
+    JournalWaits,
 }
 
 /// How messages between machines travel.
@@ -353,9 +355,11 @@ impl Net {
         | StoreRequest::GetSeen { request, .. }
         | StoreRequest::Journal { request, .. }) = asked;
         let reply = match (self.store, asked) {
-            (StoreMode::Waits, asked) => return self.waiting.push((shard, asked)),
+            (StoreMode::Waits, asked) | (StoreMode::JournalWaits, asked @ StoreRequest::Journal { .. }) => {
+                return self.waiting.push((shard, asked));
+            }
             (StoreMode::Fails, _) => StoreReply::Failed { request, error: "disk full".into() },
-            (StoreMode::Answers, StoreRequest::PutSeen { rows, .. }) => {
+            (_, StoreRequest::PutSeen { rows, .. }) => {
                 assert!(rows.len() <= engine::limits::STORE_BATCH);
                 for row in rows {
                     let entry = self.rows.entry(row.user.clone()).or_default();
@@ -364,12 +368,12 @@ impl Net {
                 }
                 StoreReply::Put { request }
             }
-            (StoreMode::Answers, StoreRequest::GetSeen { users, .. }) => {
+            (_, StoreRequest::GetSeen { users, .. }) => {
                 assert!(users.len() <= engine::limits::STORE_BATCH);
                 let seen = |user| self.rows.get(user).map_or(LastSeen::Never, |row| LastSeen::At(row.0));
                 StoreReply::Seen { request, last_seen: users.iter().map(seen).collect() }
             }
-            (StoreMode::Answers, StoreRequest::Journal { after, .. }) => {
+            (_, StoreRequest::Journal { after, .. }) => {
                 let own = |user: &Key| usize::from(self.router.home(user).0) == shard;
                 let later = |user: &Key| after.as_ref().is_none_or(|after| user > after);
                 let rows = self.rows.iter().filter(|(user, row)| row.1 && own(user) && later(user));

@@ -30,7 +30,7 @@ fn an_open_session_makes_its_user_online() {
 
 #[test]
 fn after_the_last_session_the_user_is_in_grace_and_then_offline() {
-    for reason in CloseReason::ALL {
+    for reason in CloseReason::ALL.iter().filter(|reason| **reason != CloseReason::LoggedOut) {
         on_one_and_on_two(|mut net, host| {
             let session = net.open_at(host, "alice");
             net.pass(1_000);
@@ -42,6 +42,28 @@ fn after_the_last_session_the_user_is_in_grace_and_then_offline() {
             assert_eq!(net.events(), (1, 1));
         });
     }
+}
+
+#[test]
+fn who_logs_out_is_offline_at_once_unless_another_device_stays() {
+    on_one_and_on_two(|mut net, host| {
+        let (phone, laptop) = (net.open_at(host, "alice"), net.open_at(0, "alice"));
+        net.close(phone, CloseReason::LoggedOut);
+        net.pass(1);
+        assert_eq!((net.presence("alice").status, net.events()), (Status::Online, (1, 0)));
+        net.close(laptop, CloseReason::LoggedOut);
+        net.pass(1);
+        assert_eq!((net.presence("alice").status, net.events()), (Status::Offline, (1, 1)));
+        assert_eq!(net.online(), 0);
+
+        // The grace of a session that follows is its own, and the same as ever.
+        let again = net.open_at(host, "alice");
+        net.close(again, CloseReason::Lost);
+        net.pass(4_999);
+        assert_eq!(net.presence("alice").status, Status::Online);
+        net.pass(1);
+        assert_eq!((net.presence("alice").status, net.events()), (Status::Offline, (2, 2)));
+    });
 }
 
 #[test]
@@ -101,6 +123,25 @@ fn a_touch_sets_no_timer() {
         net.touch(session);
     }
     assert_eq!(net.machines[0].census().timers, 1);
+}
+
+#[test]
+fn stale_timers_do_not_live_on() {
+    let mut net = Net::new(1, Limits { away_after: 60_000, ..Limits::default() });
+    for _ in 0..100 {
+        let session = net.open("alice");
+        net.pass(50);
+        net.close(session, CloseReason::Lost);
+        net.pass(50);
+    }
+    let session = net.open("alice");
+    assert!(net.machines[0].census().timers > 100, "nothing is taken out of the wheel");
+    for _ in 0..20 {
+        net.ask(session, Command::Activity);
+        net.pass(10_000);
+    }
+    assert_eq!(net.closed, []);
+    assert!(net.machines[0].census().timers <= 2, "one of the session, one of the user");
 }
 
 #[test]
@@ -202,6 +243,25 @@ fn away_after_a_while_if_enabled_and_back_by_activity() {
         net.pass(5_000);
         assert_eq!(net.presence("alice").status, Status::Offline);
     }
+}
+
+#[test]
+fn an_activity_told_late_wakes_nobody() {
+    let mut net = Net::new(2, Limits { away_after: 30_000, silence: 0, ..Limits::default() });
+    let home = net.home("alice");
+    let (near, far) = (net.open_at(home, "alice"), net.open_at(1 - home, "alice"));
+    net.pass(1_000);
+    net.mail_mode = Mail::Held;
+    net.ask(far, Command::Activity);
+    net.pass(1_000);
+    net.ask(near, Command::Activity);
+    net.pass(30_000);
+    net.mail_mode = Mail::InOrder;
+    net.pass(10);
+    assert_eq!(net.presence("alice").status, Status::Away);
+    net.ask(far, Command::Activity);
+    net.pass(10);
+    assert_eq!(net.presence("alice").status, Status::Online);
 }
 
 #[test]

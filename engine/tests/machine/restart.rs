@@ -70,8 +70,14 @@ fn a_failed_journal_is_read_again() {
 
 #[test]
 fn before_the_journal_is_read_nobody_is_said_to_be_offline() {
+    for mode in [StoreMode::Waits, StoreMode::JournalWaits] {
+        nobody_is_said_to_be_offline(mode);
+    }
+}
+
+fn nobody_is_said_to_be_offline(mode: StoreMode) {
     let mut net = Net::with_rows(1, Limits::default(), rows(&[("alice", WALL, true)]));
-    net.store = StoreMode::Waits;
+    net.store = mode;
     net.run();
     let asker = net.open("asker");
     net.ask(asker, Command::Watch { users: vec![id("alice")] });

@@ -14,6 +14,7 @@ mod claims;
 pub mod credentials;
 mod error;
 mod keys;
+mod live;
 pub mod mint;
 pub mod redact;
 pub mod secret;
@@ -25,6 +26,7 @@ mod tests;
 pub use credentials::{Credentials, Place};
 pub use error::{AuthError, AuthErrorKind};
 pub use keys::{KeyRing, MissingSecret};
+pub use live::LiveVerifier;
 pub use secret::Generated;
 pub use verifier::Verifier;
 

@@ -7,7 +7,7 @@ use schema::Key;
 
 use super::handover::Handover;
 use super::tally::Tally;
-use crate::auth::Verifier;
+use crate::auth::LiveVerifier;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::Inquirer;
@@ -20,7 +20,7 @@ pub struct Front {
     /// The configuration.
     pub config: Arc<Config>,
     /// Of tokens.
-    pub verifier: Arc<Verifier>,
+    pub verifier: Arc<LiveVerifier>,
     /// Names of realms.
     pub realms: Arc<Realms>,
     /// The one clock.
@@ -99,7 +99,7 @@ impl Front {
     #[must_use]
     pub fn new(
         config: Arc<Config>,
-        verifier: Arc<Verifier>,
+        verifier: Arc<LiveVerifier>,
         realms: Arc<Realms>,
         clock: Clock,
         inquirer: Inquirer,

@@ -1,12 +1,21 @@
 //! A whole node on loopback ports of its own, and plain sockets to speak to it.
+//!
+//! [`Node`] runs inside the test, [`process::Process`] is the program itself; a test speaks to both through [`Site`].
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
 
+pub(crate) mod process;
+pub(crate) mod wire;
+
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::ops::Deref;
+use std::time::{Duration, Instant};
 
+use client::blocking::{Client, Options};
 use gateway::auth::mint::{Order, mint};
 use gateway::auth::{KeyRing, MissingSecret, Verifier};
 use gateway::clock::Clock;
@@ -19,49 +28,94 @@ use tungstenite::{Message, WebSocket};
 /// The tests' secret.
 pub(crate) const SECRET: &str = "a secret of the tests, of 32 bytes or more";
 
-/// A running node. Dropping it drains it.
-pub(crate) struct Node {
+/// Longest wait for anything that is to happen at once, on a machine that is busy with other things.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Makes each function a test on the ring and a test on epoll, `name::ring` and `name::epoll`.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn ring() {
+                super::$name("ring");
+            }
+
+            #[test]
+            fn epoll() {
+                super::$name("epoll");
+            }
+        }
+    )+};
+}
+#[allow(unused_imports, reason = "each test takes what it needs")]
+pub(crate) use on_both;
+
+/// The configuration of a node on free ports of the loopback, with these lines on top of what a test needs, or in
+/// place of it. Sections that stand here are given by their keys: `http.origins = […]`.
+pub(crate) fn configuration(io: &str, extra: &str) -> Config {
+    let text = configuration_text(io, extra);
+    Config::from_toml("test.toml", &text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn configuration_text(io: &str, extra: &str) -> String {
+    let address = || vec!["address = \"127.0.0.1:0\"".to_owned()];
+    let mut sections = vec![
+        ("server", vec!["log = \"info\"".to_owned(), "log_format = \"json\"".into()]),
+        ("http", address()),
+        ("admin", address()),
+        ("binary", address()),
+        ("store", vec!["kind = \"memory\"".to_owned()]),
+        ("auth", vec![format!("secret = \"{SECRET}\"")]),
+        ("engine", vec![format!("io = \"{io}\""), "shards = 2".into(), "pin = false".into()]),
+        ("presence", vec![]),
+        ("presence_api", vec![]),
+        ("limits", vec![]),
+    ];
+    for line in extra.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (section, line) = line.split_once('.').expect("section.key = value");
+        let lines = sections.iter_mut().find(|(name, _)| *name == section).expect("a known section");
+        let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+        lines.1.retain(|old| key(old) != key(line));
+        lines.1.push(line.to_owned());
+    }
+    sections.iter().map(|(name, lines)| format!("[{name}]\n{}\n", lines.join("\n"))).collect()
+}
+
+/// Asks until the answer is there, and fails with what was asked for when it does not come in time.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, &mut ask)
+}
+
+/// The same with a time of its own.
+#[track_caller]
+pub(crate) fn within<T>(time: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + time;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < until, "not within {time:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Closes a socket by a reset.
+pub(crate) fn reset(stream: TcpStream) {
+    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    drop(stream);
+}
+
+/// Where a server is, and how to speak to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
     pub(crate) addresses: Addresses,
     /// Stands still at the time of the start until it is moved. The shards have a clock of their own.
     pub(crate) clock: Clock,
     config: Config,
-    server: Option<Server>,
-    runtime: Option<Runtime>,
 }
 
-impl Node {
-    /// Starts a node with these lines of configuration on top of what a test needs. Sections that stand here already
-    /// (http, admin, binary, store, auth, engine) are given by their keys: `http.origins = […]`.
-    pub(crate) fn start(extra: &str) -> Self {
-        let io = std::env::var("MUSTER_TEST_IO").unwrap_or_else(|_| "epoll".into());
-        let mut sections = vec![
-            ("http", vec!["address = \"127.0.0.1:0\"".to_owned()]),
-            ("admin", vec!["address = \"127.0.0.1:0\"".to_owned()]),
-            ("binary", vec!["address = \"127.0.0.1:0\"".to_owned()]),
-            ("store", vec!["kind = \"memory\"".to_owned()]),
-            ("auth", vec![format!("secret = \"{SECRET}\"")]),
-            ("engine", vec![format!("io = \"{io}\""), "shards = 2".into(), "pin = false".into()]),
-            ("presence", vec![]),
-            ("presence_api", vec![]),
-            ("limits", vec![]),
-        ];
-        for line in extra.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let (section, key) = line.split_once('.').expect("section.key = value");
-            let lines = sections.iter_mut().find(|(name, _)| *name == section).expect("a known section");
-            lines.1.push(key.to_owned());
-        }
-        let text: String =
-            sections.iter().map(|(name, lines)| format!("[{name}]\n{}\n", lines.join("\n"))).collect();
-        let config = Config::from_toml("test.toml", &text).unwrap_or_else(|error| panic!("{error}"));
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listeners = Listeners::bind(&config).unwrap();
-        let addresses = listeners.addresses().unwrap();
-        let clock = Clock::fixed(Clock::system().unix_ms());
-        let server = Server::start(&config, listeners, clock.clone(), &runtime).unwrap();
-        Self { addresses, clock, config, server: Some(server), runtime: Some(runtime) }
-    }
-
+impl Site {
     fn order(&self, user: &str, service: bool) -> String {
         let ring = KeyRing::load(&self.config, MissingSecret::Leave).unwrap();
         let order = Order {
@@ -83,6 +137,21 @@ impl Node {
     /// A service's token.
     pub(crate) fn service_token(&self) -> String {
         self.order("service", true)
+    }
+
+    /// The address of the binary listener.
+    pub(crate) fn binary(&self) -> SocketAddr {
+        self.addresses.binary.expect("the tests leave the binary listener on")
+    }
+
+    /// The Rust client of the binary protocol.
+    pub(crate) fn client(&self, token: String) -> Client {
+        Client::connect(Options::new(self.binary().to_string(), token)).unwrap()
+    }
+
+    /// A service on the binary protocol.
+    pub(crate) fn service(&self) -> Client {
+        self.client(self.service_token())
     }
 
     /// A call of the public listener.
@@ -109,7 +178,8 @@ impl Node {
     /// A presence WebSocket, with further headers for its handshake.
     pub(crate) fn connect(&self, query: &str, headers: &[(&str, &str)]) -> Socket {
         let stream = TcpStream::connect(self.addresses.http).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut request = tungstenite::client::ClientRequestBuilder::new(
             format!("ws://{}/api/v1/presence/ws{query}", self.addresses.http).parse().unwrap(),
         );
@@ -129,6 +199,56 @@ impl Node {
         assert_eq!(first["type"], "connected", "{first}");
         assert_eq!(first["data"]["userId"], user);
         socket
+    }
+
+    /// A metric as `/metrics` prints it, labels included.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let text = call(self.addresses.admin, "GET", "/metrics", &[], "").body;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value: f64 = line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap();
+        value as u64
+    }
+
+    /// Connections of the shards: WebSocket and binary.
+    pub(crate) fn connections(&self) -> (u64, u64) {
+        let of = |edge| self.metric(&format!("muster_connections{{edge=\"{edge}\"}}"));
+        (of("presence"), of("binary"))
+    }
+}
+
+/// A running node. Dropping it drains it.
+pub(crate) struct Node {
+    site: Site,
+    server: Option<Server>,
+    runtime: Option<Runtime>,
+}
+
+impl Deref for Node {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
+impl Node {
+    /// Starts a node on the ring, with these lines of configuration; see [`configuration`].
+    pub(crate) fn start(extra: &str) -> Self {
+        Self::start_on("ring", extra)
+    }
+
+    /// Starts a node on a socket driver.
+    pub(crate) fn start_on(io: &str, extra: &str) -> Self {
+        let config = configuration(io, extra);
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listeners = Listeners::bind(&config).unwrap();
+        let addresses = listeners.addresses().unwrap();
+        let clock = Clock::fixed(Clock::system().unix_ms());
+        let server = Server::start(&config, listeners, clock.clone(), &runtime).unwrap();
+        assert_eq!(server.driver(), io);
+        Self { site: Site { addresses, clock, config }, server: Some(server), runtime: Some(runtime) }
     }
 
     /// Says the node is on its way out, and goes on answering.
@@ -161,6 +281,54 @@ impl Socket {
         }
     }
 
+    /// Says a text frame.
+    pub(crate) fn say(&mut self, text: impl Into<String>) {
+        self.0.send(Message::text(text.into())).unwrap();
+    }
+
+    /// A ping of the API is answered by a pong, and nothing came before it.
+    #[track_caller]
+    pub(crate) fn alive(&mut self) {
+        self.say(r#"{"type":"ping"}"#);
+        assert_eq!(self.json(), serde_json::json!({"type": "pong"}));
+    }
+
+    /// Watches users, and says who of them is online. The answer and the states may come in any order.
+    pub(crate) fn subscribe(&mut self, users: &[&str]) -> BTreeMap<String, bool> {
+        self.say(serde_json::json!({"type": "subscribe", "userIds": users}).to_string());
+        let (mut states, mut answered) = (BTreeMap::new(), false);
+        while !answered || states.len() < users.len() {
+            let frame = self.json();
+            match frame["type"].as_str() {
+                Some("subscribed") => answered = true,
+                Some("presence") => states.extend(presence_rows(&frame)),
+                _ => panic!("{frame}"),
+            }
+        }
+        states
+    }
+
+    /// The next change of presence: who, and whether online.
+    #[track_caller]
+    pub(crate) fn presence(&mut self) -> Vec<(String, bool)> {
+        let frame = self.json();
+        assert_eq!(frame["type"], "presence", "{frame}");
+        presence_rows(&frame)
+    }
+
+    /// Closes in order, and waits for the server's answer.
+    pub(crate) fn leave(mut self) {
+        self.0.close(None).unwrap();
+        // Whatever was on its way, and then the end.
+        while self.0.read().is_ok() {}
+    }
+
+    /// Closes by a reset.
+    pub(crate) fn reset(self) {
+        reset(self.0.get_ref().try_clone().unwrap());
+        drop(self);
+    }
+
     /// The code of the close frame that comes next.
     pub(crate) fn closed(&mut self) -> u16 {
         loop {
@@ -171,6 +339,12 @@ impl Socket {
             }
         }
     }
+}
+
+/// Who, and whether online.
+fn presence_rows(frame: &Value) -> Vec<(String, bool)> {
+    let rows = frame["data"]["users"].as_array().expect("rows");
+    rows.iter().map(|row| (row["userId"].as_str().unwrap().to_owned(), row["online"] == true)).collect()
 }
 
 /// An answer over HTTP.
@@ -202,13 +376,7 @@ impl Answer {
 }
 
 /// One request on a connection of its own.
-pub(crate) fn call(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Answer {
+pub(crate) fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     let head =

@@ -60,7 +60,9 @@ impl Oracle {
             check((least..=most).contains(&figure.online), "the count is that of users online", || {
                 format!("shard {shard} counts {}, {least} to {most} expected", figure.online)
             })?;
-            check(figure.counters.publishes_dropped == 0, "no publish is dropped here", || shard.to_string())?;
+            check(figure.counters.publishes_dropped == 0, "no publish is dropped here", || {
+                shard.to_string()
+            })?;
         }
         self.audit_events(figures)
     }
@@ -71,14 +73,17 @@ impl Oracle {
         let came = sum(|figure| figure.counters.came_online);
         let went = sum(|figure| figure.counters.went_offline);
         let online = sum(|figure| figure.online);
-        let (least, most) = self.people.values().fold((0, 0), |sum, person| {
-            (sum.0 + person.periods.0, sum.1 + person.periods.1)
-        });
-        let seen = || format!("{came} came, {went} went, {online} are online; {least} to {most} periods began");
+        let (least, most) = self
+            .people
+            .values()
+            .fold((0, 0), |sum, person| (sum.0 + person.periods.0, sum.1 + person.periods.1));
+        let seen =
+            || format!("{came} came, {went} went, {online} are online; {least} to {most} periods began");
         // Who carries on from before a restart has no online event.
         let carried = (online + went).checked_sub(came);
         check(carried.is_some_and(|carried| carried <= self.carried), "one event for each change", seen)?;
-        let unsettled = self.people.values().filter(|person| person.moved + self.times.lag >= self.now).count();
+        let unsettled =
+            self.people.values().filter(|person| person.moved + self.times.lag >= self.now).count();
         let unsettled = if self.times.lag == 0 { 0 } else { unsettled as u64 };
         let right = came <= most && came + unsettled >= least;
         check(right, "one online and one offline event in a period", seen)
@@ -99,7 +104,9 @@ impl Oracle {
         let settled = now.saturating_sub(3 * self.times.lag);
         for (key, person) in &self.people {
             let open = person.stays.iter().filter(|stay| stay.until.is_none() && stay.from < settled).count();
-            check(open <= limit, "a user has no more sessions than allowed", || format!("{key:?} has {open}"))?;
+            check(open <= limit, "a user has no more sessions than allowed", || {
+                format!("{key:?} has {open}")
+            })?;
         }
         Ok(())
     }

@@ -277,7 +277,10 @@ impl Oracle {
     /// The node has ended a session.
     pub fn ended(&mut self, session: SessionAddr, reason: CloseReason, open: (u32, u32, u32)) -> Verdict {
         let Some(found) = self.sessions.get(&session) else {
-            return broken("nothing is said to a session that is over", format!("{session}: close {reason:?}"));
+            return broken(
+                "nothing is said to a session that is over",
+                format!("{session}: close {reason:?}"),
+            );
         };
         let own = (found.open.conn.slot, found.open.conn.generation, found.open.mark);
         check(own == open, "an output names the session's own connection", || format!("{own:?} {open:?}"))?;

@@ -176,9 +176,10 @@ impl Person {
 
     fn sure(&self, times: &Times, home_knows: bool) -> impl Iterator<Item = (u64, u64)> {
         let (lag, grace) = (times.lag, times.grace);
-        let stays = self.stays.iter().map(move |stay| {
-            (stay.from + lag, stay.until.map_or(u64::MAX, |until| until + grace))
-        });
+        let stays = self
+            .stays
+            .iter()
+            .map(move |stay| (stay.from + lag, stay.until.map_or(u64::MAX, |until| until + grace)));
         let carried = self.carried.and_then(move |carried| match (carried.restored, carried.over) {
             (Some(restored), Some(over)) if home_knows => Some((restored, over)),
             (Some(_), Some(over)) => Some((carried.since, over)),

@@ -38,10 +38,12 @@ impl Oracle {
             }
             Refusal::Forbidden => {
                 let own = match &call.command {
-                    Command::Sessions { user } | Command::DisconnectUser { user } => *user == call.actor.key.id,
-                    Command::DisconnectSession { session } => self.sessions.get(session).is_some_and(|found| {
-                        found.open.actor.key == call.actor.key
-                    }),
+                    Command::Sessions { user } | Command::DisconnectUser { user } => {
+                        *user == call.actor.key.id
+                    }
+                    Command::DisconnectSession { session } => {
+                        self.sessions.get(session).is_some_and(|found| found.open.actor.key == call.actor.key)
+                    }
                     Command::Tap { .. } => false,
                     _ => true,
                 };
@@ -72,9 +74,10 @@ impl Oracle {
                 _ => false,
             },
             Refusal::NotFound => match &call.command {
-                Command::DisconnectSession { session } => self.sessions.get(session).is_none_or(|found| {
-                    found.open.actor.key.realm != call.actor.key.realm
-                }),
+                Command::DisconnectSession { session } => self
+                    .sessions
+                    .get(session)
+                    .is_none_or(|found| found.open.actor.key.realm != call.actor.key.realm),
                 _ => false,
             },
             Refusal::Timeout => self.slow_ways || self.stall > 0 || self.tight,

@@ -24,8 +24,11 @@ pub(super) struct Taps {
 
 impl Taps {
     fn settle(&mut self, list_is_due: bool, entry: (SessionAddr, Option<CloseReason>)) {
-        let (mine, other) =
-            if list_is_due { (&mut self.due, &mut self.reported) } else { (&mut self.reported, &mut self.due) };
+        let (mine, other) = if list_is_due {
+            (&mut self.due, &mut self.reported)
+        } else {
+            (&mut self.reported, &mut self.due)
+        };
         match other.iter().position(|known| *known == entry) {
             Some(at) => {
                 other.remove(at);
