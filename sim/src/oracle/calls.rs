@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use engine::machine::Asker;
 use schema::presence::{OnlineUser, SessionInfo};
 use schema::{Actor, Command, Key, Refusal, Reply, SessionAddr, UserPresence};
 
 use super::Oracle;
+use super::talk::Words;
 use super::watching::Watch;
 use crate::broken::{Verdict, broken, check};
 
@@ -14,7 +14,6 @@ use crate::broken::{Verdict, broken, check};
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) at: u64,
-    pub(super) shard: u16,
     pub(super) session: Option<SessionAddr>,
     pub(super) actor: Actor,
     pub(super) command: Command,
@@ -40,15 +39,7 @@ impl Call {
 
 impl Oracle {
     /// Somebody commands. `session` is over already when the command comes late.
-    pub fn commanded(
-        &mut self,
-        shard: u16,
-        asker: Asker,
-        session: Option<SessionAddr>,
-        actor: &Actor,
-        tag: u64,
-        command: &Command,
-    ) {
+    pub fn commanded(&mut self, session: Option<SessionAddr>, actor: &Actor, tag: u64, command: &Command) {
         let now = self.now;
         if let Some(session) = session {
             if !self.sessions.contains_key(&session) {
@@ -80,19 +71,18 @@ impl Oracle {
         }
         let said = match command {
             Command::Send { to, payload, except_self } => {
-                let to = Key::new(realm, to.clone());
-                self.talk.says(now, payload, session, by, to, false, *except_self)
+                let (to, except_self) = (Key::new(realm, to.clone()), *except_self);
+                self.talk.says(now, payload, Words { from: session, by, to, published: false, except_self })
             }
             Command::Publish { channel, payload, except_self } => {
-                let to = Key::new(realm, channel.clone());
                 let inside = session.and_then(|session| self.sessions.get(&session));
                 let subscribed = inside.is_some_and(|found| found.channels.contains_key(channel));
-                self.talk.says(now, payload, session, by, to, true, *except_self && subscribed)
+                let (to, except_self) = (Key::new(realm, channel.clone()), *except_self && subscribed);
+                self.talk.says(now, payload, Words { from: session, by, to, published: true, except_self })
             }
             _ => None,
         };
-        debug_assert!(matches!(asker, Asker::Session(_)) == session.is_some());
-        let call = Call { at: now, shard, session, actor: actor.clone(), command: command.clone(), before, said };
+        let call = Call { at: now, session, actor: actor.clone(), command: command.clone(), before, said };
         self.calls.insert(tag, call);
     }
 
@@ -285,7 +275,8 @@ impl Oracle {
         }
         let lag = self.times.lag;
         let sure = person.stays.iter().filter(|stay| stay.from + lag < call.at && stay.until.is_none());
-        let missed = sure.map(|stay| stay.session).find(|session| !rows.iter().any(|row| row.session == *session));
+        let missed =
+            sure.map(|stay| stay.session).find(|session| !rows.iter().any(|row| row.session == *session));
         check(missed.is_none(), "all sessions are told", || format!("{missed:?} missed: {}", seen()))
     }
 

@@ -301,7 +301,7 @@ impl Oracle {
             return;
         }
         let Some(person) = self.people.get_mut(&found.open.actor.key) else { return };
-        person.close(self.now, session);
+        person.close(self.now, session, reason == CloseReason::LoggedOut, &self.times);
         match reason {
             // It was alive until it was heard of last, and not until that was noticed.
             CloseReason::Silent => person.may_see(found.heard_wall),
@@ -370,7 +370,12 @@ impl Oracle {
     /// Whether it may not be known yet how somebody is.
     fn may_be_unknown(&self) -> bool {
         let starting = self.now < self.booted + 20 * self.store_time + 2_000;
-        self.store != StoreMood::Good || self.slow_ways || self.tight || starting || self.stall > 0 || self.limits.gathers < 100
+        self.store != StoreMood::Good
+            || self.slow_ways
+            || self.tight
+            || starting
+            || self.stall > 0
+            || self.limits.gathers < 100
     }
 
     /// Compares what is told of a user, from what was known between `from` and now. Last seen is `fresh` in answers;
@@ -389,7 +394,8 @@ impl Oracle {
             Status::Away => {
                 check(person.maybe_online(times, from, now), "no ghosts", seen)?;
                 let away_after = u64::from(self.limits.away_after);
-                let idle = away_after > 0 && person.active(from.saturating_sub(times.lag)) + away_after <= now;
+                let idle =
+                    away_after > 0 && person.active(from.saturating_sub(times.lag)) + away_after <= now;
                 check(idle, "away is who has done nothing for a while", seen)?;
             }
             Status::Unknown => check(self.may_be_unknown(), "how a user is can be told", seen)?,

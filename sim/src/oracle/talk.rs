@@ -20,6 +20,15 @@ enum Answered {
     Late,
 }
 
+/// Who says something, and to whom.
+pub(super) struct Words {
+    pub(super) from: Option<SessionAddr>,
+    pub(super) by: Id,
+    pub(super) to: Key,
+    pub(super) published: bool,
+    pub(super) except_self: bool,
+}
+
 /// One payload, sent or published.
 #[derive(Debug)]
 struct Said {
@@ -62,31 +71,13 @@ fn number(payload: &[u8]) -> Option<u64> {
 }
 
 impl Talk {
-    /// Somebody says something.
-    pub(super) fn says(
-        &mut self,
-        now: u64,
-        payload: &[u8],
-        from: Option<SessionAddr>,
-        by: Id,
-        to: Key,
-        channel: bool,
-        except_self: bool,
-    ) -> Option<u64> {
+    /// Somebody says something; gives its number, by which its answer is known.
+    pub(super) fn says(&mut self, now: u64, payload: &[u8], words: Words) -> Option<u64> {
         let number = number(payload)?;
+        let Words { from, by, to, published, except_self } = words;
         let except = from.filter(|_| except_self);
-        let said = Said {
-            from,
-            by,
-            to,
-            published: channel,
-            except,
-            at: now,
-            answered: Answered::Not,
-            got: BTreeSet::new(),
-            must: Vec::new(),
-            due: None,
-        };
+        let (answered, got, must, due) = (Answered::Not, BTreeSet::new(), Vec::new(), None);
+        let said = Said { from, by, to, published, except, at: now, answered, got, must, due };
         self.said.insert(number, said);
         self.order.push_back(number);
         while let Some(&oldest) = self.order.front() {
@@ -100,7 +91,11 @@ impl Talk {
     }
 
     pub(super) fn subscribe(&mut self, now: u64, channel: Key, session: SessionAddr) {
-        self.subscriptions.entry(channel).or_default().push(Subscription { session, since: now, until: None });
+        self.subscriptions.entry(channel).or_default().push(Subscription {
+            session,
+            since: now,
+            until: None,
+        });
     }
 
     pub(super) fn unsubscribe(&mut self, now: u64, channel: &Key, session: SessionAddr) {
@@ -129,7 +124,8 @@ impl Talk {
         (from, to): (u64, u64),
     ) -> (Vec<SessionAddr>, usize) {
         let all = self.subscriptions.get(channel).map_or(&[][..], Vec::as_slice);
-        let sure = all.iter().filter(|one| one.since + lag <= from && one.until.is_none_or(|until| until > to));
+        let sure =
+            all.iter().filter(|one| one.since + lag <= from && one.until.is_none_or(|until| until > to));
         let maybe = all.iter().filter(|one| one.since <= to && one.until.is_none_or(|u| u + lag >= from));
         (sure.map(|one| one.session).collect(), maybe.count())
     }
@@ -142,10 +138,15 @@ impl Oracle {
         let key = found.open.actor.key.clone();
         let service = found.open.actor.service;
         let seen = || format!("{session} of {key:?} got {:?} of {from}", number(payload));
-        let Some((number, said)) = number(payload).and_then(|n| Some((n, self.talk.said.get_mut(&n)?))) else {
+        let Some((number, said)) = number(payload).and_then(|n| Some((n, self.talk.said.get_mut(&n)?)))
+        else {
             return broken("nobody gets what nobody said", seen());
         };
-        check(!said.published && said.to == key && said.by == *from && !service, "a send reaches its user", seen)?;
+        check(
+            !said.published && said.to == key && said.by == *from && !service,
+            "a send reaches its user",
+            seen,
+        )?;
         check(said.except != Some(session), "the sender may leave itself out", seen)?;
         check(said.answered != Answered::Refused, "what is refused is not carried out", seen)?;
         check(said.answered != Answered::Reached, "a send says to how many it came", seen)?;
@@ -156,12 +157,19 @@ impl Oracle {
     }
 
     /// A session gets a payload that was published.
-    pub(super) fn published(&mut self, session: SessionAddr, channel: &Id, from: &Id, payload: &[u8]) -> Verdict {
+    pub(super) fn published(
+        &mut self,
+        session: SessionAddr,
+        channel: &Id,
+        from: &Id,
+        payload: &[u8],
+    ) -> Verdict {
         let Some(found) = self.sessions.get(&session) else { return Ok(()) };
         let key = Key::new(found.open.actor.key.realm, channel.clone());
         let seen = || format!("{session} got {:?} of {from} on {key:?}", number(payload));
         check(found.channels.contains_key(channel), "only subscribers get what is published", seen)?;
-        let Some((number, said)) = number(payload).and_then(|n| Some((n, self.talk.said.get_mut(&n)?))) else {
+        let Some((number, said)) = number(payload).and_then(|n| Some((n, self.talk.said.get_mut(&n)?)))
+        else {
             return broken("nobody gets what nobody said", seen());
         };
         check(said.published && said.to == key && said.by == *from, "a publish reaches its channel", seen)?;
@@ -193,9 +201,11 @@ impl Oracle {
                 let (sure, maybe) = self.talk.subscribers(&said.to, lag, (said.at - 1, now));
                 must.extend(sure.iter().copied().filter(|session| said.except != Some(*session)));
                 let least = must.len().saturating_sub(usize::from(said.except.is_some() && lag > 0));
-                check((least..=maybe).contains(&(reached as usize)), "a publish says to how many it comes", || {
-                    seen(&format!("{least} to {maybe} expected"))
-                })?;
+                check(
+                    (least..=maybe).contains(&(reached as usize)),
+                    "a publish says to how many it comes",
+                    || seen(&format!("{least} to {maybe} expected")),
+                )?;
                 must.retain(|session| !said.got.contains(session));
                 Answered::Reached
             }
@@ -204,10 +214,12 @@ impl Oracle {
                 check(said.got.len() == reached as usize, "a send says to how many it came", || seen("?"))?;
                 let stays = self.people.get(&said.to).map_or(&[][..], |person| person.stays.as_slice());
                 let sure = stays.iter().filter(|stay| stay.from + lag < said.at && stay.until.is_none());
-                let missed = sure.map(|stay| stay.session).find(|session| {
-                    said.except != Some(*session) && !said.got.contains(session)
-                });
-                check(missed.is_none(), "a send reaches all sessions", || seen(&format!("{missed:?} missed")))?;
+                let missed = sure
+                    .map(|stay| stay.session)
+                    .find(|session| said.except != Some(*session) && !said.got.contains(session));
+                check(missed.is_none(), "a send reaches all sessions", || {
+                    seen(&format!("{missed:?} missed"))
+                })?;
                 Answered::Reached
             }
         };
@@ -232,10 +244,13 @@ impl Oracle {
             // Who has left the channel meanwhile need not get it.
             let subscribed = missed.is_some_and(|session| {
                 self.talk.subscriptions.get(&said.to).is_some_and(|all| {
-                    all.iter().any(|one| one.session == *session && one.until.is_none() && one.since < said.at)
+                    all.iter()
+                        .any(|one| one.session == *session && one.until.is_none() && one.since < said.at)
                 })
             });
-            check(!subscribed, "a publish reaches all subscribers", || format!("{number}: {said:?} {missed:?}"))?;
+            check(!subscribed, "a publish reaches all subscribers", || {
+                format!("{number}: {said:?} {missed:?}")
+            })?;
         }
         Ok(())
     }
