@@ -222,15 +222,17 @@ impl Person {
     }
 
     fn covered(spans: &[(u64, u64)], from: u64, to: u64) -> bool {
-        let mut at = from;
-        loop {
-            let reach = spans.iter().filter(|span| span.0 <= at && at < span.1).map(|span| span.1).max();
-            match reach {
-                None => return false,
-                Some(reach) if reach > to => return true,
-                Some(reach) => at = reach,
+        // Where one span only touches the next, there may have been a moment in between.
+        let first = spans.iter().filter(|span| span.0 <= from && from < span.1);
+        let mut at = first.map(|span| span.1).max();
+        while let Some(end) = at {
+            if end > to {
+                return true;
             }
+            let inside = spans.iter().filter(|span| span.0 < end && span.1 > end);
+            at = inside.map(|span| span.1).max();
         }
+        false
     }
 
     /// Online all the time from `from` to `to`, and its home knows.
