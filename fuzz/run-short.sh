@@ -8,6 +8,7 @@
 #
 # A crash ends the run; its input is in fuzz/artifacts, and this replays it: bash fuzz/run-short.sh 0 TARGET FILE
 set -euo pipefail
+replayed=$(realpath -- "${3:-.}")
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 seconds=${1:-20}
@@ -25,7 +26,7 @@ cargo build --release --quiet --target "$host"
 built=${CARGO_TARGET_DIR:-target}/$host/release
 
 if [[ $seconds == 0 ]]; then
-    exec "$built/$2" "$3"
+    exec "$built/$2" "$replayed"
 fi
 if (($# > 1)); then
     all=${*:2}
