@@ -383,6 +383,7 @@ pub(crate) static UNSAFE_STAYS_IN_ITS_ROOMS: Law = Law {
 const DRIVERS: Allowed = &[
     ("engine/src/io/clock.rs", "the shards' clock: read once a turn, and handed down as Now"),
     ("gateway/src/clock.rs", "the front door's one clock"),
+    ("sim/src/main.rs", "it says how many steps it made in a second; the run itself has a clock of its own"),
     (
         "client/src/blocking/link.rs",
         "the client's socket driver; its machine takes time and seed as arguments",
