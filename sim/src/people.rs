@@ -228,7 +228,7 @@ impl World {
         let actor = client.actor.clone();
         self.number += 1;
         let (tag, asker) = (self.number, Asker::Session(session.session));
-        self.oracle.commanded(session.shard.0, asker, Some(session), &actor, tag, &command);
+        self.oracle.commanded(Some(session), &actor, tag, &command);
         self.turn(session.shard.0, vec![Input::Command { asker, actor: None, tag, command }])
     }
 
@@ -236,7 +236,7 @@ impl World {
     pub(crate) fn call(&mut self, shard: u16, actor: Actor, command: Command) -> Verdict {
         self.number += 1;
         let (tag, asker) = (self.number, Asker::Front(self.number));
-        self.oracle.commanded(shard, asker, None, &actor, tag, &command);
+        self.oracle.commanded(None, &actor, tag, &command);
         self.turn(shard, vec![Input::Command { asker, actor: Some(actor), tag, command }])
     }
 
