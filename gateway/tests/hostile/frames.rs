@@ -321,6 +321,7 @@ fn websockets_talk_nonsense(io: &str) {
         web.write(&frame(TEXT, r#"{"type":"ping"}"#)).unwrap();
         assert_eq!(web.json()["type"], "pong", "{text:.40}");
     }
+    drop(web);
     // Nothing but nonsense is not put up with for ever.
     let mut web = Web::online(&rig, &token);
     web.write(&frame(TEXT, "nonsense").repeat(200)).unwrap();

@@ -1,7 +1,7 @@
 //! Clients that are too fast, too slow, or too many.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Barrier, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use schema::frame::{ClientFrame, ServerFrame};
@@ -95,7 +95,7 @@ fn publish_until_closed(rig: &Rig, channel: &Id, payload: usize) -> u64 {
 fn a_reader_that_never_reads_what_is_published(io: &str) {
     for slow_is_binary in [true, false] {
         let mut rig =
-            Rig::start(io, "limits.outbox_bytes = \"64KiB\"\nlimits.outbox_time = \"1s\"\npresence.grace = \"0s\"");
+            Rig::start(io, "limits.outbox_bytes = \"128KiB\"\nlimits.outbox_time = \"1s\"\npresence.grace = \"0s\"");
         let news = Id::new("news").unwrap();
         let subscribe = Command::Subscribe { channel: news.clone() };
         let mut good = Binary::connect(&rig, &rig.token("reader"));
@@ -149,7 +149,7 @@ fn a_reader_that_never_reads_what_is_published(io: &str) {
 }
 
 fn a_reader_that_never_reads_its_messages(io: &str) {
-    let mut rig = Rig::start(io, "limits.outbox_bytes = \"64KiB\"\nlimits.outbox_time = \"5m\"\npresence.grace = \"0s\"");
+    let mut rig = Rig::start(io, "limits.outbox_bytes = \"128KiB\"\nlimits.outbox_time = \"5m\"\npresence.grace = \"0s\"");
     let mut service = rig.service();
     let slow = Binary::connect(&rig, &rig.token("sleeper"));
     let me = Id::new("sleeper").unwrap();
@@ -176,40 +176,40 @@ fn ten_thousand_at_once(io: &str) {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut rig = Rig::start(io, "presence.grace = \"0s\"\npresence.devices_per_user = 0");
     let tokens: Vec<String> = (0..100).map(|n| rig.token(&format!("user-{n}"))).collect();
-    let (site, everyone, leave) = (rig.site(), Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
-    std::thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let (site, tokens, everyone, leave) = (&site, &tokens, &everyone, &leave);
-            scope.spawn(move || {
-                let mut crowd: (Vec<Binary>, Vec<Web>) = Default::default();
-                for n in (thread..CROWD).step_by(THREADS) {
-                    let token = &tokens[n % tokens.len()];
-                    if n % 2 == 0 {
-                        crowd.0.push(Binary::connect(site, token));
-                    } else {
-                        crowd.1.push(Web::online(site, token));
-                    }
-                }
-                everyone.wait();
-                leave.wait();
-                // Every one of them is alive, whatever came before or after it.
-                crowd.0.iter_mut().step_by(50).for_each(Binary::alive);
-                for web in crowd.1.iter_mut().step_by(50) {
-                    web.write(&frame(TEXT, r#"{"type":"ping"}"#)).unwrap();
-                    assert_eq!(web.json()["type"], "pong");
-                }
-            });
+    let site = rig.site();
+    type Crowd = (Vec<Binary>, Vec<Web>);
+    let gather = &|thread: usize| {
+        let mut crowd = Crowd::default();
+        for n in (thread..CROWD).step_by(THREADS) {
+            let token = &tokens[n % tokens.len()];
+            if n % 2 == 0 {
+                crowd.0.push(Binary::connect(&site, token));
+            } else {
+                crowd.1.push(Web::online(&site, token));
+            }
         }
-        everyone.wait();
-        let all = CROWD as u64 / 2 + 1;
-        assert_eq!(rig.connections(), (all, all));
-        assert_eq!(rig.metric("muster_users_online"), 102);
-        // On the ring an established connection is no open file of the process.
-        let more = rig.descriptors() as u64 - rig.before["descriptors"];
-        assert!(if io == "ring" { more < 100 } else { more >= CROWD as u64 }, "{more} descriptors");
-        rig.alive();
-        leave.wait();
+        crowd
+    };
+    let mut crowds: Vec<Crowd> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || gather(thread))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
+    let all = CROWD as u64 / 2 + 1;
+    assert_eq!(rig.connections(), (all, all));
+    assert_eq!(rig.metric("muster_users_online"), 102);
+    // On the ring an established connection is no open file of the process.
+    let more = rig.descriptors() as u64 - rig.before["descriptors"];
+    assert!(if io == "ring" { more < 100 } else { more >= CROWD as u64 }, "{more} descriptors");
+    rig.alive();
+    // Whoever came first is as alive as whoever came last.
+    for (binaries, webs) in &mut crowds {
+        binaries.iter_mut().step_by(50).for_each(Binary::alive);
+        for web in webs.iter_mut().step_by(50) {
+            web.write(&frame(TEXT, r#"{"type":"ping"}"#)).unwrap();
+            assert_eq!(web.json()["type"], "pong");
+        }
+    }
+    drop(crowds);
     within(Duration::from_secs(60), "the crowd is gone", || (rig.connections() == (1, 1)).then_some(()));
     rig.undisturbed();
 }
