@@ -27,7 +27,7 @@ impl Drain {
         match self {
             Self::Off | Self::Done => None,
             Self::On { since, over, sessions, closed, .. } => {
-                let next = (closed + 1).saturating_mul(over) / sessions.max(1);
+                let next = (closed + 1).saturating_mul(over).div_ceil(sessions.max(1));
                 Some(since + next.min(over))
             }
         }

@@ -136,8 +136,8 @@ fn stale_timers_do_not_live_on() {
     }
     let session = net.open("alice");
     assert!(net.machines[0].census().timers > 100, "nothing is taken out of the wheel");
-    for _ in 0..10 {
-        net.touch(session);
+    for _ in 0..20 {
+        net.ask(session, Command::Activity);
         net.pass(10_000);
     }
     assert_eq!(net.closed, []);

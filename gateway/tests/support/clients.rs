@@ -72,7 +72,15 @@ pub(crate) fn python() -> &'static PythonEnv {
             command.args(["-m", "venv"]).arg(folder);
             install("python3 -m venv (on Debian it needs: apt-get install python3-venv)", command);
             let mut command = Command::new(folder.join("bin/python"));
-            command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "-r"]);
+            command.args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-input",
+                "-r",
+            ]);
             command.arg(source("requirements.txt"));
             install("pip install", command);
             Ok(())

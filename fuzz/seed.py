@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Writes what each fuzz target starts from into fuzz/corpus: golden vectors, and a few good inputs of each kind."""
+
+import json
+import pathlib
+
+FUZZ = pathlib.Path(__file__).parent
+ROOT = FUZZ.parent
+
+
+def seed(target, name, content):
+    folder = FUZZ / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"seed-{name}").write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def masked(first, payload):
+    """A frame of a client; its mask is zero, so that the fuzzer sees what it changes."""
+    length = bytes([0x80 | len(payload)]) if len(payload) < 126 else bytes([0xFE]) + len(payload).to_bytes(2, "big")
+    return bytes([first]) + length + bytes(4) + payload
+
+
+def frames():
+    for path in sorted((ROOT / "schema" / "vectors").glob("*.hex")):
+        content = bytes.fromhex(path.read_text())
+        target = "frame_server" if path.name.startswith("server") else "frame_client"
+        # With its length for the splitter, and without it for the decoder.
+        seed(target, path.stem, content[4:])
+        if target == "frame_client":
+            seed(target, f"{path.stem}-whole", content)
+
+
+def websockets():
+    cut = b"\x02"
+    text, ping = masked(0x81, b'{"type":"ping"}'), masked(0x89, b"there?")
+    seed("websocket", "text", cut + text)
+    seed("websocket", "binary", cut + masked(0x82, bytes(range(200))))
+    seed("websocket", "utf8", cut + masked(0x81, "Grüße, 世界 🌍".encode()))
+    seed("websocket", "fragments", cut + masked(0x01, "Gr\u00fc".encode()[:3]) + ping + masked(0x80, "\u00fc".encode()[1:]))
+    seed("websocket", "close", cut + text + masked(0x88, b"\x03\xe8bye"))
+    seed("websocket", "pong", cut + masked(0x8A, b"") + ping)
+
+
+def configurations():
+    every = [line for line in (ROOT / "docs" / "CONFIGURATION.md").read_text().splitlines() if "`" in line]
+    seed("config", "empty", "")
+    seed("config", "some", '[http]\naddress = "127.0.0.1:0"\norigins = ["https://a.example"]\n\n[presence]\ngrace = "2s"\n')
+    seed("config", "wrong", '[http]\nadress = "x"\nhead_time = 5\n[limits]\nmessage_bytes = "64 KiB"\n')
+    seed("config", "auth", '[auth]\nsecret = "0123456789abcdef0123456789abcdef"\nidentity_claims = ["sub"]\nleeway = "30s"\n')
+    words = sorted({word for line in every for word in line.split("`")[1::2] if len(word) < 40})
+    seed("config", "words", "\n".join(f"# {word}" for word in words))
+
+
+def tokens():
+    vectors = json.loads((ROOT / "gateway" / "src" / "auth" / "vectors.json").read_text())
+    for number, token in enumerate(vectors["tokens"].values()):
+        seed("token", f"whole-{number}", token)
+    header = json.dumps({"alg": "HS256", "typ": "JWT"})
+    claims = {"sub": "ada", "exp": 1_800_003_600, "iat": 1_799_999_999.25, "nbf": 1, "jti": "t", "iss": "me"}
+    seed("token", "signed", f"{header}\n{json.dumps(claims)}")
+    seed("token", "signed-more", f"{header}\n" + json.dumps({"userId": 7, "exp": 1.8e9 + 60, "realm": "r", "service": True}))
+    seed("token", "query", "room=1&token=a%20b.c.d&x")
+    seed("token", "bearer", "Bearer a.b.c")
+
+
+frames()
+websockets()
+configurations()
+tokens()
