@@ -313,7 +313,9 @@ impl<P: Protocol> Floor<P> {
         for session in std::mem::take(&mut conn.sessions).as_slice() {
             self.machine.handle(now, Input::Closed { session: *session, reason });
         }
-        let waits = how == Close::Graceful && conn.blocked.is_some();
+        // Once drained, what waits goes out with this turn's flush, and nothing will call for the close again.
+        let blocked = conn.blocked.as_ref().is_some_and(|blocked| !blocked.drained);
+        let waits = how == Close::Graceful && blocked;
         match (conn.phase, waits) {
             (Phase::Open, true) => conn.phase = Phase::Flushing,
             (Phase::Open | Phase::Flushing, false) => {

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
 
 pub(crate) mod process;
+pub(crate) mod web;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
