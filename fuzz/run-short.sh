@@ -8,6 +8,7 @@
 #
 # A crash ends the run; its input is in fuzz/artifacts, and this replays it: bash fuzz/run-short.sh 0 TARGET FILE
 set -euo pipefail
+replayed=$(realpath -- "${3:-.}")
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 seconds=${1:-20}
@@ -19,11 +20,13 @@ export RUSTFLAGS="-Cpasses=sancov-module -Ccodegen-units=1 \
 -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 echo "fuzz: building"
-cargo build --release --locked --quiet --target "$host"
+# The versions that the workspace has, and libFuzzer besides: a lock of our own would only fall behind.
+cp ../Cargo.lock Cargo.lock
+cargo build --release --quiet --target "$host"
 built=${CARGO_TARGET_DIR:-target}/$host/release
 
 if [[ $seconds == 0 ]]; then
-    exec "$built/$2" "$3"
+    exec "$built/$2" "$replayed"
 fi
 if (($# > 1)); then
     all=${*:2}

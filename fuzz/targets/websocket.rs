@@ -14,7 +14,7 @@ const LIMITS: Limits = Limits { message_bytes: 300, fragments: 5, assembly_ms: 1
 /// More than the box of an unfinished message and a control frame in it can cost.
 const BOX: usize = 512;
 
-/// The first byte says how the rest is cut.
+// The first byte says how the rest is cut.
 fuzz_target!(|input: &[u8]| {
     let Some((cut, bytes)) = input.split_first() else { return };
     let whole = told(bytes, bytes.len().max(1));

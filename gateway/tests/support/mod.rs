@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
 
 pub(crate) mod process;
+pub(crate) mod web;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
@@ -376,7 +377,13 @@ impl Answer {
 }
 
 /// One request on a connection of its own.
-pub(crate) fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) fn call(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     let head =

@@ -134,7 +134,8 @@ impl Process {
             (line["message"] == "Muster is ready").then_some(line)
         });
         let Some(ready) = ready else {
-            let ended = within(PATIENCE, "the end of a server that is not ready", || child.try_wait().unwrap());
+            let ended =
+                within(PATIENCE, "the end of a server that is not ready", || child.try_wait().unwrap());
             return Err(Ended { status: ended, log: log.text() });
         };
         let address = |name: &str| -> SocketAddr { ready[name].as_str().unwrap().parse().unwrap() };
