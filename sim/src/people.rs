@@ -66,9 +66,13 @@ impl World {
             Operation::Command { caller, deed } => self.command(caller, deed),
             Operation::Stall { shard } => {
                 let shard = usize::from(shard) % usize::from(self.profile.shards);
-                let until = self.time + self.profile.stall;
-                if let Some(node) = self.node.as_mut().filter(|_| !self.calm) {
-                    node.stalled[shard] = node.stalled[shard].max(until);
+                let (now, stall) = (self.time, self.profile.stall);
+                // One stall after the other would be a longer one.
+                if let Some(until) = self.node.as_mut().and_then(|node| node.stalled.get_mut(shard))
+                    && !self.calm
+                    && *until + 4 * stall < now
+                {
+                    *until = now + stall;
                 }
                 Ok(())
             }

@@ -84,7 +84,9 @@ impl Oracle {
         // A watch that has ended and begun anew may be told twice: what was known here, and what its home says.
         let anew = *at <= watch.since + 2 * self.times.lag + self.sight;
         let rested = row.status != Status::Offline && self.limits.away_after > 0;
-        check(again || rested || anew, "one online and one offline event in a period", seen)
+        // The store may know a later time than a home whose clock was set back.
+        let later = self.unsteady > 0 && row.last_seen > old.last_seen;
+        check(again || rested || anew || later, "one online and one offline event in a period", seen)
     }
 
     /// Every watcher's last word is the truth, as far as there was time to tell it.
