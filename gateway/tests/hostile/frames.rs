@@ -340,7 +340,12 @@ fn heads_that_are_no_heads(io: &str) {
         ("GET / HTTP/9.9\r\nHost: x\r\n\r\n".into(), 400),
         ("GET / HTTP/1.1\r\nno colon\r\n\r\n".into(), 400),
         ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n".into(), 400),
-        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc".into(), 400),
+        // The body's length is read once, by its chunks; what follows is no second request.
+        (
+            "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"
+                .into(),
+            404,
+        ),
         ("\u{16}\u{3}\u{1}\u{0}\u{2}TLS?\r\n\r\n".into(), 400),
         (format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 431),
         (format!("GET / HTTP/1.1\r\nHost: x\r\nX: {long}\r\n\r\n"), 431),
@@ -354,7 +359,8 @@ fn heads_that_are_no_heads(io: &str) {
         let got = web.status();
         let shown: String = head.chars().take(60).collect();
         // The head of a request that is too long may be judged by its line alone (414).
-        assert!(got == Some(status) || (status == 431 && got == Some(414)), "{shown:?}: {got:?}");
+        let others = if status == 431 { [Some(414), None] } else { [None; 2] };
+        assert!(got == Some(status) || got.is_some() && others.contains(&got), "{shown:?}: {got:?}");
         web.ends();
     }
     rig.undisturbed();
