@@ -24,53 +24,70 @@ use gateway::http::listener::{self, Settings};
 use gateway::serve::{Listeners, Server};
 use gateway::websocket::handshake::{self, Policy};
 use http::StatusCode;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 /// Sends each WebSocket message back.
 #[derive(Parser)]
-struct Arguments {
+pub(crate) struct Arguments {
     /// Port on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 9001)]
-    port: u16,
+    pub(crate) port: u16,
     /// Longest message, bytes, 1 KiB to 16 MiB.
     #[arg(long, default_value_t = 65_536)]
-    max_message: usize,
+    pub(crate) max_message: usize,
     /// Most fragments of a message, 1 to 65,536.
     #[arg(long, default_value_t = 1_024)]
-    max_fragments: u32,
+    pub(crate) max_fragments: u32,
     /// Socket driver: ring, epoll or auto.
     #[arg(long, default_value = "auto")]
-    io: String,
+    pub(crate) io: String,
+}
+
+/// A server that echoes, until it is dropped.
+pub(crate) struct Echo {
+    pub(crate) address: SocketAddr,
+    _server: Server,
+    _runtime: Runtime,
+    _go_on: watch::Sender<bool>,
+}
+
+impl Echo {
+    pub(crate) fn start(arguments: &Arguments) -> Result<Self, Box<dyn Error>> {
+        // A whole server with its other doors on ports of their own; a peer may read as late as it likes.
+        let config = Config::from_toml(
+            "the arguments",
+            &format!(
+                "[http]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n[binary]\nenabled = false\n\
+                 [store]\nkind = \"memory\"\n[auth]\nsecret = \"only here to start the server with\"\n\
+                 [engine]\nio = \"{}\"\nshards = 1\n\
+                 [limits]\nmessage_bytes = \"{}B\"\nfragments = {}\noutbox_bytes = \"64MiB\"\noutbox_time = \"5m\"\n",
+                arguments.io, arguments.max_message, arguments.max_fragments,
+            ),
+        )?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let server = Server::start(&config, Listeners::bind(&config)?, Clock::system(), &runtime)?;
+
+        let socket = sockets::listener((Ipv4Addr::LOCALHOST, arguments.port).into(), false)?;
+        let socket = std::net::TcpListener::from(socket);
+        let address = socket.local_addr()?;
+        let router = Router::new().fallback(echo).with_state(server.front().clone());
+        let (go_on, stop) = watch::channel(false);
+        let acceptor = {
+            let _in_runtime = runtime.enter();
+            Acceptor::new("echo", socket)?
+        };
+        runtime.spawn(listener::serve(acceptor, router, Settings::of_http(&config), Arc::default(), stop));
+        Ok(Self { address, _server: server, _runtime: runtime, _go_on: go_on })
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
-    // A whole server with its other doors on ports of their own; a peer may read as late as it likes.
-    let config = Config::from_toml(
-        "the arguments",
-        &format!(
-            "[http]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n[binary]\nenabled = false\n\
-             [store]\nkind = \"memory\"\n[auth]\nsecret = \"only here to start the server with\"\n\
-             [engine]\nio = \"{}\"\nshards = 1\n\
-             [limits]\nmessage_bytes = \"{}B\"\nfragments = {}\noutbox_bytes = \"64MiB\"\noutbox_time = \"5m\"\n",
-            arguments.io, arguments.max_message, arguments.max_fragments,
-        ),
-    )?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let server = Server::start(&config, Listeners::bind(&config)?, Clock::system(), &runtime)?;
-
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
-    let socket = std::net::TcpListener::from(sockets::listener(address, false)?);
-    println!("echoing at ws://{}", socket.local_addr()?);
-    let front = server.front().clone();
-    let settings = Settings::of_http(&config);
-    let router = Router::new().fallback(echo).with_state(front);
-    runtime.block_on(async move {
-        let acceptor = Acceptor::new("echo", socket)?;
-        let (_go_on, stop) = watch::channel(false);
-        listener::serve(acceptor, router, settings, Arc::default(), stop).await;
-        Ok(())
-    })
+    let echo = Echo::start(&Arguments::parse())?;
+    println!("echoing at ws://{}", echo.address);
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Any request that is a handshake becomes a WebSocket.

@@ -308,7 +308,10 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
         },
         limits: limits::Limits {
             sessions: connections.saturating_mul(2),
-            devices_per_user: presence.devices_per_user,
+            devices_per_user: match presence.devices_per_user {
+                0 => u32::MAX,
+                bound => bound,
+            },
             silence: millis(presence.silence),
             grace: millis(presence.grace),
             restart_grace: millis(presence.restart_grace),

@@ -3,6 +3,7 @@
 //! It is a driver like the shard's: it tells room, hands in inputs, calls `advance` when `next_wake` says so, and
 //! carries out what comes out, in order. What people do is in [`crate::people`].
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use engine::machine::{Census, Input, Machine, Now, Output, Router, Setup};
@@ -17,6 +18,9 @@ use crate::people::Client;
 use crate::profile::{Profile, StoreMood};
 use crate::store::Store;
 use crate::workload::Workload;
+
+/// A wall clock set back by up to this is held.
+const WALL_HOLD: u64 = 3_600_000;
 
 /// The wall clock when a world begins.
 const WALL: u64 = 1_800_000_000_000;
@@ -56,6 +60,8 @@ pub struct World {
     pub(crate) names: Names,
     pub(crate) time: u64,
     pub(crate) wall_ahead: i64,
+    /// The latest wall time that the running node has told its shards.
+    wall_told: Cell<u64>,
     pub(crate) jumped: bool,
     pub(crate) node: Option<Node>,
     pub(crate) incarnation: u32,
@@ -98,6 +104,7 @@ impl World {
             router,
             time,
             wall_ahead: WALL as i64,
+            wall_told: Cell::new(0),
             jumped: false,
             node: None,
             incarnation: 0,
@@ -154,8 +161,13 @@ impl World {
         }
     }
 
+    /// What the node's one clock tells: set back by up to an hour it stands still (`engine/src/io/clock.rs`).
     pub(crate) fn wall(&self) -> u64 {
-        self.time.saturating_add_signed(self.wall_ahead)
+        let wall = self.time.saturating_add_signed(self.wall_ahead);
+        let latest = self.wall_told.get().max(wall);
+        let told = if latest - wall <= WALL_HOLD { latest } else { wall };
+        self.wall_told.set(told);
+        told
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -452,6 +464,9 @@ impl World {
 
     fn restart(&mut self) -> Verdict {
         self.restart_at = None;
+        // A new process knows nothing of a hold, so what was held back falls due now.
+        let told = self.wall_told.replace(0);
+        self.jumped |= self.wall() < told;
         self.incarnation += 1;
         self.oracle.restart(self.store.rows());
         let shards = usize::from(self.profile.shards);

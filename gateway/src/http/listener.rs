@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -35,7 +34,11 @@ const LEAST_BUFFER: usize = 8 * 1024;
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
     Content-Type: text/plain\r\nContent-Length: 36\r\n\r\ntoo many connections, come back soon";
 
-/// Connections that are told so at a time, and how long it may take.
+/// What is said to a client that has begun a head and does not end it.
+const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\
+    Content-Type: text/plain\r\nContent-Length: 33\r\n\r\nthe request took too long to come";
+
+/// Connections that are told at a time that there is no room, and how long any last words may take.
 const FAREWELLS: usize = 64;
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -106,7 +109,7 @@ pub async fn serve(
             // Beyond these few the door is shut without a word.
             if let Ok(place) = farewells.clone().try_acquire_owned() {
                 tokio::spawn(async move {
-                    let _ = tokio::time::timeout(FAREWELL, turn_away(stream)).await;
+                    farewell(stream, FULL).await;
                     drop(place);
                 });
             }
@@ -130,6 +133,8 @@ fn builder(settings: &Settings) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        // Who has said all it wants to say, and says so by a FIN, is answered all the same.
+        .half_close(true)
         .header_read_timeout(settings.head_time)
         .max_header_size(settings.head_bytes)
         .max_buf_size(settings.head_bytes.max(LEAST_BUFFER))
@@ -137,14 +142,17 @@ fn builder(settings: &Settings) -> http1::Builder {
     builder
 }
 
-/// Says that there is no room, and reads what the client still sends: a close with unread input is a reset, which
+/// Says the last words, if any, and reads what the client still sends: a close with unread input is a reset, which
 /// destroys the answer on its way.
-async fn turn_away(mut stream: TcpStream) {
-    if stream.write_all(FULL).await.is_err() || stream.shutdown().await.is_err() {
-        return;
-    }
-    let mut discarded = [0; 1024];
-    while matches!(stream.read(&mut discarded).await, Ok(read) if read > 0) {}
+async fn farewell(mut stream: TcpStream, words: &[u8]) {
+    let said = async {
+        if stream.write_all(words).await.is_err() || stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut discarded = [0; 1024];
+        while matches!(stream.read(&mut discarded).await, Ok(read) if read > 0) {}
+    };
+    let _ = tokio::time::timeout(FAREWELL, said).await;
 }
 
 /// Counts a connection while it is open, and gives its place back.
@@ -186,17 +194,21 @@ impl Connection {
             }
         });
         let connection = builder.serve_connection(TokioIo::new(Stream::new(stream)), service);
-        let mut connection = pin!(connection.with_upgrades());
+        let mut connection = connection.with_upgrades();
         let result = tokio::select! {
-            result = connection.as_mut() => result,
+            result = &mut connection => result,
             () = stopped(&mut stop) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+                Pin::new(&mut connection).graceful_shutdown();
+                (&mut connection).await
             }
         };
-        if let Err(error) = result {
-            // Silence, resets and malformed heads: each has been answered as far as it can be.
-            tracing::debug!(%peer, %error, "an HTTP connection ended early");
+        let Err(error) = result else { return };
+        tracing::debug!(%peer, %error, "an HTTP connection ended early");
+        // Malformed heads have been answered. A head that did not come in time has not; who sent none at all expects
+        // no answer.
+        if let Some(parts) = connection.into_parts() {
+            let late = error.is_timeout() && !parts.read_buf.is_empty();
+            farewell(parts.io.into_inner().into_inner(), if late { LATE } else { b"" }).await;
         }
     }
 }
@@ -206,9 +218,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_of_a_full_house_is_well_formed() {
-        let text = std::str::from_utf8(FULL).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.lines().any(|line| line == format!("Content-Length: {}", body.len())), "{head}");
+    fn the_last_words_are_well_formed() {
+        for words in [FULL, LATE] {
+            let text = std::str::from_utf8(words).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.lines().any(|line| line == format!("Content-Length: {}", body.len())), "{head}");
+        }
     }
 }

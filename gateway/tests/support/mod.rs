@@ -33,6 +33,7 @@ pub(crate) const SECRET: &str = "a secret of the tests, of 32 bytes or more";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Makes each function a test on the ring and a test on epoll, `name::ring` and `name::epoll`.
+#[allow(unused_macros, reason = "each test takes what it needs")]
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {

@@ -1,5 +1,7 @@
 //! The program itself, as a child: its descriptors can be counted, it can be killed, and it ends with an exit code.
 
+#![allow(clippy::print_stderr, reason = "what the program logged is told beside a failure")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
