@@ -10,7 +10,7 @@ use engine::machine::Message;
 
 use crate::broken::{Broken, Verdict, broken};
 use crate::luck::{Concern, Luck};
-use crate::profile::Profile;
+use crate::profile::{Profile, TIGHT};
 
 /// A message on its way, or in the inbox of its receiver.
 #[derive(Debug)]
@@ -57,10 +57,11 @@ fn question(message: &Message) -> Option<u64> {
     }
 }
 
-/// Longest way of state in a twisted mesh, where other messages have this one: long enough to be overtaken.
+/// Longest way of state in a twisted mesh, where other messages have this one: long enough to be overtaken. In a tight
+/// one it is shorter, since there a message on its way keeps others from leaving.
 #[must_use]
-pub fn twisted(delay: u64) -> u64 {
-    4 * delay.min(100) + delay + 60
+pub fn twisted(delay: u64, tight: bool) -> u64 {
+    4 * delay.min(100) + delay + if tight { 5 } else { 60 }
 }
 
 impl Network {
@@ -154,7 +155,7 @@ impl Network {
         if state && self.twisted {
             let copies = if self.luck.chance(200) { 2 } else { 1 };
             for copy in 0..copies {
-                let at = now + self.luck.between(0, twisted(self.delay));
+                let at = now + self.luck.between(0, twisted(self.delay, self.capacity < TIGHT));
                 self.post(at, Parcel { from, to, message: message.clone(), counted: counted && copy == 0 });
             }
             return;

@@ -6,6 +6,9 @@ use engine::limits::Limits;
 use crate::luck::{Concern, Luck};
 use crate::network::twisted;
 
+/// Inboxes with fewer places are tight: now and then there is no room.
+pub(crate) const TIGHT: u32 = 100;
+
 /// How the store behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoreMood {
@@ -62,7 +65,7 @@ impl Profile {
         let shards = shards.unwrap_or([1, 2, 3, 7][(seed % 4) as usize]).max(1);
         let several = shards > 1;
         let capacity = if several { luck.pick(&[1, 1, 2, 8, 1_000, 1_000, 1_000]) } else { 1_000 };
-        let tight = capacity < 100;
+        let tight = capacity < TIGHT;
         let delay = match (several, tight) {
             (false, _) => 0,
             (true, true) => luck.pick(&[0, 1, 3]),
@@ -120,8 +123,8 @@ impl Profile {
             return self.stall;
         }
         // A sender without room looks again after some milliseconds, and may find the place taken again.
-        let crowd = if self.capacity < 100 { 300 } else { 10 };
-        let way = if self.twisted { twisted(self.delay) } else { self.delay };
+        let crowd = if self.capacity < TIGHT { 300 } else { 10 };
+        let way = if self.twisted { twisted(self.delay, self.capacity < TIGHT) } else { self.delay };
         way + 2 * self.stall + crowd
     }
 

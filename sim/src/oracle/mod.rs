@@ -20,7 +20,7 @@ use schema::event::TapEvent;
 use schema::{CloseReason, Event, Key, Realm, SessionAddr, ShardId, Status, UserPresence};
 
 use crate::broken::{Verdict, broken, check};
-use crate::profile::{Profile, StoreMood};
+use crate::profile::{Profile, StoreMood, TIGHT};
 pub use audit::Figures;
 use calls::{Call, Kick};
 use person::{Person, Times};
@@ -131,7 +131,7 @@ impl Oracle {
             sight: profile.sight(),
             stall: profile.stall,
             several: profile.shards > 1,
-            tight: profile.capacity < 100,
+            tight: profile.capacity < TIGHT,
             slow_ways: !profile.is_brisk(),
             store: profile.store,
             store_time: profile.store_time(),
@@ -387,7 +387,7 @@ impl Oracle {
 
     /// Whether a home may have written and forgotten what it is then told of late.
     fn is_forgetful(&self) -> bool {
-        self.several && self.times.lag >= u64::from(self.limits.flush_interval)
+        self.slow_ways || (self.several && self.times.lag >= u64::from(self.limits.flush_interval))
     }
 
     /// Compares what is told of a user, from what was known between `from` and now. Last seen is `fresh` in answers;
@@ -408,7 +408,9 @@ impl Oracle {
                 let away_after = u64::from(self.limits.away_after);
                 let idle =
                     away_after > 0 && person.active(from.saturating_sub(times.lag)) + away_after <= now;
-                check(idle, "away is who has done nothing for a while", seen)?;
+                // How late an activity is told, a home can only say by the wall clock.
+                let unclear = self.jumps && self.several;
+                check(idle || unclear, "away is who has done nothing for a while", seen)?;
             }
             Status::Unknown => check(self.may_be_unknown(), "how a user is can be told", seen)?,
         }

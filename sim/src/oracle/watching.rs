@@ -138,7 +138,8 @@ impl Oracle {
                 if !moved {
                     check(told.status == Status::Offline, "in the end everything is known", seen)?;
                     let low = person.and_then(|person| person.low(now));
-                    check(told.last_seen.at() >= low, "a watcher knows when a user was last seen", seen)?;
+                    let known = told.last_seen.at() >= low || self.is_forgetful();
+                    check(known, "a watcher knows when a user was last seen", seen)?;
                 }
                 let away_after = u64::from(self.limits.away_after);
                 if let Some(person) = person.filter(|_| away_after > 0) {
