@@ -92,7 +92,7 @@ impl<P: Protocol> Node<P> {
         tracing::debug!(store = opened.what, "store opened");
         let (store_inbox, store_sender) =
             mesh::inbox(Capacity { commands: settings.store_queue, replies: 0 });
-        let clock = settings.clock;
+        let clock = settings.clock.clone();
         let store = store::Worker::start(opened.adapter, store_inbox, move || clock.instant(), {
             let senders = senders.clone();
             move |shard: ShardId, reply| {

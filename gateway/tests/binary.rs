@@ -92,7 +92,8 @@ fn heartbeats_are_answered_when_they_ask(io: &str) {
 }
 
 fn silence_closes_and_any_frame_is_life(io: &str) {
-    let node = Node::start_on(io, "binary.silence = \"2s\"\nbinary.heartbeat = \"1s\"\npresence.grace = \"0s\"");
+    let node =
+        Node::start_on(io, "binary.silence = \"2s\"\nbinary.heartbeat = \"1s\"\npresence.grace = \"0s\"");
     let begun = Instant::now();
     let mut silent = Binary::connect(&node, &node.token("silent"));
     let mut alive = Binary::connect(&node, &node.token("alive"));
@@ -164,7 +165,9 @@ fn every_vector_gets_its_outcome(io: &str) {
                 let reason = if large { CloseReason::TooLarge } else { CloseReason::ProtocolError };
                 assert_eq!(closing.reason, Some(reason), "{name}: {closing:?}");
             }
-            ("accept", name) if name.starts_with("client-goodbye") => assert_eq!(binary.end(), None, "{name}"),
+            ("accept", name) if name.starts_with("client-goodbye") => {
+                assert_eq!(binary.end(), None, "{name}")
+            }
             ("accept", _) => _ = binary_goes_on(&mut binary, &name),
             ("refuse", _) => {
                 let answers = binary_goes_on(&mut binary, &name);
@@ -237,7 +240,11 @@ fn goodbye_leaves_a_grace_and_logout_does_not(io: &str) {
     // The end of the stream is the answer.
     assert_eq!((alice.end(), bob.end()), (None, None));
     assert_eq!(watcher.presence(), [("bob".to_owned(), false)]);
-    assert!(left.elapsed() < Duration::from_millis(1_900), "a logout waits for no grace: {:?}", left.elapsed());
+    assert!(
+        left.elapsed() < Duration::from_millis(1_900),
+        "a logout waits for no grace: {:?}",
+        left.elapsed()
+    );
     assert_eq!(watcher.presence(), [("alice".to_owned(), false)]);
     assert!(left.elapsed() >= Duration::from_millis(1_900), "{:?}", left.elapsed());
 }

@@ -15,11 +15,11 @@
 //! Absent on purpose: sockets, edges and real threads; what they do to a machine is in the operations.
 
 pub mod broken;
-pub mod fuzz;
 pub mod luck;
 mod names;
 pub mod network;
 pub mod operation;
+pub mod operations;
 pub mod oracle;
 mod people;
 pub mod profile;
@@ -28,5 +28,5 @@ pub mod store;
 pub mod workload;
 pub mod world;
 
-pub use fuzz::run_operations;
+pub use operations::run_operations;
 pub use run::{Failure, Outcome, Plan, run, trace};

@@ -25,12 +25,12 @@ impl Luck {
     #[must_use]
     pub fn new(seed: u64, concern: Concern) -> Self {
         let mut luck = Self(seed ^ (concern as u64).wrapping_mul(0xd6e8_feb8_6659_fd93));
-        luck.next();
+        luck.bits();
         luck
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -40,7 +40,7 @@ impl Luck {
 
     /// A number below `limit`; 0 when there is none.
     pub fn below(&mut self, limit: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(limit) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(limit)) >> 64) as u64
     }
 
     /// A number from `low` to `high`, both included.
@@ -60,7 +60,7 @@ impl Luck {
 
     /// One byte.
     pub fn byte(&mut self) -> u8 {
-        self.next() as u8
+        self.bits() as u8
     }
 }
 

@@ -66,9 +66,13 @@ impl World {
             Operation::Command { caller, deed } => self.command(caller, deed),
             Operation::Stall { shard } => {
                 let shard = usize::from(shard) % usize::from(self.profile.shards);
-                let until = self.time + self.profile.stall;
-                if let Some(node) = self.node.as_mut().filter(|_| !self.calm) {
-                    node.stalled[shard] = node.stalled[shard].max(until);
+                let (now, stall) = (self.time, self.profile.stall);
+                // One stall after the other would be a longer one.
+                if let Some(until) = self.node.as_mut().and_then(|node| node.stalled.get_mut(shard))
+                    && !self.calm
+                    && *until + 4 * stall < now
+                {
+                    *until = now + stall;
                 }
                 Ok(())
             }
@@ -228,7 +232,7 @@ impl World {
         let actor = client.actor.clone();
         self.number += 1;
         let (tag, asker) = (self.number, Asker::Session(session.session));
-        self.oracle.commanded(session.shard.0, asker, Some(session), &actor, tag, &command);
+        self.oracle.commanded(Some(session), &actor, tag, &command);
         self.turn(session.shard.0, vec![Input::Command { asker, actor: None, tag, command }])
     }
 
@@ -236,7 +240,7 @@ impl World {
     pub(crate) fn call(&mut self, shard: u16, actor: Actor, command: Command) -> Verdict {
         self.number += 1;
         let (tag, asker) = (self.number, Asker::Front(self.number));
-        self.oracle.commanded(shard, asker, None, &actor, tag, &command);
+        self.oracle.commanded(None, &actor, tag, &command);
         self.turn(shard, vec![Input::Command { asker, actor: Some(actor), tag, command }])
     }
 

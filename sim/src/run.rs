@@ -128,7 +128,8 @@ impl World {
             + u64::from(limits.flush_interval)
             + u64::from(limits.away_after)
             + 12_000;
-        self.run_until(self.time + quiet)?;
+        let up = self.comes_up();
+        self.run_until(up + quiet)?;
         for (shard, census) in self.censuses().into_iter().enumerate() {
             let at_rest = census.gathers == 0 && census.untold == 0 && census.fanouts == 0;
             check(at_rest, "in a quiet time everything is told", || format!("shard {shard}: {census:?}"))?;
@@ -169,8 +170,8 @@ impl World {
         self.calm = true;
         self.network.set_delay(self.profile.delay.min(3));
         self.store.set_mood(StoreMood::Good, 10);
-        // A node that is down, or about to be, comes up again.
-        self.run_until(self.time + 40_000)?;
+        let up = self.comes_up();
+        self.run_until(up)?;
         while let Some(&session) = self.order.first() {
             self.disconnect(session, schema::CloseReason::ClientClosed)?;
         }

@@ -145,12 +145,10 @@ impl Store {
             return;
         }
         let request = number(&pending.request);
-        if !pending.fails || pending.applies {
-            if let StoreRequest::PutSeen { rows, .. } = &pending.request {
-                for row in rows {
-                    self.put(row);
-                }
-            }
+        if let StoreRequest::PutSeen { rows, .. } = &pending.request
+            && (!pending.fails || pending.applies)
+        {
+            rows.iter().for_each(|row| self.put(row));
         }
         let answer = if pending.fails {
             StoreReply::Failed { request, error: "the virtual disk is full".to_owned() }

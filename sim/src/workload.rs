@@ -43,7 +43,7 @@ impl Workload {
     /// The next operation, while so many sessions are open.
     pub fn next(&mut self, open: usize) -> Operation {
         let luck = &mut self.luck;
-        let session = luck.next() as u16;
+        let session = luck.bits() as u16;
         let eager = if open < self.sessions { 160 } else { 20 };
         match luck.below(1_000) {
             at if at < eager => self.connect(),
@@ -55,10 +55,10 @@ impl Workload {
                 Operation::Jump { by: luck.below(farthest * 2) as i32 - farthest as i32 }
             }
             at if at < eager + 140 && self.stalls => Operation::Stall { shard: luck.byte() },
-            at if at < eager + 142 && self.crashes => {
+            at if at < eager + 141 && self.crashes => {
                 Operation::Crash { down: luck.pick(&[0, 5, 500, 20_000]) }
             }
-            at if at < eager + 143 && self.drains => Operation::Drain { over: luck.pick(&[0, 300, 3_000]) },
+            at if at < eager + 142 && self.drains => Operation::Drain { over: luck.pick(&[0, 300, 3_000]) },
             _ => self.command(),
         }
     }
@@ -81,7 +81,7 @@ impl Workload {
         let caller = if luck.chance(150) {
             Caller::Front { shard: luck.byte(), user: luck.byte(), service: luck.chance(600) }
         } else {
-            Caller::Session(luck.next() as u16)
+            Caller::Session(luck.bits() as u16)
         };
         let (user, channel) = (luck.byte(), luck.byte());
         let (first, count) = (luck.byte(), luck.pick(&[1, 1, 2, 3, 5, 20]));
@@ -101,7 +101,7 @@ impl Workload {
             78..=90 => Deed::Publish { channel, size, except_self },
             91..=93 => Deed::Occupancy { channel },
             94..=95 => Deed::KickUser { user },
-            96..=97 => Deed::KickSession { session: luck.next() as u16 },
+            96..=97 => Deed::KickSession { session: luck.bits() as u16 },
             _ => Deed::Tap { on: luck.chance(700) },
         };
         Operation::Command { caller, deed }

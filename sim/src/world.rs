@@ -502,6 +502,11 @@ impl World {
         Ok(())
     }
 
+    /// By when a node that is down, or about to be, has come up again.
+    pub(crate) fn comes_up(&self) -> u64 {
+        [self.stopping.map(|at| at + 1), self.restart_at].into_iter().flatten().fold(self.time, u64::max)
+    }
+
     /// By when a drain must have ended.
     pub(crate) fn drain_deadline(&self, over: u64) -> u64 {
         self.time + over + STORE_PATIENCE

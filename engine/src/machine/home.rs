@@ -91,9 +91,7 @@ impl Machine {
                 self.arm_user(slot);
                 self.notify(slot);
             }
-            // A renewal that comes late is no activity of now.
-            Attach::Known if Seen::at(active_at) < user.seen => {}
-            Attach::Known => self.active(slot, active_at),
+            Attach::Known => self.was_active(slot, active_at),
             Attach::Returned => {
                 self.see(slot, active_at);
                 self.wake(slot);
@@ -126,6 +124,21 @@ impl Machine {
     pub(super) fn active(&mut self, slot: u32, at: u64) {
         self.see(slot, at);
         self.wake(slot);
+    }
+
+    /// The user was active at a wall time that may lie a while back: it was told late. It counts from then on, if
+    /// nothing later is known. (Last seen is no measure for that: the end of a session moves it too.)
+    fn was_active(&mut self, slot: u32, at: u64) {
+        self.see(slot, at);
+        let late = u32::try_from(self.wall().saturating_sub(at)).unwrap_or(u32::MAX / 2).min(u32::MAX / 2);
+        let tick = self.tick().wrapping_sub(late);
+        let away_after = self.limits.away_after;
+        let Some(user) = self.users.get_mut(slot) else { return };
+        let newer = tick.wrapping_sub(user.active) as i32 > 0;
+        if newer && (away_after == 0 || late < away_after) && user.wake(tick) {
+            self.notify(slot);
+        }
+        self.arm_user(slot);
     }
 
     fn wake(&mut self, slot: u32) {

@@ -44,7 +44,7 @@ mod question;
 mod rate;
 mod roster;
 mod session;
-mod slab;
+pub(crate) mod slab;
 mod table;
 mod tap;
 pub(crate) mod timer;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::limits::PAGE;
 
 /// What lies in a slot and may carry the slot's generation.
-pub(super) trait Slotted {
+pub(crate) trait Slotted {
     /// The generation it was inserted with; 0 for things that are never told to the outside.
     fn generation(&self) -> u32 {
         0
@@ -34,7 +34,7 @@ enum Room<T> {
 }
 
 /// The table.
-pub(super) struct Slab<T> {
+pub(crate) struct Slab<T> {
     pages: Vec<Room<T>>,
     /// Pages with a vacant slot, closed ones included.
     vacant: BTreeSet<u32>,
@@ -49,18 +49,18 @@ const END: u16 = u16::MAX;
 const PAGES: usize = (u32::MAX as usize) / PAGE;
 
 impl<T: Slotted> Slab<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { pages: Vec::new(), vacant: BTreeSet::new(), spare: None, len: 0 }
     }
 
     /// Entries in use.
-    pub(super) fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.len
     }
 
     /// Puts an entry in and says where. `make` is told the generation to carry. `None`: four thousand million
     /// entries are in use.
-    pub(super) fn insert(&mut self, make: impl FnOnce(u32) -> T) -> Option<u32> {
+    pub(crate) fn insert(&mut self, make: impl FnOnce(u32) -> T) -> Option<u32> {
         let number = match self.vacant.first() {
             Some(&number) => number,
             None if self.pages.len() == PAGES => return None,
@@ -93,7 +93,7 @@ impl<T: Slotted> Slab<T> {
     }
 
     /// Takes an entry out; its slot's generation moves on.
-    pub(super) fn remove(&mut self, slot: u32) -> Option<T> {
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<T> {
         let number = slot / PAGE as u32;
         let at = slot as usize % PAGE;
         let room = self.pages.get_mut(number as usize)?;
@@ -130,7 +130,7 @@ impl<T: Slotted> Slab<T> {
         }
     }
 
-    pub(super) fn get(&self, slot: u32) -> Option<&T> {
+    pub(crate) fn get(&self, slot: u32) -> Option<&T> {
         match self.pages.get(slot as usize / PAGE)? {
             Room::Open(page) => match &page.slots[slot as usize % PAGE] {
                 Entry::Full(entry) => Some(entry),
@@ -140,7 +140,7 @@ impl<T: Slotted> Slab<T> {
         }
     }
 
-    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
         match self.pages.get_mut(slot as usize / PAGE)? {
             Room::Open(page) => match &mut page.slots[slot as usize % PAGE] {
                 Entry::Full(entry) => Some(entry),
@@ -152,7 +152,7 @@ impl<T: Slotted> Slab<T> {
 
     /// The first entry at or after `slot`, looking at no more than `budget` places: the found slot, or where to
     /// look on, or `None` at the end.
-    pub(super) fn seek(&self, mut slot: u32, budget: &mut usize) -> Option<Seek> {
+    pub(crate) fn seek(&self, mut slot: u32, budget: &mut usize) -> Option<Seek> {
         while let Some(room) = self.pages.get(slot as usize / PAGE) {
             if *budget == 0 {
                 return Some(Seek::Later(slot));
@@ -172,7 +172,7 @@ impl<T: Slotted> Slab<T> {
 
 /// What [`Slab::seek`] came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Seek {
+pub(crate) enum Seek {
     /// An entry is here.
     Found(u32),
     /// The budget is used up; look on from here.

@@ -1,12 +1,13 @@
-//! The connection table of a shard: one small slot a connection, in pages, so that growing never moves a million.
+//! The connection table of a shard: one small slot a connection, in pages, so that growing never moves a million and
+//! a crowd that has left gives its pages back.
 
 use std::rc::Rc;
 
 use schema::SessionRef;
 
 use crate::io::Token;
-use crate::limits::PAGE;
 use crate::machine::ConnRef;
+use crate::machine::slab::{Seek, Slab, Slotted};
 use crate::outbox::Outbox;
 
 /// Milliseconds in one tick of [`Conn::heard`] and [`Conn::deadline`]: coarse, so that a time fits in 32 bits for
@@ -55,8 +56,6 @@ impl Sessions {
 /// How far a connection is on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Phase {
-    /// The slot is not in use.
-    Free,
     /// Bytes go both ways.
     Open,
     /// To be closed gracefully as soon as the socket has taken what the outbox holds.
@@ -94,94 +93,76 @@ pub(super) struct Conn<P> {
     pub(super) phase: Phase,
 }
 
+/// The token's part of a generation: all that the driver keeps of it.
+const GENERATION: u32 = 0xff_ffff;
+
+impl<P> Slotted for Conn<P> {
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+}
+
 /// The table.
-#[derive(Debug)]
 pub(super) struct Conns<P> {
-    pages: Vec<Vec<Conn<P>>>,
-    free: Vec<u32>,
-    used: u32,
+    slots: Slab<Conn<P>>,
     max: u32,
 }
 
 impl<P> Conns<P> {
     pub(super) fn new(max: u32) -> Self {
-        Self { pages: Vec::new(), free: Vec::new(), used: 0, max }
+        Self { slots: Slab::new(), max }
     }
 
     /// Connections in use.
     pub(super) fn len(&self) -> u32 {
-        self.used
+        self.slots.len()
     }
 
-    /// A free slot, opened; `None` when the table is full.
+    /// A free slot, opened, the lowest there is (low slots have a direct descriptor); `None` when the table is full.
     pub(super) fn claim(&mut self) -> Option<Token> {
-        if self.free.is_empty() {
-            let first = (self.pages.len() * PAGE) as u32;
-            if first >= self.max {
-                return None;
-            }
-            let len = PAGE.min((self.max - first) as usize);
-            self.pages.push(
-                (0..len)
-                    .map(|_| Conn {
-                        edge: None,
-                        sessions: Sessions::None,
-                        blocked: None,
-                        generation: 0,
-                        heard: 0,
-                        deadline: NONE,
-                        wheel_at: NONE,
-                        head: NONE,
-                        tail: NONE,
-                        phase: Phase::Free,
-                    })
-                    .collect(),
-            );
-            // Lowest number first: low slots have a direct descriptor, and a small server stays in few pages.
-            self.free.extend((first..first + len as u32).rev());
+        if self.slots.len() >= self.max {
+            return None;
         }
-        let slot = self.free.pop()?;
-        self.used += 1;
-        let conn = self.slot(slot)?;
-        conn.phase = Phase::Open;
-        Some(Token { slot, generation: conn.generation })
+        let slot = self.slots.insert(|generation| Conn {
+            edge: None,
+            sessions: Sessions::None,
+            blocked: None,
+            generation: generation & GENERATION,
+            heard: 0,
+            deadline: NONE,
+            wheel_at: NONE,
+            head: NONE,
+            tail: NONE,
+            phase: Phase::Open,
+        })?;
+        let generation = self.slots.get(slot)?.generation;
+        Some(Token { slot, generation })
     }
 
     /// Gives a slot back; its next user gets another generation.
     pub(super) fn release(&mut self, token: Token) {
-        let Some(conn) = self.get(token) else { return };
-        conn.edge = None;
-        conn.sessions = Sessions::None;
-        conn.blocked = None;
-        conn.generation = (conn.generation + 1) & 0xff_ffff;
-        conn.deadline = NONE;
-        conn.wheel_at = NONE;
-        conn.phase = Phase::Free;
-        self.used -= 1;
-        self.free.push(token.slot);
-    }
-
-    fn slot(&mut self, slot: u32) -> Option<&mut Conn<P>> {
-        self.pages.get_mut(slot as usize / PAGE)?.get_mut(slot as usize % PAGE)
+        if self.get(token).is_some() {
+            self.slots.remove(token.slot);
+        }
     }
 
     /// The connection a token names, unless the slot is free or has another generation.
     pub(super) fn get(&mut self, token: Token) -> Option<&mut Conn<P>> {
-        self.slot(token.slot).filter(|conn| conn.generation == token.generation && conn.phase != Phase::Free)
+        self.slots.get_mut(token.slot).filter(|conn| conn.generation == token.generation)
     }
 
     /// The connection in a slot, whichever it is.
     pub(super) fn at(&mut self, slot: u32) -> Option<(Token, &mut Conn<P>)> {
-        let conn = self.slot(slot).filter(|conn| conn.phase != Phase::Free)?;
+        let conn = self.slots.get_mut(slot)?;
         Some((Token { slot, generation: conn.generation }, conn))
     }
 
-    /// All connections that are open or flushing.
-    pub(super) fn open(&self) -> impl Iterator<Item = Token> + '_ {
-        self.pages.iter().flatten().enumerate().filter_map(|(slot, conn)| {
-            matches!(conn.phase, Phase::Open | Phase::Flushing)
-                .then_some(Token { slot: slot as u32, generation: conn.generation })
-        })
+    /// The first connection at or after a slot.
+    pub(super) fn next(&mut self, from: u32) -> Option<(Token, &mut Conn<P>)> {
+        let mut budget = usize::MAX;
+        match self.slots.seek(from, &mut budget)? {
+            Seek::Found(slot) | Seek::Later(slot) => self.at(slot),
+        }
     }
 }
 
@@ -204,17 +185,38 @@ mod tests {
 
     #[test]
     fn slots_are_reused_under_another_generation_and_bounded() {
-        let mut conns = Conns::<()>::new(PAGE as u32 + 1);
+        let mut conns = Conns::<()>::new(2_000);
         let tokens: Vec<_> = std::iter::from_fn(|| conns.claim()).collect();
-        assert_eq!(tokens.len(), PAGE + 1);
+        assert_eq!(tokens.len(), 2_000);
         assert_eq!(tokens[0].slot, 0);
         conns.release(tokens[7]);
         conns.release(tokens[7]);
-        assert_eq!(conns.len(), PAGE as u32);
+        assert_eq!(conns.len(), 1_999);
         let again = conns.claim().unwrap();
-        assert_eq!((again.slot, again.generation), (7, 1));
+        assert_eq!(again.slot, 7);
+        assert_ne!(again.generation, tokens[7].generation);
         assert!(conns.get(tokens[7]).is_none());
         assert!(conns.claim().is_none());
+        assert_eq!(conns.next(7).map(|(token, _)| token), Some(again));
+        assert_eq!(conns.next(2_000).map(|(token, _)| token), None);
+    }
+
+    #[test]
+    fn generations_stay_within_a_token() {
+        let mut conns = Conns::<()>::new(1);
+        let token = conns.claim().unwrap();
+        conns.get(token).unwrap().generation = GENERATION;
+        conns.release(Token { generation: GENERATION, ..token });
+        let token = conns.claim().unwrap();
+        assert_eq!(token.generation, 0);
+        conns.release(token);
+        assert_eq!(conns.claim().unwrap().generation, 1);
+    }
+
+    #[test]
+    fn a_slot_is_small() {
+        // Without an edge; the largest edge that is not boxed has 24 bytes.
+        assert!(size_of::<Conn<[u64; 3]>>() <= 88, "{}", size_of::<Conn<[u64; 3]>>());
     }
 
     #[test]

@@ -327,7 +327,7 @@ impl<P: Protocol> Floor<P> {
                 }
                 self.closing.push((token, how));
             }
-            (Phase::Free | Phase::Closing, _) | (Phase::Flushing, true) => {}
+            (Phase::Closing, _) | (Phase::Flushing, true) => {}
         }
     }
 
@@ -469,9 +469,10 @@ impl<P: Protocol> Floor<P> {
         }
         self.drain_until = Some(self.now.mono + u64::from(over) + STORE_PATIENCE);
         self.machine.handle(self.now, Input::Drain { over });
-        let idle: Vec<Token> = self.conns.open().collect();
-        for token in idle {
-            if self.conns.get(token).is_some_and(|conn| conn.sessions.as_slice().is_empty()) {
+        let mut at = 0;
+        while let Some((token, conn)) = self.conns.next(at) {
+            at = token.slot + 1;
+            if conn.sessions.as_slice().is_empty() {
                 self.close(token, Close::Graceful, CloseReason::Draining);
             }
         }

@@ -143,8 +143,7 @@ fn sessions_say_where_from_and_on_what(io: &str) {
     let node = Node::start_on(io, "");
     let mut service = node.service();
     let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:125.0) Gecko/20100101 Firefox/125.0";
-    let mut socket =
-        node.connect(&format!("?token={}", node.token("alice")), &[("User-Agent", agent)]);
+    let mut socket = node.connect(&format!("?token={}", node.token("alice")), &[("User-Agent", agent)]);
     socket.json();
     let (binary, welcome) = Binary::welcome(&node, connect_frame(&node.token("alice")));
     let rows = service.sessions(&id("alice")).unwrap();
@@ -224,7 +223,9 @@ fn channels_reach_their_subscribers(io: &str) {
         if n < 40 {
             assert_eq!(reply, Ok(Reply::Reached(19)));
             for other in others {
-                assert!(matches!(other.event(), ServerFrame::Published { payload, .. } if payload[..] == [n]));
+                assert!(
+                    matches!(other.event(), ServerFrame::Published { payload, .. } if payload[..] == [n])
+                );
             }
         }
     }
@@ -312,7 +313,8 @@ fn taps_tell_of_every_session(io: &str) {
         }
     }
     assert_eq!((opened, open.len()), (40, 0));
-    let expected = BTreeMap::from([(CloseReason::ClientClosed.as_str(), 20), (CloseReason::LoggedOut.as_str(), 20)]);
+    let expected =
+        BTreeMap::from([(CloseReason::ClientClosed.as_str(), 20), (CloseReason::LoggedOut.as_str(), 20)]);
     assert_eq!(closed, expected);
     listener.tap(false).unwrap();
     node.online("user-0").leave();

@@ -47,7 +47,8 @@ fn random_bytes_from_strangers(io: &str) {
             Ok(None) => assert_eq!(told, None, "half a frame, and then the client left"),
             _ => {
                 let reason = told.unwrap_or_else(|| panic!("round {round}: no last frame")).reason;
-                let reasons = [CloseReason::ProtocolError, CloseReason::TooLarge, CloseReason::Unauthenticated];
+                let reasons =
+                    [CloseReason::ProtocolError, CloseReason::TooLarge, CloseReason::Unauthenticated];
                 assert!(reasons.map(Some).contains(&reason), "round {round}: {reason:?}");
             }
         }
@@ -129,7 +130,10 @@ fn frames_with_flipped_bits(io: &str) {
                 }
                 Some(_) => answered += 1,
                 None => {
-                    assert!(matches!(expected, Ok(ClientFrame::Goodbye { .. })), "round {round}: {expected:?}");
+                    assert!(
+                        matches!(expected, Ok(ClientFrame::Goodbye { .. })),
+                        "round {round}: {expected:?}"
+                    );
                     break false;
                 }
             }
@@ -139,7 +143,10 @@ fn frames_with_flipped_bits(io: &str) {
             binary = Binary::connect(&rig, &token);
         }
     }
-    assert!(ended > 100 && refused > 20 && answered > 100, "{ended} ended, {refused} refused, {answered} answered");
+    assert!(
+        ended > 100 && refused > 20 && answered > 100,
+        "{ended} ended, {refused} refused, {answered} answered"
+    );
     drop(binary);
     rig.undisturbed();
 }
@@ -249,7 +256,11 @@ fn websockets_break_every_rule(io: &str) {
         ("a continuation of nothing", frame(CONTINUATION, "x"), 1002),
         ("a message within a message", [fragment(TEXT, "a"), frame(TEXT, "b")].concat(), 1002),
         ("bytes that are no text", frame(TEXT, [0xff, 0xfe]), 1007),
-        ("text that ends in a character", [fragment(TEXT, [0xe2, 0x82]), frame(CONTINUATION, "")].concat(), 1007),
+        (
+            "text that ends in a character",
+            [fragment(TEXT, [0xe2, 0x82]), frame(CONTINUATION, "")].concat(),
+            1007,
+        ),
         ("a close code nobody may send", close(1005, ""), 1002),
         ("a close of one byte", frame(8, [3]), 1002),
         ("a close reason that is no text", close(1000, [0xff]), 1007),
@@ -307,9 +318,21 @@ fn websockets_talk_nonsense(io: &str) {
     let token = rig.token("alice");
     let deep = "[".repeat(30_000);
     let nonsense = [
-        "", "null", "7", "[]", "{}", "{\"type\":7}", "{\"type\":\"\"}", "{\"type\":\"dance\"}", "{\"type\":\"ping\"",
-        "{\"type\":\"subscribe\"}", "{\"type\":\"subscribe\",\"userIds\":[]}", "{\"type\":\"subscribe\",\"userIds\":7}",
-        "{\"type\":\"subscribe\",\"userIds\":[\"\"]}", "{\"type\":\"subscribe\",\"userIds\":[\"a\\u0000b\"]}", &deep,
+        "",
+        "null",
+        "7",
+        "[]",
+        "{}",
+        "{\"type\":7}",
+        "{\"type\":\"\"}",
+        "{\"type\":\"dance\"}",
+        "{\"type\":\"ping\"",
+        "{\"type\":\"subscribe\"}",
+        "{\"type\":\"subscribe\",\"userIds\":[]}",
+        "{\"type\":\"subscribe\",\"userIds\":7}",
+        "{\"type\":\"subscribe\",\"userIds\":[\"\"]}",
+        "{\"type\":\"subscribe\",\"userIds\":[\"a\\u0000b\"]}",
+        &deep,
         "{\"type\":\"heartbeat\",\"activity\":\"yes\"}",
     ];
     let mut web = Web::online(&rig, &token);

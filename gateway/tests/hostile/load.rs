@@ -94,8 +94,10 @@ fn publish_until_closed(rig: &Rig, channel: &Id, payload: usize) -> u64 {
 
 fn a_reader_that_never_reads_what_is_published(io: &str) {
     for slow_is_binary in [true, false] {
-        let mut rig =
-            Rig::start(io, "limits.outbox_bytes = \"128KiB\"\nlimits.outbox_time = \"1s\"\npresence.grace = \"0s\"");
+        let mut rig = Rig::start(
+            io,
+            "limits.outbox_bytes = \"128KiB\"\nlimits.outbox_time = \"1s\"\npresence.grace = \"0s\"",
+        );
         let news = Id::new("news").unwrap();
         let subscribe = Command::Subscribe { channel: news.clone() };
         let mut good = Binary::connect(&rig, &rig.token("reader"));
@@ -139,7 +141,10 @@ fn a_reader_that_never_reads_what_is_published(io: &str) {
             published
         });
         assert_eq!(received.load(Ordering::Relaxed), published, "the good reader misses nothing");
-        assert!(rig.metric("muster_dropped_total{what=\"volatile_event\"}") > 0, "what is volatile goes first");
+        assert!(
+            rig.metric("muster_dropped_total{what=\"volatile_event\"}") > 0,
+            "what is volatile goes first"
+        );
         assert_eq!(rig.metric("muster_slow_consumers_total"), 1);
         rig.alive();
         good.alive();
@@ -149,7 +154,10 @@ fn a_reader_that_never_reads_what_is_published(io: &str) {
 }
 
 fn a_reader_that_never_reads_its_messages(io: &str) {
-    let mut rig = Rig::start(io, "limits.outbox_bytes = \"128KiB\"\nlimits.outbox_time = \"5m\"\npresence.grace = \"0s\"");
+    let mut rig = Rig::start(
+        io,
+        "limits.outbox_bytes = \"128KiB\"\nlimits.outbox_time = \"5m\"\npresence.grace = \"0s\"",
+    );
     let mut service = rig.service();
     let slow = Binary::connect(&rig, &rig.token("sleeper"));
     let me = Id::new("sleeper").unwrap();

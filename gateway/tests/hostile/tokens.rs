@@ -18,7 +18,9 @@ fn refused_everywhere(rig: &Rig, what: &str, token: &str) {
     let (errors, code) = web.end();
     assert_eq!((errors.len(), code), (1, Some(4401)), "{what}: {errors:?}");
 
-    for path in ["/api/v1/presence/online-users", "/api/v1/presence/check/7b1d6c4e-2f3a-4c5b-9d8e-0a1b2c3d4e5f"] {
+    for path in
+        ["/api/v1/presence/online-users", "/api/v1/presence/check/7b1d6c4e-2f3a-4c5b-9d8e-0a1b2c3d4e5f"]
+    {
         let answer = rig.get_as(token, path);
         assert_eq!(answer.status, 401, "{what}: {answer:?}");
         assert_eq!(answer.json()["success"], false);
@@ -96,9 +98,13 @@ fn tokens_that_are_refused_everywhere(io: &str) {
 fn a_service_claim_must_be_exactly_true(io: &str) {
     let rig = Rig::start(io, "");
     let now = Clock::system().unix_ms() / 1_000;
-    for (claim, service) in
-        [(json!(true), true), (json!("true"), false), (json!(1), false), (json!([true]), false), (json!(null), false)]
-    {
+    for (claim, service) in [
+        (json!(true), true),
+        (json!("true"), false),
+        (json!(1), false),
+        (json!([true]), false),
+        (json!(null), false),
+    ] {
         let claims = json!({"sub": "backend", "exp": now + 600, "service": claim});
         let token = signed(&json!({"alg": "HS256"}), &claims, SECRET);
         let mut binary = Binary::dial(rig.binary());

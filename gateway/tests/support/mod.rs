@@ -33,6 +33,7 @@ pub(crate) const SECRET: &str = "a secret of the tests, of 32 bytes or more";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Makes each function a test on the ring and a test on epoll, `name::ring` and `name::epoll`.
+#[allow(unused_macros, reason = "each test takes what it needs")]
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
@@ -377,7 +378,13 @@ impl Answer {
 }
 
 /// One request on a connection of its own.
-pub(crate) fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) fn call(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     let head =

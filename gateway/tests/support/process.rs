@@ -1,5 +1,7 @@
 //! The program itself, as a child: its descriptors can be counted, it can be killed, and it ends with an exit code.
 
+#![allow(clippy::print_stderr, reason = "what the program logged is told beside a failure")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -134,7 +136,8 @@ impl Process {
             (line["message"] == "Muster is ready").then_some(line)
         });
         let Some(ready) = ready else {
-            let ended = within(PATIENCE, "the end of a server that is not ready", || child.try_wait().unwrap());
+            let ended =
+                within(PATIENCE, "the end of a server that is not ready", || child.try_wait().unwrap());
             return Err(Ended { status: ended, log: log.text() });
         };
         let address = |name: &str| -> SocketAddr { ready[name].as_str().unwrap().parse().unwrap() };

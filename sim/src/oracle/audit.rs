@@ -96,8 +96,8 @@ impl Oracle {
             let silence = u64::from(found.open.silence);
             let silent = silence > 0 && found.heard + silence + self.stall < now;
             check(!silent, "a silent session is ended in time", || format!("{session} at {now}: {found:?}"))?;
-            let ends = found.open.expires_at.div_ceil(1_000).saturating_mul(1_000);
-            let expired = ends.saturating_add(1_000 + self.stall) < self.wall;
+            // Ends of tokens are kept in whole seconds.
+            let expired = found.open.expires_at.saturating_add(2_000 + self.stall) < self.wall;
             let jumped = self.jumped.max(found.opened) == self.jumped && self.jumped + LOOK_AGAIN > now;
             check(!expired || jumped, "a session ends with its token", || format!("{session}: {found:?}"))?;
         }

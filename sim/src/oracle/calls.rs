@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use engine::machine::Asker;
 use schema::presence::{OnlineUser, SessionInfo};
 use schema::{Actor, Command, Key, Refusal, Reply, SessionAddr, UserPresence};
 
 use super::Oracle;
+use super::talk::Words;
 use super::watching::Watch;
 use crate::broken::{Verdict, broken, check};
 
@@ -14,7 +14,6 @@ use crate::broken::{Verdict, broken, check};
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) at: u64,
-    pub(super) shard: u16,
     pub(super) session: Option<SessionAddr>,
     pub(super) actor: Actor,
     pub(super) command: Command,
@@ -24,17 +23,23 @@ pub(super) struct Call {
     said: Option<u64>,
 }
 
+/// Who is to be kicked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Kick {
+    User(Key),
+    Session(SessionAddr),
+}
+
+impl Call {
+    /// The millisecond before the call: what happened in the call's own may have happened after it.
+    fn before_it(&self) -> u64 {
+        self.at - 1
+    }
+}
+
 impl Oracle {
     /// Somebody commands. `session` is over already when the command comes late.
-    pub fn commanded(
-        &mut self,
-        shard: u16,
-        asker: Asker,
-        session: Option<SessionAddr>,
-        actor: &Actor,
-        tag: u64,
-        command: &Command,
-    ) {
+    pub fn commanded(&mut self, session: Option<SessionAddr>, actor: &Actor, tag: u64, command: &Command) {
         let now = self.now;
         if let Some(session) = session {
             if !self.sessions.contains_key(&session) {
@@ -55,22 +60,29 @@ impl Oracle {
         }
         let realm = actor.key.realm;
         let by = actor.key.id.clone();
+        let longest = 2 * u64::from(self.limits.gather_time) + 4 * self.times.lag;
+        self.kicks.retain(|(at, _)| at + longest > now);
+        match command {
+            Command::DisconnectUser { user } => {
+                self.kicks.push_back((now, Kick::User(Key::new(realm, user.clone()))));
+            }
+            Command::DisconnectSession { session } => self.kicks.push_back((now, Kick::Session(*session))),
+            _ => {}
+        }
         let said = match command {
             Command::Send { to, payload, except_self } => {
-                let to = Key::new(realm, to.clone());
-                self.talk.says(now, payload, session, by, to, false, *except_self)
+                let (to, except_self) = (Key::new(realm, to.clone()), *except_self);
+                self.talk.says(now, payload, Words { from: session, by, to, published: false, except_self })
             }
             Command::Publish { channel, payload, except_self } => {
-                let to = Key::new(realm, channel.clone());
                 let inside = session.and_then(|session| self.sessions.get(&session));
                 let subscribed = inside.is_some_and(|found| found.channels.contains_key(channel));
-                self.talk.says(now, payload, session, by, to, true, *except_self && subscribed)
+                let (to, except_self) = (Key::new(realm, channel.clone()), *except_self && subscribed);
+                self.talk.says(now, payload, Words { from: session, by, to, published: true, except_self })
             }
             _ => None,
         };
-        debug_assert!(matches!(asker, Asker::Session(_)) == session.is_some());
-        let call =
-            Call { at: now, shard, session, actor: actor.clone(), command: command.clone(), before, said };
+        let call = Call { at: now, session, actor: actor.clone(), command: command.clone(), before, said };
         self.calls.insert(tag, call);
     }
 
@@ -82,12 +94,11 @@ impl Oracle {
         let Some(person) = self.people.get_mut(&actor.key) else { return };
         if session.is_some() {
             person.see(now, wall);
-            (person.active, person.moved) = (now, now);
+            person.act(now);
         } else if person.maybe_online(&self.times, now, now) {
             // A call at another shard than the home does not count.
             person.may_see(wall);
             person.moved = now;
-            person.active = person.active.max(now);
         }
     }
 
@@ -182,7 +193,7 @@ impl Oracle {
             }
             (Command::Occupancy { channel }, Reply::Occupancy(count)) => {
                 let key = Key::new(realm, channel.clone());
-                let window = (call.at, self.now);
+                let window = (call.before_it(), self.now);
                 let (sure, maybe) = self.talk.subscribers(&key, self.times.lag, window);
                 let right = (sure.len() as u64..=maybe as u64).contains(count);
                 check(right, "occupancy is the number of subscribers", || {
@@ -193,7 +204,7 @@ impl Oracle {
                 let person = self.people.get(&Key::new(realm, user.clone()));
                 let stays = person.map_or(&[][..], |person| person.stays.as_slice());
                 let (lag, at) = (self.times.lag, call.at);
-                let left = stays.iter().find(|stay| stay.until.is_none() && stay.from + lag <= at);
+                let left = stays.iter().find(|stay| stay.until.is_none() && stay.from + lag < at);
                 check(left.is_none(), "a kicked user's sessions are over", || format!("{left:?} {}", seen()))
             }
             (Command::DisconnectSession { session }, Reply::Reached(count)) => {
@@ -207,12 +218,12 @@ impl Oracle {
 
     fn judge_queried(&mut self, call: &Call, row: &UserPresence) -> Verdict {
         self.checked.presence_rows += 1;
-        self.judge_row(call.actor.key.realm, row, call.at)
+        self.judge_row(call.actor.key.realm, row, call.before_it(), true)
     }
 
     fn judge_count(&mut self, call: &Call, count: u64) -> Verdict {
         self.checked.counts += 1;
-        let (from, now, realm) = (call.at, self.now, call.actor.key.realm);
+        let (from, now, realm) = (call.before_it(), self.now, call.actor.key.realm);
         let people = || self.people.iter().filter(|(key, _)| key.realm == realm);
         let least = people().filter(|(_, person)| person.surely_online(&self.times, from, now)).count();
         let most = people().filter(|(_, person)| person.maybe_online(&self.times, from, now)).count();
@@ -223,7 +234,7 @@ impl Oracle {
 
     fn judge_list(&mut self, call: &Call, limit: u32, rows: &[OnlineUser]) -> Verdict {
         self.checked.lists += 1;
-        let (from, now, realm, times) = (call.at, self.now, call.actor.key.realm, self.times);
+        let (from, now, realm, times) = (call.before_it(), self.now, call.actor.key.realm, self.times);
         let seen = || format!("{call:?} answered {rows:?} at {now}");
         let users: BTreeSet<_> = rows.iter().map(|row| &row.user).collect();
         check(users.len() == rows.len(), "a list names each user once", seen)?;
@@ -235,7 +246,7 @@ impl Oracle {
             let last_seen = schema::LastSeen::At(row.last_seen);
             let row = UserPresence { user: row.user.clone(), status: row.status, last_seen };
             check(row.status.is_online(), "a list names users online", seen)?;
-            self.judge_row(realm, &row, from)?;
+            self.judge_row(realm, &row, from, true)?;
         }
         let people = self.people.iter().filter(|(key, _)| key.realm == realm && !users.contains(&key.id));
         for (key, person) in people.filter(|(_, person)| person.surely_online(&times, from, now)) {
@@ -263,7 +274,7 @@ impl Oracle {
             check(same, "a session is told as it is", || format!("{found:?}: {}", seen()))?;
         }
         let lag = self.times.lag;
-        let sure = person.stays.iter().filter(|stay| stay.from + lag <= call.at && stay.until.is_none());
+        let sure = person.stays.iter().filter(|stay| stay.from + lag < call.at && stay.until.is_none());
         let missed =
             sure.map(|stay| stay.session).find(|session| !rows.iter().any(|row| row.session == *session));
         check(missed.is_none(), "all sessions are told", || format!("{missed:?} missed: {}", seen()))

@@ -22,11 +22,14 @@ use schema::{CloseReason, Event, Key, Realm, SessionAddr, ShardId, Status, UserP
 use crate::broken::{Verdict, broken, check};
 use crate::profile::{Profile, StoreMood};
 pub use audit::Figures;
-use calls::Call;
+use calls::{Call, Kick};
 use person::{Person, Times};
 use talk::Talk;
 use taps::Taps;
 use watching::Watch;
+
+/// So far the wall clock may be set back, and last seen still never goes back: machines hold it where it was.
+const CLOCK_HOLD: u64 = 3_600_000;
 
 /// A session that is open, as its client and its connection know it.
 #[derive(Debug)]
@@ -68,6 +71,8 @@ pub struct Oracle {
     latest_wall: u64,
     /// When the wall clock jumped last.
     jumped: u64,
+    /// When the wall clock was last behind by more than the machines make up for.
+    unsteady: u64,
     booted: u64,
     /// Users carried over the last restart.
     carried: u64,
@@ -77,6 +82,8 @@ pub struct Oracle {
     /// Sessions of each shard.
     hosted: Vec<u32>,
     calls: BTreeMap<u64, Call>,
+    /// Who has been asked to be kicked, and when.
+    kicks: VecDeque<(u64, Kick)>,
     talk: Talk,
     taps: Taps,
     /// What has been checked, for the report.
@@ -133,6 +140,7 @@ impl Oracle {
             wall,
             latest_wall: wall,
             jumped: 0,
+            unsteady: 0,
             booted: now,
             carried: 0,
             draining: None,
@@ -140,6 +148,7 @@ impl Oracle {
             sessions: BTreeMap::new(),
             hosted: vec![0; usize::from(profile.shards)],
             calls: BTreeMap::new(),
+            kicks: VecDeque::new(),
             talk: Talk::default(),
             taps: Taps::default(),
             checked: Checked::default(),
@@ -153,6 +162,17 @@ impl Oracle {
         if jumped {
             (self.jumped, self.jumps) = (now, true);
         }
+        // One shard makes up for less than that; several have not all seen the same latest time.
+        let hold = if self.several && jumped { 0 } else { CLOCK_HOLD };
+        if wall + hold < self.latest_wall {
+            self.lose_track();
+        }
+    }
+
+    /// The clock is so far back that last seen may be, too.
+    fn lose_track(&mut self) {
+        self.unsteady = self.now;
+        self.people.values_mut().for_each(Person::forget_seen);
     }
 
     /// The node starts again over a store with these rows.
@@ -160,8 +180,10 @@ impl Oracle {
         self.checked.restarts += 1;
         self.booted = self.now;
         self.draining = None;
+        let behind = self.wall < self.latest_wall;
         self.sessions.clear();
         self.calls.clear();
+        self.kicks.clear();
         self.talk = Talk::default();
         self.taps = Taps::default();
         self.hosted.fill(0);
@@ -172,6 +194,10 @@ impl Oracle {
         for (key, person) in &mut self.people {
             let row = rows.get(key);
             person.restart(self.now, row.is_some_and(|row| row.online), row.map(|row| row.last_seen));
+        }
+        // What the clock showed before is not known to a new run.
+        if behind {
+            self.lose_track();
         }
     }
 
@@ -277,7 +303,7 @@ impl Oracle {
             return;
         }
         let Some(person) = self.people.get_mut(&found.open.actor.key) else { return };
-        person.close(self.now, session);
+        person.close(self.now, session, reason == CloseReason::LoggedOut, &self.times);
         match reason {
             // It was alive until it was heard of last, and not until that was noticed.
             CloseReason::Silent => person.may_see(found.heard_wall),
@@ -346,11 +372,17 @@ impl Oracle {
     /// Whether it may not be known yet how somebody is.
     fn may_be_unknown(&self) -> bool {
         let starting = self.now < self.booted + 20 * self.store_time + 2_000;
-        self.store != StoreMood::Good || self.slow_ways || self.tight || starting || self.stall > 0
+        self.store != StoreMood::Good
+            || self.slow_ways
+            || self.tight
+            || starting
+            || self.stall > 0
+            || self.limits.gathers < 100
     }
 
-    /// Compares what is told of a user, from what was known between `from` and now.
-    fn judge_row(&self, realm: Realm, row: &UserPresence, from: u64) -> Verdict {
+    /// Compares what is told of a user, from what was known between `from` and now. Last seen is `fresh` in answers;
+    /// watchers of an online user are told of changes, and not whenever it moves.
+    fn judge_row(&self, realm: Realm, row: &UserPresence, from: u64, fresh: bool) -> Verdict {
         let key = Key::new(realm, row.user.clone());
         let nobody = Person::default();
         let person = self.people.get(&key).unwrap_or(&nobody);
@@ -364,7 +396,8 @@ impl Oracle {
             Status::Away => {
                 check(person.maybe_online(times, from, now), "no ghosts", seen)?;
                 let away_after = u64::from(self.limits.away_after);
-                let idle = away_after > 0 && person.active + away_after <= now;
+                let idle =
+                    away_after > 0 && person.active(from.saturating_sub(times.lag)) + away_after <= now;
                 check(idle, "away is who has done nothing for a while", seen)?;
             }
             Status::Unknown => check(self.may_be_unknown(), "how a user is can be told", seen)?,
@@ -373,7 +406,8 @@ impl Oracle {
         if row.last_seen == schema::LastSeen::Unknown {
             return Ok(());
         }
-        check(told >= person.low(from.saturating_sub(times.lag)), "last seen never goes backwards", seen)?;
+        let newest = told >= person.low(from.saturating_sub(times.lag));
+        check(newest || (!fresh && row.status.is_online()), "last seen never goes backwards", seen)?;
         let highest = if self.jumps { Some(self.latest_wall + 1_000) } else { person.high };
         check(told <= highest, "last seen is never in the future", seen)
     }

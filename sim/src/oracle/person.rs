@@ -24,6 +24,8 @@ pub(super) struct Stay {
     pub(super) session: SessionAddr,
     pub(super) from: u64,
     pub(super) until: Option<u64>,
+    /// The user has logged out: it is not waited for.
+    logged_out: bool,
 }
 
 /// The user was online when the node went down.
@@ -45,8 +47,8 @@ pub(super) struct Person {
     lows: VecDeque<(u64, u64)>,
     /// Last seen is at most this.
     pub(super) high: Option<u64>,
-    /// Latest activity.
-    pub(super) active: u64,
+    /// Latest activities.
+    active: VecDeque<u64>,
     /// Online periods that have begun, at least and at most.
     pub(super) periods: (u64, u64),
     /// When the latest period may have begun.
@@ -65,14 +67,29 @@ impl Person {
         }
         if let Some(carried) = &mut self.carried {
             match carried.over {
-                Some(over) => carried.over = Some(over.min(now + times.lag + 1)),
+                Some(over) => carried.over = Some(over.min(now)),
                 // What the user does now counts more than what it did before the node went down.
                 None => self.carried = None,
             }
         }
-        self.stays.push(Stay { session, from: now, until: None });
-        self.active = now;
+        self.stays.push(Stay { session, from: now, until: None, logged_out: false });
+        self.act(now);
+    }
+
+    /// The user does something.
+    pub(super) fn act(&mut self, now: u64) {
         self.moved = now;
+        if self.active.back() != Some(&now) {
+            self.active.push_back(now);
+            if self.active.len() > 32 {
+                self.active.pop_front();
+            }
+        }
+    }
+
+    /// When the user did something last, as somebody knows it who knows what happened until `at`.
+    pub(super) fn active(&self, at: u64) -> u64 {
+        self.active.iter().rev().find(|active| **active <= at).copied().unwrap_or(0)
     }
 
     /// Whether a session that begins now begins an online period: surely, and perhaps.
@@ -82,22 +99,60 @@ impl Person {
         if self.stays.iter().any(|stay| stay.until.is_none()) {
             return (false, narrow);
         }
-        let ends = self.stays.iter().filter_map(|stay| stay.until).map(|until| until + times.grace).max();
+        let sure = self.stays.iter().map(|stay| self.sure_end(stay, times)).max();
+        let maybe = self.stays.iter().map(|stay| self.maybe_end(stay, times)).max();
         let carried = self.carried.map(|carried| carried.over.unwrap_or(u64::MAX));
         if carried == Some(u64::MAX) {
             return (false, true);
         }
-        match ends.max(carried) {
-            None => (true, true),
-            Some(end) if now < end => (false, narrow || now + lag >= end),
-            Some(end) => (now > end + lag, true),
+        match (sure.max(carried), maybe.max(carried.map(|over| over + lag))) {
+            (Some(sure), _) if now < sure => (false, narrow || now + lag >= sure),
+            (_, Some(maybe)) => (now > maybe, true),
+            (_, None) => (true, true),
         }
     }
 
+    /// The user is surely online until then, if only for this stay. Who logs out ends the grace of stays before.
+    fn sure_end(&self, stay: &Stay, times: &Times) -> u64 {
+        let Some(until) = stay.until else { return u64::MAX };
+        if stay.logged_out {
+            return until;
+        }
+        let logouts = self.logouts(stay).filter(|logout| logout + times.lag >= until);
+        logouts.map(|logout| logout.max(until)).fold(until + times.grace, u64::min)
+    }
+
+    /// The user may be online until then for this stay.
+    fn maybe_end(&self, stay: &Stay, times: &Times) -> u64 {
+        let Some(until) = stay.until else { return u64::MAX };
+        if stay.logged_out {
+            return until + times.lag;
+        }
+        let logouts = self.logouts(stay).filter(|&logout| logout > until + times.lag);
+        logouts.map(|logout| logout + times.lag).fold(until + times.grace + times.lag, u64::min)
+    }
+
+    fn logouts(&self, but: &Stay) -> impl Iterator<Item = u64> {
+        let others = self.stays.iter().filter(|stay| stay.logged_out);
+        let but = but.session;
+        others.filter(move |stay| stay.session != but).filter_map(|stay| stay.until)
+    }
+
     /// A session is over.
-    pub(super) fn close(&mut self, now: u64, session: SessionAddr) {
+    pub(super) fn close(&mut self, now: u64, session: SessionAddr, logged_out: bool, times: &Times) {
         if let Some(stay) = self.stays.iter_mut().find(|stay| stay.session == session) {
-            stay.until = Some(now);
+            (stay.until, stay.logged_out) = (Some(now), logged_out);
+            // Its home may hear of nothing but the end.
+            if stay.from + times.lag >= now {
+                let from = stay.from;
+                self.active.retain(|active| *active != from);
+            }
+        }
+        // The home may hear of this end before it hears of a session that is there already.
+        let mut others =
+            self.stays.iter().filter(|stay| stay.until.is_none_or(|until| until + times.lag >= now));
+        if logged_out && times.lag > 0 && others.any(|stay| stay.session != session) {
+            (self.periods.1, self.boundary) = (self.periods.1 + 1, now);
         }
         self.moved = now;
     }
@@ -120,8 +175,9 @@ impl Person {
         }
     }
 
-    pub(super) fn is_carried(&self) -> bool {
-        self.carried.is_some()
+    /// What is told from now on may be older: the wall clock was set back too far.
+    pub(super) fn forget_seen(&mut self) {
+        self.lows.clear();
     }
 
     /// Forgets what cannot matter any more.
@@ -158,12 +214,9 @@ impl Person {
         self.lows.iter().find(|low| low.1 > stored).map(|low| low.0)
     }
 
-    fn sure(&self, times: &Times, home_knows: bool) -> impl Iterator<Item = (u64, u64)> {
-        let (lag, grace) = (times.lag, times.grace);
-        let stays = self
-            .stays
-            .iter()
-            .map(move |stay| (stay.from + lag, stay.until.map_or(u64::MAX, |until| until + grace)));
+    fn sure<'a>(&'a self, times: &'a Times, home_knows: bool) -> impl Iterator<Item = (u64, u64)> + 'a {
+        let lag = times.lag;
+        let stays = self.stays.iter().map(move |stay| (stay.from + lag, self.sure_end(stay, times)));
         let carried = self.carried.and_then(move |carried| match (carried.restored, carried.over) {
             (Some(restored), Some(over)) if home_knows => Some((restored, over)),
             (Some(_), Some(over)) => Some((carried.since, over)),
@@ -174,15 +227,17 @@ impl Person {
     }
 
     fn covered(spans: &[(u64, u64)], from: u64, to: u64) -> bool {
-        let mut at = from;
-        loop {
-            let reach = spans.iter().filter(|span| span.0 <= at && at < span.1).map(|span| span.1).max();
-            match reach {
-                None => return false,
-                Some(reach) if reach > to => return true,
-                Some(reach) => at = reach,
+        // Where one span only touches the next, there may have been a moment in between.
+        let first = spans.iter().filter(|span| span.0 <= from && from < span.1);
+        let mut at = first.map(|span| span.1).max();
+        while let Some(end) = at {
+            if end > to {
+                return true;
             }
+            let inside = spans.iter().filter(|span| span.0 < end && span.1 > end);
+            at = inside.map(|span| span.1).max();
         }
+        false
     }
 
     /// Online all the time from `from` to `to`, and its home knows.
@@ -199,9 +254,7 @@ impl Person {
 
     /// Perhaps online at some time from `from` to `to`.
     pub(super) fn maybe_online(&self, times: &Times, from: u64, to: u64) -> bool {
-        let stays = self.stays.iter().any(|stay| {
-            stay.from <= to && stay.until.is_none_or(|until| until + times.grace + times.lag >= from)
-        });
+        let stays = self.stays.iter().any(|stay| stay.from <= to && self.maybe_end(stay, times) >= from);
         // The home of a user in restart grace may hear late that it has come and gone.
         let carried = self.carried.is_some_and(|carried| {
             carried.since <= to && carried.over.is_none_or(|over| over + times.lag >= from)
@@ -224,7 +277,7 @@ mod tests {
     fn a_stay_and_its_grace() {
         let mut person = Person::default();
         person.open(1_000, session(1), &TIMES);
-        person.close(2_000, session(1));
+        person.close(2_000, session(1), false, &TIMES);
         assert!(person.surely_online(&TIMES, 1_010, 2_099));
         assert!(!person.surely_online(&TIMES, 1_009, 1_500));
         assert!(!person.surely_online(&TIMES, 1_500, 2_100));
@@ -232,12 +285,25 @@ mod tests {
         person.open(2_050, session(2), &TIMES);
         assert_eq!(person.periods, (1, 1), "it came back within its grace");
         assert!(person.surely_online(&TIMES, 1_010, 9_000));
-        person.close(3_000, session(2));
+        person.close(3_000, session(2), false, &TIMES);
         person.open(3_105, session(3), &TIMES);
         assert_eq!(person.periods, (1, 2), "perhaps too late");
-        person.close(4_000, session(3));
+        person.close(4_000, session(3), false, &TIMES);
         person.open(5_000, session(4), &TIMES);
         assert_eq!(person.periods, (2, 3));
+    }
+
+    #[test]
+    fn who_logs_out_is_not_waited_for() {
+        let mut person = Person::default();
+        person.open(1_000, session(1), &TIMES);
+        person.open(1_000, session(2), &TIMES);
+        person.close(2_000, session(1), false, &TIMES);
+        person.close(2_050, session(2), true, &TIMES);
+        assert!(person.surely_online(&TIMES, 1_010, 2_049) && !person.surely_online(&TIMES, 1_010, 2_050));
+        assert!(person.maybe_online(&TIMES, 2_060, 9_000) && !person.maybe_online(&TIMES, 2_061, 9_000));
+        person.open(2_062, session(3), &TIMES);
+        assert_eq!(person.periods.0, 2);
     }
 
     #[test]
@@ -248,8 +314,9 @@ mod tests {
         person.restored(1_200, &TIMES);
         assert!(person.surely_online(&TIMES, 1_200, 2_199) && !person.maybe_online(&TIMES, 2_211, 9_000));
         person.open(1_500, session(1), &TIMES);
-        person.close(1_600, session(1));
-        assert!(person.surely_online(&TIMES, 1_200, 1_699) && !person.maybe_online(&TIMES, 1_711, 9_000));
+        person.close(1_600, session(1), false, &TIMES);
+        assert!(person.surely_online(&TIMES, 1_200, 1_499) && person.surely_online(&TIMES, 1_510, 1_699));
+        assert!(!person.maybe_online(&TIMES, 1_711, 9_000));
         assert_eq!(person.periods, (0, 0));
     }
 }

@@ -20,6 +20,15 @@ enum Answered {
     Late,
 }
 
+/// Who says something, and to whom.
+pub(super) struct Words {
+    pub(super) from: Option<SessionAddr>,
+    pub(super) by: Id,
+    pub(super) to: Key,
+    pub(super) published: bool,
+    pub(super) except_self: bool,
+}
+
 /// One payload, sent or published.
 #[derive(Debug)]
 struct Said {
@@ -62,31 +71,13 @@ fn number(payload: &[u8]) -> Option<u64> {
 }
 
 impl Talk {
-    /// Somebody says something.
-    pub(super) fn says(
-        &mut self,
-        now: u64,
-        payload: &[u8],
-        from: Option<SessionAddr>,
-        by: Id,
-        to: Key,
-        channel: bool,
-        except_self: bool,
-    ) -> Option<u64> {
+    /// Somebody says something; gives its number, by which its answer is known.
+    pub(super) fn says(&mut self, now: u64, payload: &[u8], words: Words) -> Option<u64> {
         let number = number(payload)?;
+        let Words { from, by, to, published, except_self } = words;
         let except = from.filter(|_| except_self);
-        let said = Said {
-            from,
-            by,
-            to,
-            published: channel,
-            except,
-            at: now,
-            answered: Answered::Not,
-            got: BTreeSet::new(),
-            must: Vec::new(),
-            due: None,
-        };
+        let (answered, got, must, due) = (Answered::Not, BTreeSet::new(), Vec::new(), None);
+        let said = Said { from, by, to, published, except, at: now, answered, got, must, due };
         self.said.insert(number, said);
         self.order.push_back(number);
         while let Some(&oldest) = self.order.front() {
@@ -207,7 +198,7 @@ impl Oracle {
             }
             Ok(reached) if said.published => {
                 self.checked.publishes += 1;
-                let (sure, maybe) = self.talk.subscribers(&said.to, lag, (said.at, now));
+                let (sure, maybe) = self.talk.subscribers(&said.to, lag, (said.at - 1, now));
                 must.extend(sure.iter().copied().filter(|session| said.except != Some(*session)));
                 let least = must.len().saturating_sub(usize::from(said.except.is_some() && lag > 0));
                 check(
@@ -222,7 +213,7 @@ impl Oracle {
                 self.checked.sends += 1;
                 check(said.got.len() == reached as usize, "a send says to how many it came", || seen("?"))?;
                 let stays = self.people.get(&said.to).map_or(&[][..], |person| person.stays.as_slice());
-                let sure = stays.iter().filter(|stay| stay.from + lag <= said.at && stay.until.is_none());
+                let sure = stays.iter().filter(|stay| stay.from + lag < said.at && stay.until.is_none());
                 let missed = sure
                     .map(|stay| stay.session)
                     .find(|session| said.except != Some(*session) && !said.got.contains(session));
