@@ -40,7 +40,6 @@ pub(crate) struct Node {
     /// Until when each shard gets none.
     pub(crate) stalled: Vec<u64>,
     spins: Vec<(u64, u32)>,
-    dropped: u64,
 }
 
 /// What happens next.
@@ -287,10 +286,6 @@ impl World {
                     counters: machine.counters(),
                 })
                 .collect();
-            let dropped: u64 = node.machines.iter().map(|machine| machine.counters().taps_dropped).sum();
-            if dropped != node.dropped {
-                self.oracle.taps_dropped();
-            }
             self.oracle.audit(&figures, self.store.rows())?;
             let longest = 2 * u64::from(self.profile.limits.gather_time) + 4 * self.profile.lag() + 200;
             self.network.check_answers(self.time, longest)?;
@@ -331,6 +326,9 @@ impl World {
                 "advance has nothing to do before next_wake says so",
                 || format!("shard {shard} at {}: {wake:?}, {said} outputs, {before:?}, {after:?}", now.mono),
             )?;
+        }
+        if self.machine(shard).is_some_and(|machine| machine.counters().taps_dropped > 0) {
+            self.oracle.taps_dropped();
         }
         self.note_wake(shard);
         Ok(())
@@ -489,7 +487,6 @@ impl World {
             wakes: vec![None; shards],
             stalled: vec![0; shards],
             spins: vec![(0, 0); shards],
-            dropped: 0,
         });
         self.note(|| "the node starts".to_owned());
         (0..self.profile.shards).try_for_each(|shard| {
