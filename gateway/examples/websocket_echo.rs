@@ -77,13 +77,7 @@ impl Echo {
             let _in_runtime = runtime.enter();
             Acceptor::new("echo", socket)?
         };
-        runtime.spawn(listener::serve(
-            acceptor,
-            router,
-            Settings::of_http(&config),
-            Arc::default(),
-            stop,
-        ));
+        runtime.spawn(listener::serve(acceptor, router, Settings::of_http(&config), Arc::default(), stop));
         Ok(Self { address, _server: server, _runtime: runtime, _go_on: go_on })
     }
 }

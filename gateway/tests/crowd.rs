@@ -185,7 +185,8 @@ fn asked(site: &Site, watched: &BTreeMap<String, bool>) -> BTreeMap<&'static str
 
 fn everybody_agrees_on_a_crowd(io: &str) {
     let number = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}?")))
+        std::env::var(name)
+            .map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}?")))
     };
     let time = Duration::from_secs(number("MUSTER_CROWD_SECONDS", 20));
     let seed = number("MUSTER_CROWD_SEED", 1);

@@ -120,8 +120,7 @@ fn a_large_answer_and_a_slow_reader(shards: usize) {
     let payload: Vec<u8> = (0..60_000).map(|n| (n % 251) as u8).collect();
     // More than the socket takes at once, so that the shard waits for room while it sleeps elsewhere.
     for _ in 0..4 {
-        let send =
-            Command::Send { to: id("reader"), payload: payload.clone().into(), except_self: false };
+        let send = Command::Send { to: id("reader"), payload: payload.clone().into(), except_self: false };
         assert_eq!(service.call(send), Ok(Reply::Reached(1)));
     }
     std::thread::sleep(Duration::from_millis(300));

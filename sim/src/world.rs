@@ -3,6 +3,7 @@
 //! It is a driver like the shard's: it tells room, hands in inputs, calls `advance` when `next_wake` says so, and
 //! carries out what comes out, in order. What people do is in [`crate::people`].
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use engine::machine::{Census, Input, Machine, Now, Output, Router, Setup};
@@ -17,6 +18,9 @@ use crate::people::Client;
 use crate::profile::{Profile, StoreMood};
 use crate::store::Store;
 use crate::workload::Workload;
+
+/// A wall clock set back by up to this is held.
+const WALL_HOLD: u64 = 3_600_000;
 
 /// The wall clock when a world begins.
 const WALL: u64 = 1_800_000_000_000;
@@ -36,7 +40,6 @@ pub(crate) struct Node {
     /// Until when each shard gets none.
     pub(crate) stalled: Vec<u64>,
     spins: Vec<(u64, u32)>,
-    dropped: u64,
 }
 
 /// What happens next.
@@ -57,6 +60,8 @@ pub struct World {
     pub(crate) names: Names,
     pub(crate) time: u64,
     pub(crate) wall_ahead: i64,
+    /// The latest wall time that the running node has told its shards.
+    wall_told: Cell<u64>,
     pub(crate) jumped: bool,
     pub(crate) node: Option<Node>,
     pub(crate) incarnation: u32,
@@ -99,6 +104,7 @@ impl World {
             router,
             time,
             wall_ahead: WALL as i64,
+            wall_told: Cell::new(0),
             jumped: false,
             node: None,
             incarnation: 0,
@@ -155,8 +161,13 @@ impl World {
         }
     }
 
+    /// What the node's one clock tells: set back by up to an hour it stands still (`engine/src/io/clock.rs`).
     pub(crate) fn wall(&self) -> u64 {
-        self.time.saturating_add_signed(self.wall_ahead)
+        let wall = self.time.saturating_add_signed(self.wall_ahead);
+        let latest = self.wall_told.get().max(wall);
+        let told = if latest - wall <= WALL_HOLD { latest } else { wall };
+        self.wall_told.set(told);
+        told
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -275,10 +286,6 @@ impl World {
                     counters: machine.counters(),
                 })
                 .collect();
-            let dropped: u64 = node.machines.iter().map(|machine| machine.counters().taps_dropped).sum();
-            if dropped != node.dropped {
-                self.oracle.taps_dropped();
-            }
             self.oracle.audit(&figures, self.store.rows())?;
             let longest = 2 * u64::from(self.profile.limits.gather_time) + 4 * self.profile.lag() + 200;
             self.network.check_answers(self.time, longest)?;
@@ -319,6 +326,9 @@ impl World {
                 "advance has nothing to do before next_wake says so",
                 || format!("shard {shard} at {}: {wake:?}, {said} outputs, {before:?}, {after:?}", now.mono),
             )?;
+        }
+        if self.machine(shard).is_some_and(|machine| machine.counters().taps_dropped > 0) {
+            self.oracle.taps_dropped();
         }
         self.note_wake(shard);
         Ok(())
@@ -454,6 +464,9 @@ impl World {
 
     fn restart(&mut self) -> Verdict {
         self.restart_at = None;
+        // A new process knows nothing of a hold, so what was held back falls due now.
+        let told = self.wall_told.replace(0);
+        self.jumped |= self.wall() < told;
         self.incarnation += 1;
         self.oracle.restart(self.store.rows());
         let shards = usize::from(self.profile.shards);
@@ -474,7 +487,6 @@ impl World {
             wakes: vec![None; shards],
             stalled: vec![0; shards],
             spins: vec![(0, 0); shards],
-            dropped: 0,
         });
         self.note(|| "the node starts".to_owned());
         (0..self.profile.shards).try_for_each(|shard| {

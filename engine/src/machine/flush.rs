@@ -261,6 +261,9 @@ impl Machine {
                     self.read(&key, reader, last_seen);
                 }
             }
+            // A node on its way out writes before the journal is read; what it reads now may be its own. Whom it has not
+            // restored stays in the journal for the next run.
+            (StoreReply::Journal { .. }, Request::Journal) if self.drain.is_on() => {}
             (StoreReply::Journal { users, more, .. }, Request::Journal) => {
                 self.store.back_off = BACK_OFF.0;
                 let after = users.last().map(|(key, _)| key.clone());

@@ -142,11 +142,10 @@ impl Person {
     pub(super) fn close(&mut self, now: u64, session: SessionAddr, logged_out: bool, times: &Times) {
         if let Some(stay) = self.stays.iter_mut().find(|stay| stay.session == session) {
             (stay.until, stay.logged_out) = (Some(now), logged_out);
-            // Its home may hear of nothing but the end.
-            if stay.from + times.lag >= now {
-                let from = stay.from;
-                self.active.retain(|active| *active != from);
-            }
+        }
+        // Of a session that is over before its home has heard of an activity it may hear of nothing but the end.
+        if times.lag > 0 {
+            self.active.retain(|active| active + times.lag < now);
         }
         // The home may hear of this end before it hears of a session that is there already.
         let mut others =
