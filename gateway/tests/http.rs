@@ -1,5 +1,7 @@
 //! The front door over real sockets: heads, limits of connections, CORS, pages, errors.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod support;
 
 use std::io::{Read, Write};

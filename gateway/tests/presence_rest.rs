@@ -1,5 +1,7 @@
 //! The presence API over real sockets: bodies, errors, limits, and the WebSocket's handshake.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod support;
 
 use serde_json::json;

@@ -1,5 +1,7 @@
 //! The server API and the admin listener over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod support;
 
 use serde_json::json;
