@@ -4,6 +4,7 @@
 //! `MUSTER_CROWD_SECONDS` is how long the crowd lives (20 by default), `MUSTER_CROWD_SEED` what it does.
 
 #![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
+#![allow(clippy::print_stderr, reason = "captured, and shown when a test fails")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod support;
@@ -140,7 +141,7 @@ fn say(mut stream: &TcpStream, bytes: &[u8]) {
 }
 
 fn come(site: &Site, token: &str, roll: usize) -> Device {
-    let device = if roll % 2 == 0 {
+    let device = if roll.is_multiple_of(2) {
         Device::Web(Web::online(site, token).stream)
     } else {
         Device::Binary(Binary::welcome(site, connect_frame(token)).0.stream)
@@ -261,7 +262,7 @@ fn everybody_agrees_on_a_crowd(io: &str) {
             }
             kept.push(flock);
         }
-        println!("{io}, seed {seed}: {done:?}; {} of {USERS} online in the end", truth.len());
+        eprintln!("{io}, seed {seed}: {done:?}; {} of {USERS} online in the end", truth.len());
         for what in ["came", "closed", "reset", "fell silent", "closed in order", "said goodbye"] {
             assert!(done.get(what).copied().unwrap_or(0) > 0, "nobody {what}");
         }

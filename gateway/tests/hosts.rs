@@ -104,11 +104,11 @@ fn an_idle_shard_is_woken_by_everybody(shards: usize) {
             _ => node.online("late").alive(),
         }
         assert!(begun.elapsed() < Duration::from_secs(2), "round {round}: {:?}", begun.elapsed());
-        for n in 0..8 {
+        for (n, user) in users.iter_mut().enumerate() {
             let send =
                 Command::Send { to: id(&format!("user-{n}")), payload: b"hi"[..].into(), except_self: false };
             assert_eq!(service.call(send), Ok(Reply::Reached(1)));
-            assert!(matches!(users[n].event(), ServerFrame::Message { .. }));
+            assert!(matches!(user.event(), ServerFrame::Message { .. }));
         }
     }
 }

@@ -162,11 +162,10 @@ fn a_reader_that_never_reads_its_messages(io: &str) {
     let slow = Binary::connect(&rig, &rig.token("sleeper"));
     let me = Id::new("sleeper").unwrap();
     // A message may not be dropped in silence: the first that does not fit ends the connection, without a wait.
-    let sent = within(Duration::from_secs(60), "the slow consumer is closed", || {
+    within(Duration::from_secs(60), "the slow consumer is closed", || {
         let reached = service.send(&me, vec![b'1'; 30_000], false).unwrap();
         (reached == 0).then_some(())
     });
-    assert_eq!(sent, ());
     eventually("it is counted", || (rig.metric("muster_slow_consumers_total") == 1).then_some(()));
     assert_eq!(rig.metric("muster_dropped_total{what=\"volatile_event\"}"), 0);
     rig.alive();
