@@ -156,7 +156,7 @@ fn wait_for(what: &str, patience: Duration, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn measure(edge: &str, io: &str, sessions: u64, connect: fn(&Server, &str) -> TcpStream) {
+fn measure(edge: &str, io: &str, crowds: u32, sessions: u64, connect: fn(&Server, &str) -> TcpStream) {
     let server = Server::start(io);
     assert!(Path::new(&server.program).exists());
     let secret = server.secret();
@@ -169,8 +169,8 @@ fn measure(edge: &str, io: &str, sessions: u64, connect: fn(&Server, &str) -> Tc
     );
     wait_for("an empty server", Duration::from_secs(30), || server.online() == 0);
     let (start, files_before) = (server.pss(), server.open_files());
-    // Twice, since the store's write buffers fill once and stay: what the second crowd leaves behind would be a leak.
-    for round in 1..=2 {
+    // Several times, since the store's write buffers fill and are written out: what grows with each crowd is a leak.
+    for round in 1..=crowds {
         let before = server.pss();
         let begun = Instant::now();
         let held: Vec<TcpStream> = (0..sessions)
@@ -203,6 +203,7 @@ fn main() {
         |flag: &str| arguments.iter().position(|one| one == flag).and_then(|at| arguments.get(at + 1));
     let sessions = after("--sessions").map_or(15_000, |text| text.parse().unwrap());
     let io = after("--io").map_or("ring", String::as_str);
-    measure("binary", io, sessions, binary);
-    measure("websocket", io, sessions, websocket);
+    let crowds = after("--crowds").map_or(4, |text| text.parse().unwrap());
+    measure("binary", io, crowds, sessions, binary);
+    measure("websocket", io, crowds, sessions, websocket);
 }

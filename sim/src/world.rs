@@ -467,6 +467,7 @@ impl World {
         // A new process knows nothing of a hold, so what was held back falls due now.
         let told = self.wall_told.replace(0);
         self.jumped |= self.wall() < told;
+        self.oracle.clock(self.time, self.wall(), std::mem::take(&mut self.jumped));
         self.incarnation += 1;
         self.oracle.restart(self.store.rows());
         let shards = usize::from(self.profile.shards);

@@ -28,7 +28,7 @@ use talk::Talk;
 use taps::Taps;
 use watching::Watch;
 
-/// So far the wall clock may be set back, and last seen still never goes back: machines hold it where it was.
+/// So far the wall clock may be set back, and last seen still never goes back: the node holds it where it was.
 const CLOCK_HOLD: u64 = 3_600_000;
 
 /// A session that is open, as its client and its connection know it.
@@ -71,7 +71,7 @@ pub struct Oracle {
     latest_wall: u64,
     /// When the wall clock jumped last.
     jumped: u64,
-    /// When the wall clock was last behind by more than the machines make up for.
+    /// When the wall clock was last behind by more than the node makes up for.
     unsteady: u64,
     booted: u64,
     /// Users carried over the last restart.
@@ -162,9 +162,7 @@ impl Oracle {
         if jumped {
             (self.jumped, self.jumps) = (now, true);
         }
-        // One shard makes up for less than that; several have not all seen the same latest time.
-        let hold = if self.several && jumped { 0 } else { CLOCK_HOLD };
-        if wall + hold < self.latest_wall {
+        if wall + CLOCK_HOLD < self.latest_wall {
             self.lose_track();
         }
     }

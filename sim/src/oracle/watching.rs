@@ -70,8 +70,7 @@ impl Oracle {
         let Some((old, at)) = &watch.told else { return Ok(()) };
         let seen = || format!("{session}: {old:?} at {at}, then {row:?}");
         if let (Some(old), Some(new)) = (old.last_seen.at(), row.last_seen.at()) {
-            // Each shard holds a clock that was set back at what it has seen of it itself.
-            let unclear = self.unsteady >= *at || (self.several && self.jumped > 0) || self.slow_ways;
+            let unclear = self.unsteady >= *at || self.slow_ways;
             check(new >= old || unclear, "last seen never goes backwards", seen)?;
         }
         if old.status != row.status || better_known(old.last_seen, row.last_seen) {
