@@ -23,8 +23,9 @@ impl Waker {
         Ok(Self(Arc::new(Ends { driver: eventfd(libc::EFD_NONBLOCK)?, host: OnceLock::new() })))
     }
 
-    /// From now on the sleeper is a host, on an eventfd of its own. It is woken there and not through the driver: a
-    /// kernel may hand such a signal on only once, when one eventfd's write is what makes io_uring signal another.
+    /// From now on the sleeper is a host, on an eventfd of its own. It is woken there and not by way of the driver's ring:
+    /// a host that reads its eventfd through an io_uring of its own (glommio does, on Linux 6.18) was woken by the first
+    /// of our writes that the ring signalled on, and by none after it.
     pub(super) fn wake_host(&self, eventfd: OwnedFd) {
         // Only the first host counts, as its descriptor is shared by all that follow.
         let _ = self.0.host.set(eventfd);
