@@ -57,6 +57,12 @@ fn question(message: &Message) -> Option<u64> {
     }
 }
 
+/// Longest way of state in a twisted mesh, where other messages have this one: long enough to be overtaken.
+#[must_use]
+pub fn twisted(delay: u64) -> u64 {
+    4 * delay.min(100) + delay + 60
+}
+
 impl Network {
     /// An empty mesh.
     #[must_use]
@@ -148,8 +154,7 @@ impl Network {
         if state && self.twisted {
             let copies = if self.luck.chance(200) { 2 } else { 1 };
             for copy in 0..copies {
-                let longest = self.delay * (copy + 1);
-                let at = now + self.luck.between(0, longest);
+                let at = now + self.luck.between(0, twisted(self.delay));
                 self.post(at, Parcel { from, to, message: message.clone(), counted: counted && copy == 0 });
             }
             return;
@@ -194,11 +199,11 @@ impl Network {
         parcels
     }
 
-    /// Everything for a shard that arrives before `until` arrives then: it has no turn before.
+    /// Everything for a shard that arrives before `until` arrives then, in order: it has no turn before.
     pub fn hold(&mut self, to: u16, until: u64) {
         let held: Vec<_> = self
             .parcels
-            .range(..(until, 0))
+            .range(..=(until, u64::MAX))
             .filter(|(_, parcel)| parcel.to == to)
             .map(|(key, _)| *key)
             .collect();

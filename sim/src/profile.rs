@@ -4,6 +4,7 @@
 use engine::limits::Limits;
 
 use crate::luck::{Concern, Luck};
+use crate::network::twisted;
 
 /// How the store behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,9 +121,8 @@ impl Profile {
         }
         // A sender without room looks again after some milliseconds, and may find the place taken again.
         let crowd = if self.capacity < 100 { 300 } else { 10 };
-        // Twisted state may be a second way late.
-        let ways = if self.twisted { 2 } else { 1 };
-        ways * self.delay + 2 * self.stall + crowd
+        let way = if self.twisted { twisted(self.delay) } else { self.delay };
+        way + 2 * self.stall + crowd
     }
 
     /// How long it may then take until a watcher is told: the way, its window, and the patience for a last seen.

@@ -34,8 +34,8 @@ impl Workload {
     /// Milliseconds until the next operation. Often several come at once, and sometimes there is a pause.
     pub fn pause(&mut self) -> u64 {
         match self.luck.below(100) {
-            0..=29 => 0,
-            30..=98 => self.luck.between(0, self.pace * 2),
+            0..=39 => 0,
+            40..=98 => self.luck.between(0, self.pace * 2),
             _ => self.luck.between(0, 6_000),
         }
     }

@@ -308,7 +308,7 @@ impl World {
             machine.handle(now, input);
             self.carry_out(shard)?;
         }
-        let eager = self.turns.chance(700);
+        let eager = self.turns.chance(400);
         let curious = self.turns.chance(100);
         let Some(machine) = self.machine(shard) else { return Ok(()) };
         let due = machine.next_wake().is_some_and(|at| at <= now.mono);

@@ -147,6 +147,7 @@ impl Oracle {
             (Command::Unwatch { users }, Reply::Done) => {
                 if let Some(found) = call.session.and_then(|session| self.sessions.get_mut(&session)) {
                     found.watches.retain(|user, _| !users.contains(user));
+                    found.unwatched = Some(self.now);
                 }
                 Ok(())
             }

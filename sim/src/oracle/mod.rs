@@ -42,6 +42,8 @@ struct Session {
     heard_wall: u64,
     watches: BTreeMap<schema::Id, Watch>,
     frame: Option<u64>,
+    /// When it last took users off its list.
+    unwatched: Option<u64>,
     channels: BTreeMap<schema::Id, u64>,
     /// Listens to taps since then.
     taps: Option<u64>,
@@ -254,6 +256,7 @@ impl Oracle {
             heard_wall: self.wall,
             watches: BTreeMap::new(),
             frame: None,
+            unwatched: None,
             channels: BTreeMap::new(),
             taps: None,
             commands: VecDeque::new(),
@@ -382,6 +385,11 @@ impl Oracle {
             || self.limits.gathers < 100
     }
 
+    /// Whether a home may have written and forgotten what it is then told of late.
+    fn is_forgetful(&self) -> bool {
+        self.several && self.times.lag >= u64::from(self.limits.flush_interval)
+    }
+
     /// Compares what is told of a user, from what was known between `from` and now. Last seen is `fresh` in answers;
     /// watchers of an online user are told of changes, and not whenever it moves.
     fn judge_row(&self, realm: Realm, row: &UserPresence, from: u64, fresh: bool) -> Verdict {
@@ -409,8 +417,7 @@ impl Oracle {
             return Ok(());
         }
         let newest = told >= person.low(from.saturating_sub(times.lag));
-        // Who is told of late is told from then: its home may have written and forgotten it meanwhile.
-        let late = self.slow_ways && row.status.is_online();
+        let late = self.is_forgetful();
         check(newest || late || (!fresh && row.status.is_online()), "last seen never goes backwards", seen)?;
         let highest = if self.jumps { Some(self.latest_wall + 1_000) } else { person.high };
         check(told <= highest, "last seen is never in the future", seen)
