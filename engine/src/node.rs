@@ -93,14 +93,24 @@ impl<P: Protocol> Node<P> {
         let (store_inbox, store_sender) =
             mesh::inbox(Capacity { commands: settings.store_queue, replies: 0 });
         let clock = settings.clock.clone();
-        let store = store::Worker::start(opened.adapter, store_inbox, move || clock.instant(), {
-            let senders = senders.clone();
-            move |shard: ShardId, reply| {
-                if let Some(inbox) = senders.get(usize::from(shard.0)) {
-                    inbox.send_reserved(Envelope::Store(reply));
+        let store = store::Worker::start(
+            opened.adapter,
+            store_inbox,
+            move || clock.instant(),
+            {
+                let senders = senders.clone();
+                move |shard: ShardId, reply| {
+                    if let Some(inbox) = senders.get(usize::from(shard.0)) {
+                        inbox.send_reserved(Envelope::Store(reply));
+                    }
                 }
-            }
-        })?;
+            },
+            {
+                let on_death = on_death.clone();
+                // Every shard has lost its store; the first is told in the name of all.
+                move |cause| on_death(ShardId(0), cause)
+            },
+        )?;
 
         let gauge = Gauge::default();
         let door = Door::new(router.clone(), senders.clone(), desk_sender.clone(), gauge.clone());

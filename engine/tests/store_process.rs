@@ -128,7 +128,7 @@ impl Store {
         )]
         let clock = Instant::now;
         let answer = move |_, reply| replied.send(reply).unwrap();
-        let worker = Worker::start(adapter(folder), requests, clock, answer).unwrap();
+        let worker = Worker::start(adapter(folder), requests, clock, answer, |_| {}).unwrap();
         Self { worker, sender, replies, asked: 0 }
     }
 

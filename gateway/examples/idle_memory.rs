@@ -156,7 +156,7 @@ fn wait_for(what: &str, patience: Duration, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn measure(edge: &str, io: &str, sessions: u64, connect: fn(&Server, &str) -> TcpStream) {
+fn measure(edge: &str, io: &str, crowds: u32, sessions: u64, connect: fn(&Server, &str) -> TcpStream) {
     let server = Server::start(io);
     assert!(Path::new(&server.program).exists());
     let secret = server.secret();
@@ -168,29 +168,33 @@ fn measure(edge: &str, io: &str, sessions: u64, connect: fn(&Server, &str) -> Tc
             .collect::<Vec<_>>(),
     );
     wait_for("an empty server", Duration::from_secs(30), || server.online() == 0);
-    let (before, files_before) = (server.pss(), server.open_files());
-    let begun = Instant::now();
-    let held: Vec<TcpStream> = (0..sessions)
-        .map(|one| {
-            let user = format!("0190a0b4-7c1e-7cc0-98f2-{:012x}", one * 0x1_0001);
-            connect(&server, &token(&secret, &user, now))
-        })
-        .collect();
-    let rate = sessions as f64 / begun.elapsed().as_secs_f64();
-    wait_for("everybody", Duration::from_secs(30), || server.online() == sessions);
-    // Writes of last seen and the journal have gone out by then.
-    std::thread::sleep(Duration::from_secs(7));
-    let (with, files_with) = (server.pss(), server.open_files());
-    drop(held);
-    wait_for("an empty server", Duration::from_secs(60), || server.online() == 0);
-    std::thread::sleep(Duration::from_secs(7));
-    let (after, files_after) = (server.pss(), server.open_files());
-    println!(
-        "{edge:9} {sessions} sessions: {:.0} bytes a session; Pss {before} -> {with} -> {after} bytes ({:+.1} % after all left); \
-         open files {files_before} -> {files_with} -> {files_after}; {rate:.0} connections/s one after another",
-        (with as f64 - before as f64) / sessions as f64,
-        (after as f64 - before as f64) * 100.0 / before as f64,
-    );
+    let (start, files_before) = (server.pss(), server.open_files());
+    // Several times, since the store's write buffers fill and are written out: what grows with each crowd is a leak.
+    for round in 1..=crowds {
+        let before = server.pss();
+        let begun = Instant::now();
+        let held: Vec<TcpStream> = (0..sessions)
+            .map(|one| {
+                let user = format!("0190a0b4-7c1e-7cc0-98f2-{:012x}", one * 0x1_0001);
+                connect(&server, &token(&secret, &user, now))
+            })
+            .collect();
+        let rate = sessions as f64 / begun.elapsed().as_secs_f64();
+        wait_for("everybody", Duration::from_secs(30), || server.online() == sessions);
+        // Writes of last seen and the journal have gone out by then.
+        std::thread::sleep(Duration::from_secs(7));
+        let (with, files_with) = (server.pss(), server.open_files());
+        drop(held);
+        wait_for("an empty server", Duration::from_secs(60), || server.online() == 0);
+        std::thread::sleep(Duration::from_secs(7));
+        let (after, files_after) = (server.pss(), server.open_files());
+        println!(
+            "{edge:9} crowd {round}: {sessions} sessions, {:.0} bytes each (from the start {:.0}); Pss {start}: {before} -> {with} -> {after}; \
+             open files {files_before} -> {files_with} -> {files_after}; {rate:.0} connections/s one after another",
+            (with as f64 - before as f64) / sessions as f64,
+            (with as f64 - start as f64) / sessions as f64,
+        );
+    }
 }
 
 fn main() {
@@ -199,6 +203,7 @@ fn main() {
         |flag: &str| arguments.iter().position(|one| one == flag).and_then(|at| arguments.get(at + 1));
     let sessions = after("--sessions").map_or(15_000, |text| text.parse().unwrap());
     let io = after("--io").map_or("ring", String::as_str);
-    measure("binary", io, sessions, binary);
-    measure("websocket", io, sessions, websocket);
+    let crowds = after("--crowds").map_or(4, |text| text.parse().unwrap());
+    measure("binary", io, crowds, sessions, binary);
+    measure("websocket", io, crowds, sessions, websocket);
 }

@@ -378,6 +378,7 @@ fn edge_settings(config: &Config) -> edges::Settings {
         ping: u64::from(millis(config.presence.ping)),
         frames_per_second: config.limits.commands_per_second,
         frames_burst: config.limits.commands_burst,
+        user_id: config.limits.user_id.into(),
     }
 }
 

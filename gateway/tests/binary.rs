@@ -1,6 +1,7 @@
 //! The binary protocol over real sockets: how a connection begins, lives and ends. What may be said on it is in
 //! `binary/commands.rs`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
 
 #[path = "binary/commands.rs"]

@@ -4,6 +4,7 @@
 //! (connections, sessions, descriptors) must be what it was.
 
 #![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
+#![allow(clippy::print_stderr, reason = "captured, and shown when a test fails")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 #[path = "hostile/ends.rs"]

@@ -1,16 +1,27 @@
 //! The front door over real sockets: heads, limits of connections, CORS, pages, errors.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use support::{Node, raw};
+use support::{Node, on_both, raw};
 
-#[test]
-fn paths_and_methods_that_there_are_not() {
-    let node = Node::start("");
+on_both!(
+    paths_and_methods_that_there_are_not,
+    heads_are_bounded,
+    half_a_head_and_silence_is_closed,
+    too_many_connections_are_turned_away,
+    cors_echoes_any_origin_by_default,
+    cors_is_closed_by_a_list,
+    the_description_lists_all_routes_and_the_pages_are_served,
+);
+
+fn paths_and_methods_that_there_are_not(io: &str) {
+    let node = Node::start_on(io, "");
     let answer = node.get("/api/v1/presence/nothing");
     assert_eq!(answer.status, 404);
     assert_eq!(answer.json()["success"], false);
@@ -32,9 +43,8 @@ fn paths_and_methods_that_there_are_not() {
     assert_eq!(head.header("Content-Type"), "application/json");
 }
 
-#[test]
-fn heads_are_bounded() {
-    let node = Node::start("");
+fn heads_are_bounded(io: &str) {
+    let node = Node::start_on(io, "");
     let long = "x".repeat(9_000);
     assert_eq!(node.call("GET", "/", &[("X-Long", &long)], "").status, 431);
     let fits = "x".repeat(7_000);
@@ -47,9 +57,8 @@ fn heads_are_bounded() {
     assert_eq!(raw(node.addresses.http, b"\x16\x03\x01 this is no HTTP\r\n\r\n").status, 400);
 }
 
-#[test]
-fn half_a_head_and_silence_is_closed() {
-    let node = Node::start("http.head_time = \"1s\"");
+fn half_a_head_and_silence_is_closed(io: &str) {
+    let node = Node::start_on(io, "http.head_time = \"1s\"");
     for bytes in [&b"GET / HTTP/1.1\r\nHost: te"[..], b""] {
         let mut stream = TcpStream::connect(node.addresses.http).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -61,9 +70,8 @@ fn half_a_head_and_silence_is_closed() {
     assert_eq!(node.get("/").status, 200);
 }
 
-#[test]
-fn too_many_connections_are_turned_away() {
-    let node = Node::start("http.connections = 16");
+fn too_many_connections_are_turned_away(io: &str) {
+    let node = Node::start_on(io, "http.connections = 16");
     let idle: Vec<TcpStream> = (0..16).map(|_| TcpStream::connect(node.addresses.http).unwrap()).collect();
     // The listener takes them one after the other; what comes behind them finds no room.
     let answer = node.get("/");
@@ -77,9 +85,8 @@ fn too_many_connections_are_turned_away() {
     assert!(again);
 }
 
-#[test]
-fn cors_echoes_any_origin_by_default() {
-    let node = Node::start("");
+fn cors_echoes_any_origin_by_default(io: &str) {
+    let node = Node::start_on(io, "");
     let origin = ("Origin", "https://app.example");
     let answer = node.call("GET", "/api/v1/presence/online-count", &[origin], "");
     assert_eq!(answer.header("Access-Control-Allow-Origin"), "https://app.example");
@@ -102,9 +109,8 @@ fn cors_echoes_any_origin_by_default() {
     assert_eq!(answer.header("Access-Control-Allow-Headers"), "authorization,content-type");
 }
 
-#[test]
-fn cors_is_closed_by_a_list() {
-    let node = Node::start("http.origins = [\"https://app.example\"]");
+fn cors_is_closed_by_a_list(io: &str) {
+    let node = Node::start_on(io, "http.origins = [\"https://app.example\"]");
     for (origin, allowed) in [("https://app.example", true), ("https://evil.example", false)] {
         let answer = node.call("GET", "/api/v1/presence/online-count", &[("Origin", origin)], "");
         assert_eq!(answer.status, 200);
@@ -131,9 +137,8 @@ fn cors_is_closed_by_a_list() {
     }
 }
 
-#[test]
-fn the_description_lists_all_routes_and_the_pages_are_served() {
-    let node = Node::start("");
+fn the_description_lists_all_routes_and_the_pages_are_served(io: &str) {
+    let node = Node::start_on(io, "");
     let document = node.get("/openapi.json").json();
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();

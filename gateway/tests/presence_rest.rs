@@ -1,22 +1,36 @@
 //! The presence API over real sockets: bodies, errors, limits, and the WebSocket's handshake.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod support;
 
 use serde_json::json;
-use support::Node;
+use support::{Node, on_both};
 
 const ALICE: &str = "7b1d6c4e-2f3a-4c5b-9d8e-0a1b2c3d4e5f";
 const BOB: &str = "0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55";
 const BASE: &str = "/api/v1/presence";
+
+on_both!(
+    who_is_online,
+    bad_requests,
+    any_id_where_uuids_are_not_required,
+    limits_are_exact_and_say_so,
+    online_count_is_limited_by_address,
+    bad_tokens_are_counted_by_address,
+    a_websocket_with_a_bad_token_is_told_why,
+    a_websocket_takes_its_token_from_three_places,
+    a_websocket_may_be_refused_before_the_upgrade,
+    connects_may_be_limited,
+);
 
 fn is_timestamp(value: &serde_json::Value) -> bool {
     let text = value.as_str().unwrap_or_default().as_bytes();
     text.len() == 20 && text[10] == b'T' && text[19] == b'Z'
 }
 
-#[test]
-fn who_is_online() {
-    let node = Node::start("");
+fn who_is_online(io: &str) {
+    let node = Node::start_on(io, "");
     let token = node.token(BOB);
     let count = node.get(&format!("{BASE}/online-count"));
     assert_eq!((count.status, count.body.as_str()), (200, r#"{"success":true,"count":0}"#));
@@ -58,9 +72,9 @@ fn who_is_online() {
     assert_eq!(many["success"], true);
 }
 
-#[test]
-fn bad_requests() {
-    let node = Node::start("presence_api.check_limit = 1000\npresence_api.check_multiple_limit = 1000");
+fn bad_requests(io: &str) {
+    let node =
+        Node::start_on(io, "presence_api.check_limit = 1000\npresence_api.check_multiple_limit = 1000");
     let token = node.token(ALICE);
     let failure = |answer: support::Answer, status: u16| {
         assert_eq!(answer.status, status, "{answer:?}");
@@ -88,9 +102,8 @@ fn bad_requests() {
     failure(node.get(&format!("{BASE}/online-users?token={token}")), 401);
 }
 
-#[test]
-fn any_id_where_uuids_are_not_required() {
-    let node = Node::start("presence_api.require_uuid = false");
+fn any_id_where_uuids_are_not_required(io: &str) {
+    let node = Node::start_on(io, "presence_api.require_uuid = false");
     let token = node.token("alice");
     let _alice = node.online("alice");
     let check = node.get_as(&token, &format!("{BASE}/check/alice")).json();
@@ -98,9 +111,8 @@ fn any_id_where_uuids_are_not_required() {
     assert_eq!(node.get_as(&token, &format!("{BASE}/check/{}", "x".repeat(129))).status, 400);
 }
 
-#[test]
-fn limits_are_exact_and_say_so() {
-    let node = Node::start("");
+fn limits_are_exact_and_say_so(io: &str) {
+    let node = Node::start_on(io, "");
     let token = node.token(ALICE);
     let other = node.token(BOB);
     let list = |token: &str| node.get_as(token, &format!("{BASE}/online-users"));
@@ -138,9 +150,8 @@ fn limits_are_exact_and_say_so() {
     assert_eq!(list(&token).status, 200, "refused calls did not extend the window");
 }
 
-#[test]
-fn online_count_is_limited_by_address() {
-    let node = Node::start("http.trusted_proxies = [\"127.0.0.1\"]");
+fn online_count_is_limited_by_address(io: &str) {
+    let node = Node::start_on(io, "http.trusted_proxies = [\"127.0.0.1\"]");
     let count = |client: &str| {
         node.call("GET", &format!("{BASE}/online-count"), &[("X-Forwarded-For", client)], "").status
     };
@@ -157,9 +168,8 @@ fn online_count_is_limited_by_address() {
     assert_eq!(count("2001:db8:1:3::1"), 200);
 }
 
-#[test]
-fn bad_tokens_are_counted_by_address() {
-    let node = Node::start("presence_api.failed_auth_limit = 5");
+fn bad_tokens_are_counted_by_address(io: &str) {
+    let node = Node::start_on(io, "presence_api.failed_auth_limit = 5");
     let list = |token: &str| node.get_as(token, &format!("{BASE}/online-users"));
     for _ in 0..5 {
         assert_eq!(list("bad").status, 401);
@@ -172,9 +182,8 @@ fn bad_tokens_are_counted_by_address() {
     assert_eq!(list("bad").status, 401);
 }
 
-#[test]
-fn a_websocket_with_a_bad_token_is_told_why() {
-    let node = Node::start("");
+fn a_websocket_with_a_bad_token_is_told_why(io: &str) {
+    let node = Node::start_on(io, "");
     for query in ["", "?token=", "?token=nonsense"] {
         let mut socket = node.connect(query, &[]);
         let frame = socket.json();
@@ -183,9 +192,8 @@ fn a_websocket_with_a_bad_token_is_told_why() {
     }
 }
 
-#[test]
-fn a_websocket_takes_its_token_from_three_places() {
-    let node = Node::start("");
+fn a_websocket_takes_its_token_from_three_places(io: &str) {
+    let node = Node::start_on(io, "");
     let token = node.token(ALICE);
     let bearer = format!("Bearer {token}");
     let protocols = format!("bearer, {token}");
@@ -221,9 +229,8 @@ fn a_websocket_takes_its_token_from_three_places() {
     }
 }
 
-#[test]
-fn a_websocket_may_be_refused_before_the_upgrade() {
-    let node = Node::start("presence_api.refuse_upgrade = true");
+fn a_websocket_may_be_refused_before_the_upgrade(io: &str) {
+    let node = Node::start_on(io, "presence_api.refuse_upgrade = true");
     let asked = [
         ("Upgrade", "websocket"),
         ("Sec-WebSocket-Version", "13"),
@@ -247,9 +254,8 @@ fn a_websocket_may_be_refused_before_the_upgrade() {
     assert_eq!(answer.status, 503);
 }
 
-#[test]
-fn connects_may_be_limited() {
-    let node = Node::start("limits.connects_per_user = 2");
+fn connects_may_be_limited(io: &str) {
+    let node = Node::start_on(io, "limits.connects_per_user = 2");
     let _first = node.online(ALICE);
     let _second = node.online(ALICE);
     let token = node.token(ALICE);

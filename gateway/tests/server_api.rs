@@ -1,13 +1,16 @@
 //! The server API and the admin listener over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod support;
 
 use serde_json::json;
-use support::{Node, call};
+use support::{Node, call, on_both};
 
-#[test]
-fn needs_a_service_token() {
-    let node = Node::start("");
+on_both!(needs_a_service_token, presence_sessions_and_their_end, messages, operators_see_what_goes_on,);
+
+fn needs_a_service_token(io: &str) {
+    let node = Node::start_on(io, "");
     let count = |token: &str| node.get_as(token, "/server/v1/presence/count");
     let answer = node.get("/server/v1/presence/count");
     assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (401, Some("TOKEN_MISSING")));
@@ -19,9 +22,8 @@ fn needs_a_service_token() {
     assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"count":0}"#));
 }
 
-#[test]
-fn presence_sessions_and_their_end() {
-    let node = Node::start("");
+fn presence_sessions_and_their_end(io: &str) {
+    let node = Node::start_on(io, "");
     let service = node.service_token();
     let mut alice = node.online("alice");
     let mut again = node.online("alice");
@@ -63,9 +65,8 @@ fn presence_sessions_and_their_end() {
     assert_eq!(delete("/server/v1/users/alice/sessions").body, r#"{"ended":0}"#);
 }
 
-#[test]
-fn messages() {
-    let node = Node::start("");
+fn messages(io: &str) {
+    let node = Node::start_on(io, "");
     let service = node.service_token();
     let _alice = node.online("alice");
     let send = |path: &str, body: &str| node.post_as(&service, path, body);
@@ -90,9 +91,8 @@ fn messages() {
     assert_eq!(answer.status, 400);
 }
 
-#[test]
-fn operators_see_what_goes_on() {
-    let node = Node::start("admin.token = \"an operators' token\"");
+fn operators_see_what_goes_on(io: &str) {
+    let node = Node::start_on(io, "admin.token = \"an operators' token\"");
     let admin = |method: &str, path: &str, token: &str| {
         let bearer = format!("Bearer {token}");
         call(node.addresses.admin, method, path, &[("Authorization", &bearer)], "")

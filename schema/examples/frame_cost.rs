@@ -1,6 +1,6 @@
 //! What a frame costs, measured on a quiet machine: `cargo run --release -p muster-schema --example frame_cost`
 
-#![expect(clippy::print_stdout, reason = "an example that reports figures")]
+#![allow(clippy::print_stdout, reason = "an example that reports figures")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has nothing to report")]
 
 use std::hint::black_box;

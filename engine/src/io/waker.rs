@@ -6,26 +6,40 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Ends the sleep of one driver from any thread. Waking twice before the sleeper looks is one wake.
 #[derive(Clone, Debug)]
-pub struct Waker(Arc<OwnedFd>);
+pub struct Waker(Arc<Ends>);
+
+#[derive(Debug)]
+struct Ends {
+    driver: OwnedFd,
+    host: OnceLock<OwnedFd>,
+}
 
 impl Waker {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self(Arc::new(eventfd(libc::EFD_NONBLOCK)?)))
+        Ok(Self(Arc::new(Ends { driver: eventfd(libc::EFD_NONBLOCK)?, host: OnceLock::new() })))
+    }
+
+    /// From now on the sleeper is a host, on an eventfd of its own. It is woken there and not by way of the driver's ring:
+    /// a host that reads its eventfd through an io_uring of its own (glommio does, on Linux 6.18) was woken by the first
+    /// of our writes that the ring signalled on, and by none after it.
+    pub(super) fn wake_host(&self, eventfd: OwnedFd) {
+        // Only the first host counts, as its descriptor is shared by all that follow.
+        let _ = self.0.host.set(eventfd);
     }
 
     /// Ends the driver's sleep, or keeps it from falling asleep next. Never blocks.
     pub fn wake(&self) {
-        signal(self.0.as_fd());
+        signal(self.0.host.get().unwrap_or(&self.0.driver).as_fd());
     }
 }
 
 impl AsFd for Waker {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.0.driver.as_fd()
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) enum Reader {
     /// A row of a query.
     Query { ask: u64, at: u32 },
     /// A user who is watched.
-    User { slot: u32 },
+    User { slot: u32, number: u64 },
 }
 
 /// A request under way.
@@ -59,6 +59,7 @@ pub(super) struct StoreWork {
     dirty: VecDeque<u32>,
     flush_at: Option<u64>,
     reads: VecDeque<(Key, Reader)>,
+    last_reading: u64,
     journal: Journal,
     /// Nothing is asked before this time: the store has failed.
     not_before: u64,
@@ -73,6 +74,7 @@ impl StoreWork {
             dirty: VecDeque::new(),
             flush_at: None,
             reads: VecDeque::new(),
+            last_reading: 0,
             journal: Journal::Next { after: None, at: now },
             not_before: now,
             back_off: BACK_OFF.0,
@@ -137,9 +139,12 @@ impl Machine {
         let Some(user) = self.users.get_mut(slot) else { return };
         let extra = user.extra.get_or_insert_default();
         if user.presence == Presence::Offline && user.seen == Seen::UNKNOWN && extra.reading.is_none() {
+            self.store.last_reading += 1;
+            let number = self.store.last_reading;
             extra.reading = Some(Reading::Patient(until));
+            extra.read_number = number;
             let key = Key::new(user.realm, user.id.clone());
-            self.store.reads.push_back((key, Reader::User { slot }));
+            self.store.reads.push_back((key, Reader::User { slot, number }));
             self.arm_user(slot);
         }
     }
@@ -328,13 +333,17 @@ impl Machine {
                 let row = self.known(key.realm, &key.id).or(stored);
                 self.query_row(ask, at, row);
             }
-            Reader::User { slot } => {
+            Reader::User { slot, number } => {
                 let Some(user) = self.users.get_mut(slot) else { return };
                 if user.realm != key.realm || user.id != key.id {
                     return;
                 }
-                if let Some(extra) = &mut user.extra {
-                    extra.reading = None;
+                match &mut user.extra {
+                    Some(extra) if extra.reading.is_some() && extra.read_number == number => {
+                        extra.reading = None
+                    }
+                    // The record that asked was released, and this one is another, which asks for itself.
+                    _ => return,
                 }
                 if user.presence == Presence::Offline {
                     user.seen = user.seen.max(Seen::of(last_seen));

@@ -7,7 +7,7 @@
 use schema::{CloseReason, Device, Id, Key, LastSeen, Realm, SessionAddr, ShardId, Status};
 
 use super::Machine;
-use super::graves::Grave;
+use super::graves::{self, Grave};
 use super::message::{Message, Question, State};
 use super::peers::Dirty;
 use super::table::HasKey;
@@ -130,7 +130,9 @@ impl Machine {
     /// nothing later is known. (Last seen is no measure for that: the end of a session moves it too.)
     fn was_active(&mut self, slot: u32, at: u64) {
         self.see(slot, at);
-        let late = u32::try_from(self.wall().saturating_sub(at)).unwrap_or(u32::MAX / 2).min(u32::MAX / 2);
+        // Nothing is told later than graves are kept: what seems to be comes from a shard whose clock was set back.
+        let late = self.wall().saturating_sub(at);
+        let late = if late > graves::KEEP { 0 } else { late as u32 };
         let tick = self.tick().wrapping_sub(late);
         let away_after = self.limits.away_after;
         let Some(user) = self.users.get_mut(slot) else { return };

@@ -166,6 +166,8 @@ pub(super) struct Extra {
     pub(super) interest: Vec<Interest>,
     /// Last seen is being asked of the store; whoever watches is told without it at this time.
     pub(super) reading: Option<Reading>,
+    /// Which of the machine's readings that is: an answer to another one was asked for by a record that was here before.
+    pub(super) read_number: u64,
 }
 
 /// How long watchers wait for a last seen.

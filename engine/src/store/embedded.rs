@@ -30,7 +30,7 @@ use crate::machine::store::SeenRow;
 /// Blocks of rows that are kept in memory. They are small and the kernel caches the files anyway.
 const CACHE: u64 = 2 << 20;
 /// What is gathered in memory before it becomes a file, for each table.
-const MEMTABLE: u64 = 4 << 20;
+const MEMTABLE: u64 = 1 << 20;
 /// Bytes of write-ahead journals beside the one that is written to; the least fjall allows. Opening reads them all.
 const JOURNALS: u64 = 64 << 20;
 /// Open files that fjall keeps.

@@ -7,6 +7,7 @@
 //! keep the rows and ask again), reads are tried all the same, and every now and then the adapter is asked to recover.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -83,7 +84,8 @@ pub struct Worker {
 
 impl Worker {
     /// Starts the thread. `clock` is the monotonic clock; `answer` brings a reply to its shard (into the place that
-    /// the shard reserved for it) and must not block.
+    /// the shard reserved for it) and must not block. `on_panic` is called from the thread should it die of a bug: nobody
+    /// would be answered any more.
     ///
     /// # Errors
     /// When the system has no thread to give.
@@ -92,6 +94,7 @@ impl Worker {
         inbox: Inbox<Ask>,
         clock: impl Fn() -> Instant + Send + 'static,
         answer: impl FnMut(ShardId, StoreReply) + Send + 'static,
+        on_panic: impl FnOnce(String) + Send + 'static,
     ) -> io::Result<Self> {
         let parker = Parker::new();
         let unparker = parker.unparker().clone();
@@ -104,7 +107,15 @@ impl Worker {
         let turn = Turn { adapter, clock, answer, status: status.clone(), recovery: Recovery::new() };
         let thread = thread::Builder::new().name("store".into()).spawn({
             let stop = stop.clone();
-            move || turn.run(inbox, &parker, &stop)
+            move || {
+                let end = catch_unwind(AssertUnwindSafe(|| turn.run(inbox, &parker, &stop)));
+                if let Err(panic) = end {
+                    let text = panic.downcast_ref::<String>().map(String::as_str);
+                    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+                    on_panic(format!("the store's worker panicked: {text}"));
+                    resume_unwind(panic);
+                }
+            }
         })?;
         Ok(Self { status, stop, unparker, thread })
     }

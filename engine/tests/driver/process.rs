@@ -330,6 +330,26 @@ fn a_host_that_sleeps_elsewhere_misses_nothing() {
     });
 }
 
+/// Each wake is a wake, not the first one only.
+#[test]
+fn a_host_that_sleeps_elsewhere_is_woken_each_time() {
+    on_both(&Tuning::default(), |rig| {
+        let notify = rig.driver.notify_fd().unwrap();
+        let eventfd = rig.driver.name() == "ring";
+        rig.driver.wait(Some(Duration::ZERO), &mut rig.told).unwrap();
+        for _ in 0..20 {
+            let waker = rig.driver.waker();
+            let other = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(5));
+                waker.wake();
+            });
+            sleep_on(notify.as_raw_fd(), eventfd, None);
+            other.join().unwrap();
+            rig.driver.wait(Some(Duration::ZERO), &mut rig.told).unwrap();
+        }
+    });
+}
+
 #[expect(unsafe_code, reason = "poll and read on the driver's descriptor")]
 fn sleep_on(fd: i32, eventfd: bool, patience: Option<Duration>) {
     let ms = patience.map_or(PATIENCE.as_millis() as i32, |patience| patience.as_millis() as i32);

@@ -232,14 +232,12 @@ settings! {
         memory_refuse_publishes: u8 = "90" in "10"..="100";
     }
 
-    /// Where messages, read marks and last-seen times are kept.
+    /// Where last-seen times and the journal of who was online are kept.
     [store] Store {
         /// `embedded` keeps them in files; `memory` forgets them when the process ends.
         kind: StoreKind = "embedded";
         /// Directory of the embedded store. Without it, `store` in the data directory.
         path: Option<PathBuf> = "";
-        /// Longest wait of an acknowledgement for others to share its fsync.
-        commit_window: Duration = "5ms" in "0s"..="1s";
         /// How often changed last-seen times are written; after a crash they may be behind by this much.
         flush_interval: Duration = "5s" in "100ms"..="5m";
         /// Requests that may wait for the store; beyond it commands are refused as busy.

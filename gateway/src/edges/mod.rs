@@ -31,6 +31,8 @@ pub struct Settings {
     pub frames_per_second: u32,
     /// See `frames_per_second`.
     pub frames_burst: u32,
+    /// Longest user id that a presence client may name, characters.
+    pub user_id: usize,
 }
 
 impl Default for Settings {
@@ -44,6 +46,7 @@ impl Default for Settings {
             ping: 30_000,
             frames_per_second: 20,
             frames_burst: 60,
+            user_id: 128,
         }
     }
 }

@@ -136,7 +136,7 @@ impl PresenceConn {
                     words::error(fx.out(), "RATE_LIMITED", "too many frames; slow down");
                     strike(strikes, fx)
                 }
-                Event::Text(text) => match message(session, text, fx) {
+                Event::Text(text) => match message(session, text, settings.user_id, fx) {
                     Said::Good => {
                         *strikes = strikes.saturating_sub(1);
                         false
@@ -250,7 +250,7 @@ enum Said {
     Goodbye,
 }
 
-fn message(session: SessionRef, text: &str, fx: &mut Effects<'_>) -> Said {
+fn message(session: SessionRef, text: &str, longest_id: usize, fx: &mut Effects<'_>) -> Said {
     let frame: Frame<'_> = match serde_json::from_str(text) {
         Ok(frame) => frame,
         Err(_) => {
@@ -269,6 +269,11 @@ fn message(session: SessionRef, text: &str, fx: &mut Effects<'_>) -> Said {
         }
         "ping" => words::pong(fx.out()),
         "subscribe" | "unsubscribe" => {
+            if frame.user_ids.iter().any(|id| id.chars().count() > longest_id) {
+                let text = format!("a user id has at most {longest_id} characters");
+                words::error(fx.out(), "INVALID", &text);
+                return Said::Bad;
+            }
             let users: Result<Vec<Id>, _> = frame.user_ids.iter().map(|id| Id::new(id)).collect();
             let users = match users {
                 Ok(users) if !users.is_empty() => users,

@@ -72,6 +72,7 @@ fn binary_connections_end_in_every_state(io: &str) {
                     }
                 }
             }
+            rig.alive();
             eprintln!("{state}, {way:?}: done");
         }
     }
@@ -113,6 +114,7 @@ fn websockets_end_in_every_state(io: &str) {
                     }
                 }
             }
+            rig.alive();
             eprintln!("{state}, {way:?}: done");
         }
     }

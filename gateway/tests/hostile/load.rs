@@ -78,14 +78,18 @@ fn websocket_frames_above_the_rate(io: &str) {
     rig.undisturbed();
 }
 
-/// Publishes until the server has closed a slow consumer, and says how often.
-fn publish_until_closed(rig: &Rig, channel: &Id, payload: usize) -> u64 {
+/// Publishes until the server has closed a slow consumer, and says how often. Each time it waits until whoever reads has
+/// it: what is published faster than it is read may be dropped for everybody.
+fn publish_until_closed(rig: &Rig, channel: &Id, payload: usize, received: &AtomicU64) -> u64 {
     let mut service = rig.service();
     let mut published = 0;
     within(Duration::from_secs(60), "the slow consumer is closed", || {
         for _ in 0..8 {
             service.publish(channel, vec![b'1'; payload], false).unwrap();
             published += 1;
+            eventually("the good reader has it", || {
+                (received.load(Ordering::Relaxed) == published).then_some(())
+            });
         }
         (rig.metric("muster_slow_consumers_total") > 0).then_some(())
     });
@@ -135,7 +139,7 @@ fn a_reader_that_never_reads_what_is_published(io: &str) {
                     }
                 }
             });
-            let published = publish_until_closed(&rig, &news, 60_000);
+            let published = publish_until_closed(&rig, &news, 60_000, &received);
             // One more that tells the good reader to stop.
             rig.service().publish(&news, vec![b'.'], false).unwrap();
             published
@@ -162,11 +166,10 @@ fn a_reader_that_never_reads_its_messages(io: &str) {
     let slow = Binary::connect(&rig, &rig.token("sleeper"));
     let me = Id::new("sleeper").unwrap();
     // A message may not be dropped in silence: the first that does not fit ends the connection, without a wait.
-    let sent = within(Duration::from_secs(60), "the slow consumer is closed", || {
+    within(Duration::from_secs(60), "the slow consumer is closed", || {
         let reached = service.send(&me, vec![b'1'; 30_000], false).unwrap();
         (reached == 0).then_some(())
     });
-    assert_eq!(sent, ());
     eventually("it is counted", || (rig.metric("muster_slow_consumers_total") == 1).then_some(()));
     assert_eq!(rig.metric("muster_dropped_total{what=\"volatile_event\"}"), 0);
     rig.alive();
@@ -207,7 +210,7 @@ fn ten_thousand_at_once(io: &str) {
     assert_eq!(rig.metric("muster_users_online"), 102);
     // On the ring an established connection is no open file of the process.
     let more = (rig.descriptors() as u64).saturating_sub(rig.before["descriptors"]);
-    assert!(if io == "ring" { more < 100 } else { more >= CROWD as u64 }, "{more} descriptors");
+    assert!(if io == "ring" { more < 100 } else { more > CROWD as u64 - 50 }, "{more} descriptors");
     rig.alive();
     // Whoever came first is as alive as whoever came last.
     for (binaries, webs) in &mut crowds {

@@ -3,6 +3,7 @@
 //! [`Node`] runs inside the test, [`process::Process`] is the program itself; a test speaks to both through [`Site`].
 
 #![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(clippy::print_stderr, reason = "captured, and shown when a test fails")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
 

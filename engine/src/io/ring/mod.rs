@@ -301,6 +301,7 @@ impl Driver for Ring {
             None => {
                 let notify = eventfd(0)?;
                 self.queue.notify(notify.as_fd())?;
+                self.waker.wake_host(notify.try_clone()?);
                 notify
             }
         };

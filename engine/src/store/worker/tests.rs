@@ -189,10 +189,8 @@ fn each_request_has_one_reply() {
     let (adapter, disk) = faulty();
     let (requests, sender) = inbox(Capacity { commands: 64, replies: 0 });
     let (replied, replies) = mpsc::channel();
-    let worker = Worker::start(adapter, requests, now, move |shard, reply| {
-        replied.send((shard, reply)).unwrap();
-    })
-    .unwrap();
+    let answer = move |shard, reply| replied.send((shard, reply)).unwrap();
+    let worker = Worker::start(adapter, requests, now, answer, |_| {}).unwrap();
     let status = worker.status();
 
     let shards: Vec<_> = (0..SHARDS)
@@ -256,7 +254,8 @@ fn asleep_it_wakes_for_a_request_for_a_recovery_and_to_stop() {
     let (adapter, disk) = faulty();
     let (requests, sender) = inbox(Capacity { commands: 4, replies: 0 });
     let (replied, replies) = mpsc::channel();
-    let worker = Worker::start(adapter, requests, now, move |_, reply| replied.send(reply).unwrap()).unwrap();
+    let worker =
+        Worker::start(adapter, requests, now, move |_, reply| replied.send(reply).unwrap(), |_| {}).unwrap();
     let wait = Duration::from_secs(20);
     for request in 0..50 {
         put(&sender, 0, request, vec![row(&user("a"), request, true)]);
@@ -279,7 +278,7 @@ fn asleep_it_wakes_for_a_request_for_a_recovery_and_to_stop() {
 fn a_dead_worker_is_seen_and_refuses() {
     let (adapter, disk) = faulty();
     let (requests, sender) = inbox(Capacity { commands: 4, replies: 0 });
-    let worker = Worker::start(adapter, requests, now, |_, _| {}).unwrap();
+    let worker = Worker::start(adapter, requests, now, |_, _| {}, |_| {}).unwrap();
     disk.dead.store(true, Ordering::Relaxed);
     get(&sender, 0, 0, vec![user("a")]);
     let begun = now();
@@ -288,5 +287,33 @@ fn a_dead_worker_is_seen_and_refuses() {
         thread::yield_now();
     }
     assert!(sender.try_send_command(ask_of_nobody()).is_err());
+    assert!(worker.stop().is_err());
+}
+
+#[test]
+fn a_panic_of_the_worker_is_told() {
+    struct Broken;
+    impl Adapter for Broken {
+        fn put_seen(&mut self, _rows: &[SeenRow]) -> Result<(), Failure> {
+            panic!("planted");
+        }
+        fn get_seen(&mut self, _users: &[Key]) -> Result<Vec<LastSeen>, Failure> {
+            panic!("planted");
+        }
+        fn journal(&mut self, _shard: ShardId, _after: Option<&Key>) -> Result<Page, Failure> {
+            panic!("planted");
+        }
+        fn recover(&mut self) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+    let (requests, sender) = inbox(Capacity { commands: 4, replies: 0 });
+    let (told, tells) = mpsc::channel();
+    let on_panic = move |text| told.send(text).unwrap();
+    let worker = Worker::start(Box::new(Broken), requests, now, |_, _| {}, on_panic).unwrap();
+    let request = StoreRequest::Journal { request: 1, after: None };
+    sender.try_send_command(Ask { shard: ShardId(0), request }).unwrap();
+    let text = tells.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(text.contains("planted"), "{text}");
     assert!(worker.stop().is_err());
 }

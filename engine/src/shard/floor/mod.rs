@@ -3,36 +3,32 @@
 //! It is the sink of the socket driver. While it is told what happened it cannot reach the driver, so what is to be
 //! sent or closed is noted ([`Staging`], `closing`) and carried out at the end of the turn.
 
+mod carry;
+mod sink;
+
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use schema::event::Class;
-use schema::{CloseReason, Command, Event, Refusal, SessionRef, ShardId};
+use schema::{CloseReason, Command, Event, Refusal, ShardId};
 
 use super::Parts;
-use super::conns::{Blocked, Conn, Conns, NONE, Phase, Shared, TICK, conn_ref, token};
+use super::conns::{Conn, Conns, NONE, Phase, Shared, TICK, conn_ref};
 use super::links::Links;
 use super::report::{Report, SlowTurn};
 use super::staging::{Flushed, Staging};
 use crate::front::{Answer, Envelope, Gauge, Pressure};
-use crate::io::{Clock, Close, Driver, Ending, Listener, Sink, Token};
+use crate::io::{Clock, Close, Driver, Token};
 use crate::limits::STAGE_BUDGET;
 use crate::machine::timer::Wheel;
-use crate::machine::{Asker, Input, Machine, Now, Output, StoreReply, StoreRequest};
+use crate::machine::{Asker, Input, Machine, Now};
 use crate::mesh::{Inbox, Sender};
-use crate::outbox::Outbox;
 use crate::protocol::{DIALECTS, Effects, Protocol, Want};
 use crate::store;
 
 /// Retry time while messages to other shards wait for room.
 const BACKLOG_PATIENCE: Duration = Duration::from_millis(1);
-
-/// After a drain: how long dirty rows may take to reach the store before the shard ends all the same.
-const STORE_PATIENCE: u64 = 5_000;
 
 /// The times of one turn, microseconds on the driver's clock.
 pub(super) struct Begun {
@@ -337,231 +333,6 @@ impl<P: Protocol> Floor<P> {
             self.report.slow_closed += 1;
             self.close(token, Close::Abort, CloseReason::SlowConsumer);
         }
-        self.settle();
-    }
-
-    // -- the machine's wishes ---------------------------------------------------------------------------------
-
-    /// Carries out all the machine wants by now.
-    pub(super) fn settle(&mut self) {
-        while let Some(output) = self.machine.poll() {
-            self.carry_out(output);
-        }
-        self.encoded = None;
-    }
-
-    fn carry_out(&mut self, output: Output) {
-        match output {
-            Output::Event { conn, event, .. } => self.tell(token(conn), event),
-            Output::Opened { conn, mark, session } => {
-                let token = token(conn);
-                match (self.conns.get(token), &session) {
-                    (Some(conn), Ok(addr)) if conn.phase == Phase::Open => conn.sessions.add(addr.session),
-                    // The connection went away in the same turn.
-                    (_, Ok(addr)) => {
-                        let (session, reason) = (addr.session, CloseReason::Lost);
-                        self.machine.handle(self.now, Input::Closed { session, reason });
-                        return;
-                    }
-                    (_, Err(_)) => {}
-                }
-                self.with_edge(token, |edge, shared, fx| edge.opened(shared, mark, session, fx));
-            }
-            Output::Close { conn, mark, session, reason } => {
-                let token = token(conn);
-                if let Some(conn) = self.conns.get(token) {
-                    conn.sessions.remove(session);
-                }
-                self.with_edge(token, |edge, shared, fx| edge.closing(shared, mark, reason, fx));
-            }
-            Output::Message { to, message } => self.links.send(to, message),
-            Output::Front { ticket, event } => self.desk.send_reserved(Answer::Event { ticket, event }),
-            Output::Store(request) => self.ask_store(request),
-            Output::Tap(event) => {
-                tracing::trace!(shard = self.shard.0, seq = event.seq, user = ?event.user, "tap");
-            }
-        }
-    }
-
-    /// Stages an event for a connection, encoding it once for all who are told the same.
-    fn tell(&mut self, token: Token, event: Arc<Event>) {
-        let Some(conn) = self.conns.get(token) else { return };
-        let Conn { edge: Some(edge), phase: Phase::Open, .. } = conn else { return };
-        let (dialect, class) = (edge.dialect(), event.class());
-        if Arc::strong_count(&event) == 1 {
-            let start = self.staging.bytes.len();
-            P::encode(dialect, &mut self.shared, &event, &mut self.staging.bytes);
-            self.staging.own(token, conn, class, start);
-            return;
-        }
-        let encoded = match &mut self.encoded {
-            Some(encoded) if Arc::ptr_eq(&encoded.event, &event) => encoded,
-            other => other.insert(Encoded { event, bytes: Default::default() }),
-        };
-        let shared = &mut self.shared;
-        let bytes = encoded.bytes[usize::from(dialect.0) % DIALECTS].get_or_insert_with(|| {
-            let mut bytes = Vec::new();
-            P::encode(dialect, shared, &encoded.event, &mut bytes);
-            Rc::from(bytes)
-        });
-        self.staging.shared(token, conn, class, bytes.clone());
-    }
-
-    fn ask_store(&mut self, request: StoreRequest) {
-        let number = match &request {
-            StoreRequest::PutSeen { request, .. }
-            | StoreRequest::GetSeen { request, .. }
-            | StoreRequest::Journal { request, .. } => *request,
-        };
-        let sent = self.inbox.reserve_raw() && {
-            let sent = self.store.try_send_command(store::Ask { shard: self.shard, request }).is_ok();
-            if !sent {
-                self.inbox.release_raw();
-            }
-            sent
-        };
-        if !sent {
-            let error = "the store's queue is full".to_owned();
-            let reply = StoreReply::Failed { request: number, error };
-            self.machine.handle(self.now, Input::Store(reply));
-        }
-    }
-
-    // -- the inbox --------------------------------------------------------------------------------------------
-
-    /// One envelope that needs no driver.
-    pub(super) fn take(&mut self, envelope: Envelope<P::Arrival>) {
-        self.envelopes += 1;
-        let input = match envelope {
-            Envelope::Ask { ticket, command, .. } if self.is_too_much(&command) => {
-                let event = Event::Reply { tag: ticket, result: Err(Refusal::Busy) };
-                return self.desk.send_reserved(Answer::Event { ticket, event });
-            }
-            Envelope::Ask { ticket, actor, command } => {
-                Input::Command { asker: Asker::Front(ticket), actor, tag: ticket, command }
-            }
-            Envelope::Message { from, message } => Input::Message { from, message },
-            Envelope::Store(reply) => Input::Store(reply),
-            Envelope::Socket { .. } | Envelope::Report { .. } | Envelope::Drain { .. } => return,
-        };
-        self.machine.handle(self.now, input);
-    }
-
-    pub(super) fn answer_report(&mut self, ticket: u64, io: crate::io::Counters) {
-        self.envelopes += 1;
-        let report = Report {
-            io,
-            machine: self.machine.counters().clone(),
-            sessions: u64::from(self.machine.sessions()),
-            online: self.machine.online(),
-            inbox_depth: self.inbox.len() as u64,
-            backlog: self.links.waiting() as u64,
-            ..self.report.clone()
-        };
-        self.desk.send_reserved(Answer::Report { ticket, report: Box::new(report) });
-    }
-
-    /// Begins the end: no socket is taken any more, the machine closes its sessions over the time given, and
-    /// connections without a session are closed now.
-    pub(super) fn drain(&mut self, over: u32) {
-        if self.drain_until.is_some() {
-            return;
-        }
-        self.drain_until = Some(self.now.mono + u64::from(over) + STORE_PATIENCE);
-        self.machine.handle(self.now, Input::Drain { over });
-        let mut at = 0;
-        while let Some((token, conn)) = self.conns.next(at) {
-            at = token.slot + 1;
-            if conn.sessions.as_slice().is_empty() {
-                self.close(token, Close::Graceful, CloseReason::Draining);
-            }
-        }
-    }
-
-    /// A drained shard is done when everybody has gone and everything is written, or when its time is over.
-    pub(super) fn is_done(&self) -> bool {
-        let Some(until) = self.drain_until else { return false };
-        let (connections, messages) = (self.conns.len(), self.links.waiting());
-        if connections == 0 && messages == 0 && self.machine.is_drained() {
-            return true;
-        }
-        let over = self.now.mono >= until;
-        if over {
-            tracing::warn!(
-                shard = self.shard.0,
-                connections,
-                messages,
-                drained = self.machine.is_drained(),
-                "the time to drain is over; ending with what is left"
-            );
-        }
-        over
-    }
-}
-
-impl<P: Protocol> Sink for Floor<P> {
-    fn accepted(&mut self, _listener: Listener, socket: OwnedFd, _peer: SocketAddr) {
-        // Strangers wait at the front door; no shard listens.
-        drop(socket);
-    }
-
-    fn received(&mut self, token: Token, bytes: &mut [u8]) {
-        self.wake();
-        self.receives += 1;
-        let now = self.now;
-        let Some(conn) = self.conns.get(token) else { return };
-        conn.heard = (now.mono / TICK) as u32;
-        for session in conn.sessions.as_slice() {
-            self.machine.touch(now, *session);
-        }
-        self.with_edge(token, |edge, shared, fx| edge.received(shared, bytes, fx));
-        self.settle();
-    }
-
-    fn ended(&mut self, token: Token, ending: Ending) {
-        self.wake();
-        match ending {
-            Ending::HalfClosed => self.with_edge(token, |edge, shared, fx| edge.half_closed(shared, fx)),
-            Ending::Lost(_) => self.close(token, Close::Abort, CloseReason::Lost),
-        }
-        self.settle();
-    }
-
-    fn blocked(&mut self, token: Token) {
-        self.wake();
-        let since = self.now.mono;
-        let Some(conn) = self.conns.get(token) else { return };
-        if conn.blocked.is_none() {
-            conn.blocked = Some(Box::new(Blocked { since, drained: false, outbox: Outbox::default() }));
-            self.wheel.set(Look::Stuck(token.slot), since + self.outbox_time);
-        }
-    }
-
-    fn drained(&mut self, token: Token) {
-        self.wake();
-        let Some(conn) = self.conns.get(token) else { return };
-        let Some(blocked) = &mut conn.blocked else { return };
-        blocked.drained = true;
-        self.staging.resume(token);
-        if conn.phase == Phase::Flushing {
-            self.closing.push((token, Close::Graceful));
-        }
-    }
-
-    fn closed(&mut self, token: Token) {
-        self.wake();
-        let Some(conn) = self.conns.get(token) else { return };
-        if let Some(edge) = &conn.edge {
-            let count = &mut self.report.connections[edge.edge() as usize % 8];
-            *count = count.saturating_sub(1);
-        }
-        // Only a connection that the shard has closed is reported closed, so its sessions have ended; should the
-        // driver ever differ, they end here.
-        let sessions: Vec<SessionRef> = conn.sessions.as_slice().to_vec();
-        for session in sessions {
-            self.machine.handle(self.now, Input::Closed { session, reason: CloseReason::Lost });
-        }
-        self.conns.release(token);
         self.settle();
     }
 }
