@@ -146,7 +146,8 @@ const ORDER: [(&str, &[&str], &[&str]); 8] = [
     ("client", &["schema"], &[]),
     // Its tests drive a real server with the real client.
     ("gateway", &["schema", "engine"], &["client"]),
-    ("loadtest", &["schema", "client"], &["engine", "gateway"]),
+    // Its connections rest in the engine's rings.
+    ("loadtest", &["schema", "client", "engine"], &["gateway"]),
     ("sim", &["schema", "engine", "client", "gateway"], &[]),
     ("benches", &["schema", "engine", "client", "gateway", "sim", "loadtest"], &[]),
     ("fuzz", &["schema", "engine", "client", "gateway", "sim"], &[]),

@@ -1,0 +1,3 @@
+//! The command line of the load-test harness.
+
+fn main() {}
