@@ -9,4 +9,10 @@
 //!
 //! Reading order: [`outcome`] is what comes out and what every report is made of.
 
+pub mod clock;
+pub mod dialect;
+pub mod fleet;
+pub mod mix;
 pub mod outcome;
+pub mod persona;
+pub mod stamp;
