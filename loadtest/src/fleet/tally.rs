@@ -155,25 +155,35 @@ impl Tally {
         &self.errors
     }
 
-    /// Adds another's numbers and empties it.
-    pub fn absorb(&mut self, other: &mut Self) {
-        if !std::mem::take(&mut other.touched) {
+    /// Adds another's numbers.
+    pub fn add(&mut self, other: &Self) {
+        if !other.touched {
             return;
         }
         self.touched = true;
-        for (mine, other) in self.counts.iter_mut().zip(&mut other.counts) {
-            *mine += std::mem::take(other);
+        for (mine, other) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += other;
         }
-        for (mine, other) in self.latencies.iter_mut().zip(&mut other.latencies) {
-            if let Some(other) = other.as_mut().filter(|other| !other.is_empty()) {
+        for (mine, other) in self.latencies.iter_mut().zip(&other.latencies) {
+            if let Some(other) = other.as_ref().filter(|other| !other.is_empty()) {
                 // Same bounds, so nothing can fail.
                 let _ = mine.get_or_insert_with(|| Box::new(histogram())).add(&**other);
-                other.reset();
             }
         }
-        for (cause, times) in std::mem::take(&mut other.errors) {
-            *self.errors.entry(cause).or_default() += times;
+        for (cause, times) in &other.errors {
+            *self.errors.entry(cause.clone()).or_default() += times;
         }
+    }
+
+    /// Adds another's numbers and empties it.
+    pub fn absorb(&mut self, other: &mut Self) {
+        self.add(other);
+        if !std::mem::take(&mut other.touched) {
+            return;
+        }
+        other.counts = Default::default();
+        other.latencies.iter_mut().flatten().for_each(|latency| latency.reset());
+        other.errors.clear();
     }
 
     /// A quantile of all kinds but the lateness, milliseconds.
