@@ -7,6 +7,7 @@
 //!                 report  ── the live view, JSON, HTML, the comparison of two
 //! ```
 //!
-//! Reading order: [`outcome`] is what comes out and what every report is made of.
+//! Reading order: [`outcome`] is what comes out and what every report is made of; [`server`] starts and watches what is tested.
 
 pub mod outcome;
+pub mod server;
