@@ -11,6 +11,7 @@
 //! What is absent: nothing here knows what the crowd does, and nothing draws conclusions. Everything that is read
 //! from `/proc` is parsed by pure functions, and the plan of [`fit`] is a pure function of its facts.
 
+mod facts;
 pub mod fit;
 mod http;
 pub mod machine;
@@ -18,3 +19,4 @@ pub mod metrics;
 pub mod procfs;
 pub mod spawn;
 pub mod watch;
+mod words;
