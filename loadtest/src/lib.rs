@@ -10,3 +10,4 @@
 //! Reading order: [`outcome`] is what comes out and what every report is made of.
 
 pub mod outcome;
+pub mod report;
