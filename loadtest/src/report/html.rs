@@ -58,7 +58,7 @@ pub(crate) fn top(eyebrow: &str, title: &str, meta: &str, verdict: &str, can_sav
 pub(crate) fn footer(version: &str) -> String {
     format!(
         "<footer><span>Written by muster-loadtest {}. Latencies count from the moment a request was due.</span></footer>\n",
-        escape(version)
+        escape(if version.is_empty() { "of an unknown version" } else { version })
     )
 }
 
@@ -88,7 +88,9 @@ pub(crate) fn meta(outcome: &Outcome) -> String {
     if !machine.processor.is_empty() {
         parts.push(format!("{}, {}", machine.processor, cores(machine.cores)));
     }
-    format!("<p class=\"meta\">{}</p>", escape(&parts.join(" · ")))
+    // A line breaks between the parts where it can.
+    let parts: Vec<_> = parts.iter().map(|part| format!("<span>{}</span>", escape(part))).collect();
+    format!("<p class=\"meta parts\">{}</p>", parts.join(" · "))
 }
 
 fn cores(number: u32) -> String {
@@ -180,7 +182,11 @@ fn tiles(outcome: &Outcome) -> String {
         None => ("good", "all held".into()),
         Some(failed) => ("bad", format!("failed: {}", failed.name)),
     };
-    html.push_str(&tile(class, "Checks", &format!("{passed} of {}", outcome.checks.len()), &sub));
+    let value = match outcome.checks.len() {
+        0 => NOTHING.into(),
+        all => format!("{passed} of {all}"),
+    };
+    html.push_str(&tile(class, "Checks", &value, &sub));
     html
 }
 
@@ -225,19 +231,20 @@ fn latency(outcome: &Outcome) -> String {
                 class: "",
                 cells: vec![
                     latency.name.clone(),
-                    figures::count(latency.count),
-                    of(latency.min),
-                    of(latency.mean),
                     of(latency.p50),
                     of(latency.p90),
                     of(latency.p99),
                     of(latency.p999),
                     of(latency.max),
+                    of(latency.mean),
+                    of(latency.min),
+                    figures::count(latency.count),
                 ],
                 small: latency.what.clone(),
             }
         });
-        let head = ["kind", "samples", "min", "mean", "p50", "p90", "p99", "p99.9", "max"];
+        // What matters most comes first: on a narrow screen the rest is scrolled to.
+        let head = ["kind", "p50", "p90", "p99", "p99.9", "max", "mean", "min", "samples"];
         Table { class: "", head: &head, rows: rows.collect() }.html()
     };
     format!(
@@ -338,7 +345,9 @@ fn particulars(outcome: &Outcome) -> String {
     let asked =
         outcome.plan.iter().map(|(name, value)| vec![summary::words(name), plain(value)].into()).collect();
     let mut plan = Table { class: "words", rows: asked, ..Table::default() }.html();
-    if !outcome.command.is_empty() {
+    if outcome.command.is_empty() && outcome.plan.is_empty() {
+        plan = "<p class=\"none\">Not told.</p>".into();
+    } else if !outcome.command.is_empty() {
         plan = format!("<p><code>{}</code></p>{plan}", escape(&outcome.command));
     }
     html.push_str(&format!(

@@ -18,6 +18,7 @@ pub mod summary;
 pub mod thresholds;
 pub mod view;
 
+mod difference;
 mod headline;
 mod markup;
 mod table;

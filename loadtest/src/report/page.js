@@ -36,14 +36,14 @@
   // ---- what is plotted
   const PLOTS = {
     connections: {
-      title: "Connections", unit: "connections", write: count, tick: short, area: true,
+      title: "Connections", about: "open at each moment, as both ends count them", unit: "connections", write: count, tick: short, area: true,
       series: [
         { name: "open, as the generator counts", of: (t) => t.open, colour: 1 },
-        { name: "online, as the server tells", of: (t) => t.server_online, colour: 2, join: true },
+        { name: "online, as the server tells", of: (t) => t.server_online, colour: 2, join: true, dash: "6 5" },
       ],
     },
     rates: {
-      title: "Rates", unit: "a second", write: rate, tick: short,
+      title: "Rates", about: "what happened in each second", unit: "a second", write: rate, tick: short,
       series: [
         { name: "connections opened", of: (t, span) => t.opened / span, colour: 3 },
         { name: "requests", of: (t, span) => t.requests / span, colour: 1 },
@@ -60,7 +60,7 @@
       ],
     },
     errors: {
-      title: "Errors over time", unit: "errors a tick", write: count, tick: short, whole: true,
+      title: "Errors over time", about: "of all causes, in each second", unit: "errors a tick", write: count, tick: short, whole: true,
       series: [{ name: "errors", of: (t) => t.errors, colour: 5, area: true }],
     },
     cpu: {
@@ -107,7 +107,7 @@
       if (seen.length === 0) return;
       all.push({
         name: label(run, series.name), points: series.join ? seen : points, thin: series.thin,
-        colour: pair ? r + 1 : series.colour, dash: pair ? DASHES[s] : "",
+        colour: pair ? r + 1 : series.colour, dash: pair ? DASHES[s] : series.dash || "",
         area: !pair && (series.area || (plot.area && s === 0)),
       });
     }));
@@ -147,14 +147,18 @@
     return { marks, at: (v) => v / top };
   }
   function logarithmic(min, max) {
-    const low = Math.floor(Math.log10(min) + 1e-9), high = Math.max(low + 1, Math.ceil(Math.log10(max) - 1e-9));
+    // From 1, 2 or 5 of a decade to another such; marks at each of them, or at decades alone where those are many.
+    const decade = (v) => 10 ** Math.floor(Math.log10(v) + 1e-9);
+    const down = (v) => [5, 2, 1].map((lead) => lead * decade(v)).find((mark) => mark <= v * 1.0001);
+    const up = (v) => [1, 2, 5, 10].map((lead) => lead * decade(v)).find((mark) => mark >= v * 0.9999);
+    const bottom = down(min), top = Math.max(up(max), bottom * 10);
+    const span = Math.log10(top / bottom);
+    const leads = span <= 2.4 ? [1, 2, 5] : [1];
     const marks = [];
-    const every = Math.ceil((high - low) / 7);
-    for (let e = low; e <= high; e += every) {
-      marks.push(10 ** e);
-      if (high - low <= 2 && e < high) marks.push(2 * 10 ** e, 5 * 10 ** e);
+    for (let d = decade(bottom); d <= top * 1.0001; d *= span > 7 ? 100 : 10) {
+      leads.map((lead) => lead * d).filter((m) => m >= bottom * 0.9999 && m <= top * 1.0001).forEach((m) => marks.push(m));
     }
-    return { marks, at: (v) => (Math.log10(Math.max(v, 10 ** low)) - low) / (high - low) };
+    return { marks, at: (v) => Math.log10(Math.max(v, bottom) / bottom) / span };
   }
   function timeAxis(end, width) {
     const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
@@ -167,7 +171,7 @@
     return { marks, write, unit: clock ? "time since the start, min:s" : "time since the start, s" };
   }
   function percentileAxis(end, width) {
-    const all = [[0, "0"], [nines(0.5), "50%"], [1, "90%"], [2, "99%"], [3, "99.9%"], [4, "99.99%"], [5, "99.999%"], [6, "99.9999%"], [7, "99.99999%"]];
+    const all = [[0, "0%"], [nines(0.5), "50%"], [1, "90%"], [2, "99%"], [3, "99.9%"], [4, "99.99%"], [5, "99.999%"], [6, "99.9999%"], [7, "99.99999%"]];
     // Each needs its room.
     let last = -Infinity;
     const marks = all.filter(([x]) => x <= end + 1e-9).filter(([x, text]) => {
@@ -234,11 +238,13 @@
       const max = values.reduce((a, b) => Math.max(a, b), 0);
       const min = values.filter((v) => v > 0).reduce((a, b) => Math.min(a, b), Infinity);
       const log = plot.log && min < Infinity && max / min > 20;
+      const bandsAbove = isTime && !pair;
       const yAxis = log ? logarithmic(min, max) : linear(max, height / 55, plot.whole);
       const texts = yAxis.marks.map(plot.tick);
-      const left = 12 + Math.max(...texts.map((t) => t.length)) * 6.9, right = 14, top = 26, bottom = 40;
+      const left = 12 + Math.max(...texts.map((t) => t.length)) * 6.9, right = 16, top = bandsAbove ? 36 : 22, bottom = 40;
       const w = width - left - right, h = height - top - bottom;
-      const end = Math.max(...all.map((c) => c.points[c.points.length - 1].x), isTime ? 1 : nines(0.9));
+      const lasts = isTime ? runs.map(({ outcome }) => outcome.timeline.at(-1)?.at ?? 0) : all.map((c) => c.points.at(-1).x);
+      const end = Math.max(...lasts, isTime ? 1 : nines(0.9));
       const xAxis = isTime ? timeAxis(end, w) : percentileAxis(end, w);
       const X = (v) => left + (v / end) * w, Y = (v) => top + h - yAxis.at(v) * h;
       const n = (v) => Math.round(v * 10) / 10;
@@ -246,7 +252,7 @@
       if (canvas) canvas.remove();
       canvas = make(null, "svg", { class: "canvas", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", tabindex: 0, "aria-label": describe() });
       legend.after(canvas);
-      if (isTime && !pair) bands(canvas, X, top, h);
+      if (bandsAbove) bands(canvas, X, top, h);
       yAxis.marks.forEach((v, i) => {
         make(canvas, "line", { class: "gridline", x1: left, x2: left + w, y1: n(Y(v)), y2: n(Y(v)) });
         make(canvas, "text", { x: left - 7, y: n(Y(v)) + 4, "text-anchor": "end" }, texts[i]);
@@ -254,7 +260,9 @@
       make(canvas, "text", { class: "unit", x: 0, y: 11 }, plot.unit + (log ? ", logarithmic" : ""));
       xAxis.marks.forEach((v) => {
         make(canvas, "line", { class: "axis", x1: n(X(v)), x2: n(X(v)), y1: top + h, y2: top + h + 5 });
-        make(canvas, "text", { x: n(X(v)), y: top + h + 18, "text-anchor": "middle" }, xAxis.write(v));
+        const text = xAxis.write(v);
+        const beyond = X(v) + text.length * 3.6 > width;
+        make(canvas, "text", { x: beyond ? width : n(X(v)), y: top + h + 18, "text-anchor": beyond ? "end" : "middle" }, text);
       });
       make(canvas, "line", { class: "axis", x1: left, x2: left + w, y1: top + h, y2: top + h });
       make(canvas, "text", { class: "unit", x: left + w, y: height - 3, "text-anchor": "end" }, xAxis.unit);
@@ -321,13 +329,13 @@
       make(layer, "line", { class: "cross", x1: view.X(there), x2: view.X(there), y1: view.top, y2: view.top + view.h });
       const rows = view.shown.map((curve) => {
         const p = closest(curve.points);
-        const far = Math.abs(p.x - there) > view.end / 8 || (isTime && p.x !== there && there > curve.points[curve.points.length - 1].x);
+        const far = Math.abs(p.x - there) > view.end / 8 || (isTime && p.x !== there && there > curve.points.at(-1).x);
         const value = far ? null : p.y;
         if (value !== null) make(layer, "circle", { class: "dot", cx: view.X(p.x), cy: view.Y(value), r: 4.5, fill: colour(curve.colour) });
         return [curve.name, value === null ? NOTHING : plot.write(value)];
       });
       if (speak) {
-        const when = isTime ? `at ${number(there)} s${!pair && at.phase ? ` · ${at.phase}` : ""}` : `${percent(at.quantile)} are this fast or faster`;
+        const when = isTime ? `at ${trimmed(number)(there)} s${!pair && at.phase ? ` · ${at.phase}` : ""}` : `${percent(at.quantile)} are this fast or faster`;
         tip = make(node, "div", { class: "tip", role: "status" });
         make(tip, "div", { class: "when" }, when);
         const body = make(make(tip, "table"), "tbody");
@@ -377,7 +385,7 @@
       const body = make(table, "tbody");
       keys.filter((_, i) => i % every === 0).forEach((k) => {
         const row = make(body, "tr");
-        make(row, "th", { scope: "row" }, isTime ? number(k) : percent(k));
+        make(row, "th", { scope: "row" }, isTime ? trimmed(number)(k) : percent(k));
         maps.forEach((m) => { const v = m.get(k); make(row, "td", {}, finite(v) ? plot.write(v) : NOTHING); });
       });
       if (every > 1) make(details, "p", { class: "about" }, `Every ${every}th row; the JSON has them all.`);

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::table::{aligned, row};
+use super::table::{aligned, pairs, row};
 use super::{figures, headline};
 use crate::outcome::{Latency, Memory3, Outcome, Server};
 
@@ -21,18 +21,18 @@ impl Display for Summary<'_> {
         writeln!(to, "{}", self.paint("1", &outcome.title))?;
         writeln!(to, "{}", self.head())?;
 
-        self.section(to, "latency", &latencies(&outcome.latencies))?;
-        self.section(to, "counts", &tallies(&outcome.counts))?;
+        Self::section(to, "latency", &latencies(&outcome.latencies))?;
+        Self::section(to, "counts", &tallies(&outcome.counts))?;
         if outcome.errors.is_empty() {
             writeln!(to, "\nerrors  none")?;
         } else {
-            self.section(to, "errors", &tallies(&outcome.errors))?;
+            Self::section(to, "errors", &tallies(&outcome.errors))?;
         }
         match &outcome.server {
-            Some(server) => self.section(to, "server", &server_lines(server))?,
+            Some(server) => write!(to, "\nserver\n{}", pairs("  ", &server_lines(server)))?,
             None => writeln!(to, "\nserver  not seen")?,
         }
-        self.section(to, "generator", &generator_lines(outcome))?;
+        write!(to, "\ngenerator\n{}", pairs("  ", &generator_lines(outcome)))?;
         if !outcome.checks.is_empty() {
             writeln!(to, "\nchecks")?;
         }
@@ -73,7 +73,7 @@ impl Summary<'_> {
         parts.join(" · ")
     }
 
-    fn section(&self, to: &mut fmt::Formatter<'_>, name: &str, rows: &[Vec<String>]) -> fmt::Result {
+    fn section(to: &mut fmt::Formatter<'_>, name: &str, rows: &[Vec<String>]) -> fmt::Result {
         if rows.is_empty() {
             return Ok(());
         }

@@ -28,6 +28,16 @@ pub(crate) fn aligned(indent: &str, rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Names and what is to be said of them, both to the left.
+pub(crate) fn pairs(indent: &str, rows: &[Vec<String>]) -> String {
+    let width = rows.iter().filter_map(|row| row.first()).map(|name| name.chars().count()).max().unwrap_or(0);
+    let line = |row: &Vec<String>| {
+        let gap = " ".repeat(width - row[0].chars().count());
+        format!("{indent}{}{gap}  {}\n", row[0], row[1..].join("  "))
+    };
+    rows.iter().map(line).collect()
+}
+
 /// A row of anything that can be written.
 pub(crate) fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(String::from).to_vec()

@@ -25,7 +25,15 @@ pub struct View {
     phase: String,
     /// When a tick ended last.
     before: f64,
+    memory: Memory,
     screen: Screen,
+}
+
+/// Memory as it was read last: that is not done in every tick.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memory {
+    server: Option<u64>,
+    kernel: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -56,6 +64,7 @@ impl View {
             expected: expected_seconds,
             phase: String::new(),
             before: 0.0,
+            memory: Memory::default(),
             screen,
         }
     }
@@ -87,19 +96,21 @@ impl View {
             self.phase(&tick.phase);
         }
         let span = super::headline::span(self.before, tick.at);
+        self.memory.server = tick.server_memory.or(self.memory.server);
+        self.memory.kernel = tick.kernel_memory.or(self.memory.kernel);
         match &mut self.screen {
             Screen::Terminal { connections, time, table, .. } => {
                 connections.set_position(tick.open);
                 time.set_position((tick.at.clamp(0.0, self.expected) * 1e3) as u64);
                 time.set_prefix(figures::seconds(tick.at));
-                table.set_message(live_table(tick, span, latencies));
+                table.set_message(live_table(tick, span, self.memory, latencies));
             }
             Screen::Plain { due } => {
                 // Ticks come a little early or late.
                 if tick.at + 0.5 >= *due {
                     let pause = if tick.at + 0.5 < DENSE { 1.0 } else { SPARSE };
                     *due = tick.at + pause;
-                    say(&plain_line(tick, span, self.target));
+                    say(&plain_line(tick, span, self.memory, self.target));
                 }
             }
         }
@@ -155,7 +166,7 @@ const TIME_BAR: &str = "  time         {bar:32.cyan/dim}  {prefix}  {msg:.yellow
 const TABLE: &str = "{msg}";
 
 /// A line for a log.
-fn plain_line(tick: &Tick, span: f64, target: u64) -> String {
+fn plain_line(tick: &Tick, span: f64, memory: Memory, target: u64) -> String {
     let per_second = |number: u64| figures::rate(number as f64 / span);
     let mut line = format!(
         "{:>6}  {:<9}  open {} of {}  +{}  requests {}  answers {}  errors {}",
@@ -180,14 +191,14 @@ fn plain_line(tick: &Tick, span: f64, target: u64) -> String {
     if let Some(cpu) = tick.server_cpu {
         line.push_str(&format!("  server {}", figures::cores(cpu)));
     }
-    if let Some(bytes) = tick.server_memory {
+    if let Some(bytes) = memory.server {
         line.push_str(&format!(" {}", figures::bytes(bytes as f64)));
     }
     line
 }
 
 /// A few lines below the bars.
-fn live_table(tick: &Tick, span: f64, latencies: &[Latency]) -> String {
+fn live_table(tick: &Tick, span: f64, memory: Memory, latencies: &[Latency]) -> String {
     let per_second = |number: u64| figures::number(number as f64 / span);
     let bytes = |value: Option<u64>| maybe(value, |bytes| figures::bytes(bytes as f64));
     let work = [
@@ -207,8 +218,8 @@ fn live_table(tick: &Tick, span: f64, latencies: &[Latency]) -> String {
             "  load       ".into(),
             figures::cores(tick.generator_cpu),
             maybe(tick.server_cpu, figures::cores),
-            bytes(tick.server_memory),
-            bytes(tick.kernel_memory),
+            bytes(memory.server),
+            bytes(memory.kernel),
         ],
     ];
     let mut latency = vec![
@@ -245,6 +256,8 @@ mod tests {
     use super::*;
     use crate::report::sample::sample;
 
+    const MEMORY: Memory = Memory { server: Some(14_564_000), kernel: Some(46_200_000) };
+
     #[test]
     fn the_templates_are_templates() {
         for template in [CONNECTIONS_BAR, TIME_BAR, TABLE] {
@@ -255,24 +268,23 @@ mod tests {
     #[test]
     fn a_log_has_a_line() {
         let outcome = sample();
-        let tick = &outcome.timeline[19];
-        let line = plain_line(tick, 1.0, 10_000);
-        assert!(line.starts_with("  20 s  measure    open 10,000 of 10,000  +0/s  requests "), "{line}");
+        let line = plain_line(&outcome.timeline[20], 1.0, MEMORY, 10_000);
+        assert!(line.starts_with("  21 s  measure    open 10,000 of 10,000  +0/s  requests "), "{line}");
         assert!(
             line.contains("  p50 ") && line.contains("  server 0.2") && line.ends_with("14.6 MB"),
             "{line}"
         );
-        assert!(!plain_line(&Tick::default(), 1.0, 1).contains("p50"));
+        assert!(!plain_line(&Tick::default(), 1.0, Memory::default(), 1).contains("p50"));
     }
 
     #[test]
     fn a_screen_has_a_table() {
         let outcome = sample();
-        let text = live_table(&outcome.timeline[19], 1.0, &outcome.latencies);
+        let text = live_table(&outcome.timeline[20], 1.0, MEMORY, &outcome.latencies);
         for part in ["opened/s", "kernel memory", "46.2 MB", "heartbeat so far", "0.2"] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
-        assert!(live_table(&Tick::default(), 1.0, &[]).contains('–'));
+        assert!(live_table(&Tick::default(), 1.0, Memory::default(), &[]).contains('–'));
     }
 
     #[test]
