@@ -9,11 +9,6 @@
 //!
 //! Reading order: [`outcome`] is what comes out and what every report is made of; [`server`] starts and watches what is tested.
 
-pub mod clock;
-pub mod dialect;
-pub mod fleet;
-pub mod mix;
-pub mod outcome;
 pub mod app;
 pub mod cli;
 pub mod clock;

@@ -154,6 +154,25 @@ impl Plan {
     }
 }
 
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} sessions fit: {} shards, {} rings of the generator with at most {} connections each, {} source addresses;\n\
+             about {} for the server, {} for the generator and {} for the kernel",
+            thousands(self.sessions),
+            self.shards,
+            self.rings,
+            thousands(self.connections_per_ring),
+            self.sources,
+            bytes(self.estimate.server),
+            bytes(self.estimate.generator),
+            bytes(self.estimate.kernel)
+        )?;
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
+    }
+}
+
 /// What can run out.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Limit {
