@@ -34,6 +34,32 @@ fn every_plot_is_drawn_in_light_and_in_dark() {
     }
 }
 
+/// What a reader does with mouse and keyboard.
+const READER: &str = "<script>
+const plot = (name) => document.querySelector(`[data-plot=${name}]`);
+const canvas = plot('latency').querySelector('.canvas'), box = canvas.getBoundingClientRect();
+canvas.dispatchEvent(new PointerEvent('pointermove', { clientX: box.left + box.width / 2, clientY: box.top + 80 }));
+const key = new KeyboardEvent('keydown', { key: 'End', bubbles: true });
+plot('distribution').querySelector('.canvas').dispatchEvent(key);
+plot('cpu').querySelector('.legend button').click();
+plot('memory').querySelector('details').open = true;
+document.getElementById('theme').click();
+</script></body>";
+
+#[test]
+fn a_page_can_be_read_with_mouse_and_keyboard() {
+    let html = html::page(&sample::sample()).replace("</body>", READER);
+    let dom = Page::write("read", &html).opened(Theme::Light);
+    assert_eq!(dom.attribute("data-errors"), None, "a script failed");
+    assert_eq!(dom.attribute("data-shown").as_deref(), Some("dark"), "the button changes the colours");
+    let latency = dom.figure("latency");
+    assert!(latency.contains("class=\"tip\"") && latency.contains(" · measure</div>"), "{latency}");
+    assert!(dom.figure("rates").contains("class=\"cross\""), "the other plots show the same moment");
+    assert!(dom.figure("distribution").contains("100% are this fast or faster"));
+    assert_eq!(dom.curves("cpu"), 1, "a curve can be hidden");
+    assert_eq!(dom.figure("memory").matches("<th scope=\"row\">").count(), 16, "every value is in the table");
+}
+
 #[test]
 fn two_runs_share_their_plots() {
     let one = sample::sample();

@@ -167,10 +167,13 @@ fn tiles(outcome: &Outcome) -> String {
     }
 
     let errors = headline::errors(outcome);
-    let mut causes: Vec<_> = outcome.errors.iter().filter(|(_, count)| **count > 0).collect();
-    causes.sort_by(|one, other| other.1.cmp(one.1));
-    let causes: Vec<_> =
-        causes.iter().take(2).map(|(cause, count)| format!("{} {cause}", figures::count(**count))).collect();
+    let causes = causes(outcome);
+    let causes: Vec<_> = causes
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .take(2)
+        .map(|(cause, count)| format!("{} {cause}", figures::count(**count)))
+        .collect();
     let class = if errors > 0 { "bad" } else { "good" };
     let sub = if errors > 0 { causes.join(" · ") } else { "of any kind".into() };
     html.push_str(&tile(class, "Errors", &figures::count(errors), &sub));
@@ -188,6 +191,13 @@ fn tiles(outcome: &Outcome) -> String {
     };
     html.push_str(&tile(class, "Checks", &value, &sub));
     html
+}
+
+/// Errors by cause, the most frequent first.
+fn causes(outcome: &Outcome) -> Vec<(&String, &u64)> {
+    let mut causes: Vec<_> = outcome.errors.iter().collect();
+    causes.sort_by(|one, other| other.1.cmp(one.1));
+    causes
 }
 
 fn load(outcome: &Outcome) -> String {
@@ -295,20 +305,20 @@ fn memory(name: &str, memory: Memory3) -> Vec<String> {
 }
 
 fn went_wrong(outcome: &Outcome) -> String {
-    let tally = |head, counts: &std::collections::BTreeMap<String, u64>| {
+    let tally = |head, counts: Vec<(&String, &u64)>| {
         let rows =
-            counts.iter().map(|(name, count)| vec![summary::words(name), figures::count(*count)].into());
+            counts.into_iter().map(|(name, count)| vec![summary::words(name), figures::count(*count)].into());
         Table { class: "", head: &[head, "count"], rows: rows.collect() }.html()
     };
     let errors = if outcome.errors.is_empty() {
         "<p class=\"none\">None.</p>".into()
     } else {
-        tally("cause", &outcome.errors)
+        tally("cause", causes(outcome))
     };
     let counts = if outcome.counts.is_empty() {
         "<p class=\"none\">Nothing was counted.</p>".into()
     } else {
-        tally("what", &outcome.counts)
+        tally("what", outcome.counts.iter().collect())
     };
     let over_time =
         if outcome.timeline.iter().any(|tick| tick.errors > 0) { plot("errors", "") } else { String::new() };

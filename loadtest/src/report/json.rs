@@ -59,7 +59,7 @@ pub fn write(path: &Path, outcome: &Outcome) -> Result<(), FileError> {
     write_text(path, &to_string(outcome))
 }
 
-/// The text that [`write`] writes.
+/// The text that [`write()`] writes.
 #[must_use]
 pub fn to_string(outcome: &Outcome) -> String {
     let mut text = serde_json::to_string_pretty(outcome)
@@ -77,7 +77,7 @@ pub fn write_text(path: &Path, text: &str) -> Result<(), FileError> {
     fs::write(path, text).map_err(|error| FileError::Write { path: path.into(), error })
 }
 
-/// Reads what [`write`] wrote, by this program or an earlier one.
+/// Reads what [`write()`] wrote, by this program or an earlier one.
 ///
 /// # Errors
 ///

@@ -60,7 +60,7 @@
       ],
     },
     errors: {
-      title: "Errors over time", about: "of all causes, in each second", unit: "errors a tick", write: count, tick: short, whole: true,
+      title: "Errors over time", about: "of all causes, in each second", unit: "errors", write: count, tick: short, whole: true,
       series: [{ name: "errors", of: (t) => t.errors, colour: 5, area: true }],
     },
     cpu: {
@@ -122,7 +122,8 @@
       if (known.length < 2) known = [[0, l.min], [0.5, l.p50], [0.9, l.p90], [0.99, l.p99], [0.999, l.p999], [1, l.max]];
       // The largest sample has no percentile of its own: it stands where one in `count` is.
       const last = nines(1 - 1 / Math.max(l.count, 2));
-      const points = known.map(([q, v]) => ({ x: Math.min(q < 1 ? nines(q) : last, last), y: v, quantile: q }));
+      const points = known.map(([q, v]) => ({ x: Math.min(q < 1 ? nines(q) : last, last), y: v, quantile: q }))
+        .filter((p, i, all) => i + 1 === all.length || p.x < last);
       const k = kinds.indexOf(l.name);
       all.push({
         name: label(run, l.name), points, count: l.count,
@@ -275,7 +276,8 @@
           const alone = !pen && (i + 1 === curve.points.length || curve.points[i + 1].y === null);
           const to = `${n(X(p.x))} ${n(Y(p.y))}`;
           if (!pen) from = p.x;
-          path += (pen ? "L" : "M") + to + (alone ? `L${to}` : "");
+          path += (pen ? "L" : "M") + to;
+          if (alone) make(canvas, "circle", { cx: n(X(p.x)), cy: n(Y(p.y)), r: 3, fill: colour(curve.colour) });
           area += (pen ? "L" : "M") + to;
           pen = true; last = p.x;
         });
@@ -295,7 +297,7 @@
       canvas.onpointerleave = () => hide();
       canvas.onblur = () => hide();
       canvas.onkeydown = (event) => {
-        const guide = (shown[0] || all[0]).points;
+        const guide = leader(shown.length ? shown : all).points;
         const step = { ArrowRight: 1, ArrowLeft: -1, PageDown: 10, PageUp: -10, Home: -guide.length, End: guide.length }[event.key];
         if (event.key === "Escape") hide();
         if (!step) return;
@@ -319,11 +321,17 @@
       if (tip) { tip.remove(); tip = null; }
     }
 
+    // The curve whose points the cursor steps along: it has the most of them, or reaches furthest.
+    function leader(shown) {
+      const reach = (curve) => (isTime ? curve.points.length : curve.points.at(-1).x);
+      return shown.reduce((a, b) => (reach(b) > reach(a) ? b : a));
+    }
+
     function read(x, speak) {
       clear();
       if (view.shown.length === 0) return x;
       const closest = (points) => points.reduce((a, b) => (Math.abs(b.x - x) < Math.abs(a.x - x) ? b : a));
-      const guide = view.shown.reduce((a, b) => (b.points.length > a.points.length ? b : a));
+      const guide = leader(view.shown);
       const at = closest(guide.points);
       const there = at.x;
       make(layer, "line", { class: "cross", x1: view.X(there), x2: view.X(there), y1: view.top, y2: view.top + view.h });

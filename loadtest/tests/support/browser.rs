@@ -82,7 +82,9 @@ impl Page {
         // A profile of its own: tests run beside each other, and a browser waits for nobody's lock.
         let profile = tempfile::tempdir().expect("a folder for the browser's profile");
         let page = self.folder.join(format!("{}.html", self.name));
-        let output = Command::new(browser())
+        // Of coreutils: a browser that hangs must not take the tests with it.
+        let output = Command::new("timeout")
+            .args(["60", browser()])
             .args([
                 "--headless",
                 "--no-sandbox",
@@ -97,7 +99,8 @@ impl Page {
             .stdin(Stdio::null())
             .output()
             .expect("the browser was started before");
-        assert!(output.status.success(), "the browser failed: {}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "the browser failed, {} (124: it hung): {said}", output.status);
         output
     }
 }
@@ -111,12 +114,16 @@ impl Dom {
         Some(value.split('"').next().unwrap_or_default().to_owned())
     }
 
-    /// How many curves the plot of this name has; each has a path with at least one point.
-    pub(crate) fn curves(&self, plot: &str) -> usize {
+    /// The figure of this name, as it stands in the page.
+    pub(crate) fn figure(&self, plot: &str) -> &str {
         let mark = format!("data-plot=\"{plot}\"");
         let figure = self.html.split("<figure").find(|figure| figure.contains(&mark)).unwrap_or_default();
-        let figure = figure.split("</figure>").next().unwrap_or_default();
-        let paths = figure.split("<path").filter(|path| path.contains("class=\"curve"));
+        figure.split("</figure>").next().unwrap_or_default()
+    }
+
+    /// How many curves the plot of this name has; each has a path with at least one point.
+    pub(crate) fn curves(&self, plot: &str) -> usize {
+        let paths = self.figure(plot).split("<path").filter(|path| path.contains("class=\"curve"));
         paths.filter(|path| path.contains("d=\"M")).count()
     }
 }
