@@ -446,7 +446,7 @@ impl Crowd {
         let number = stamp.number & !PUBLISHED;
         let conn = &mut self.conns[slot as usize];
         // Counted from 1, so that nothing heard is 0.
-        if number as u32 + 1 <= conn.sequence {
+        if (number as u32) < conn.sequence {
             self.tally.count(Count::Repeated, 1);
         }
         conn.sequence = number as u32 + 1;

@@ -479,7 +479,8 @@ mod tests {
 
     #[test]
     fn asks_before_it_kills() {
-        let (_folder, settings) = play(&ready_then("trap 'exit 7' TERM; while :; do sleep 0.05; done"));
+        let (_folder, settings) =
+            play(&format!("trap 'exit 7' TERM; {}", ready_then("while :; do sleep 0.05; done")));
         let server = Server::start(&settings).unwrap();
         assert!(server.data().is_dir());
         let ended = server.stop(Duration::from_secs(20)).unwrap();
@@ -489,7 +490,7 @@ mod tests {
 
     #[test]
     fn kills_what_does_not_listen() {
-        let (_folder, settings) = play(&ready_then("trap '' TERM; exec sleep 60"));
+        let (_folder, settings) = play(&format!("trap '' TERM; {}", ready_then("exec sleep 60")));
         let server = Server::start(&settings).unwrap();
         let (process, data) = (Process::open(server.pid()).unwrap(), server.data().to_owned());
         let ended = server.stop(Duration::from_millis(100)).unwrap();
