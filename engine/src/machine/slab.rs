@@ -58,9 +58,9 @@ impl<T: Slotted> Slab<T> {
         self.len
     }
 
-    /// Puts an entry in and says where. `make` is told the generation to carry. `None`: four thousand million
-    /// entries are in use.
-    pub(crate) fn insert(&mut self, make: impl FnOnce(u32) -> T) -> Option<u32> {
+    /// Where the next entry will be put, and the generation it will carry. `None`: four thousand million entries
+    /// are in use.
+    pub(crate) fn vacancy(&mut self) -> Option<(u32, u32)> {
         let number = match self.vacant.first() {
             Some(&number) => number,
             None if self.pages.len() == PAGES => return None,
@@ -80,16 +80,29 @@ impl<T: Slotted> Slab<T> {
             *room = Room::Open(Page { slots: (0..PAGE).map(vacant).collect(), free: 0, used: 0 });
         }
         let Room::Open(page) = room else { return None };
-        let at = page.free;
-        let Entry::Vacant { generation, next } = page.slots[usize::from(at)] else { return None };
+        match page.slots[usize::from(page.free)] {
+            Entry::Vacant { generation, .. } => {
+                Some((number * PAGE as u32 + u32::from(page.free), generation))
+            }
+            Entry::Full(_) => None,
+        }
+    }
+
+    /// Puts an entry in and says where. `make` is told the generation to carry. `None`: four thousand million
+    /// entries are in use.
+    pub(crate) fn insert(&mut self, make: impl FnOnce(u32) -> T) -> Option<u32> {
+        let (slot, generation) = self.vacancy()?;
+        let (number, at) = (slot / PAGE as u32, slot as usize % PAGE);
+        let Room::Open(page) = &mut self.pages[number as usize] else { return None };
+        let Entry::Vacant { next, .. } = page.slots[at] else { return None };
         page.free = next;
         page.used += 1;
-        page.slots[usize::from(at)] = Entry::Full(make(generation));
+        page.slots[at] = Entry::Full(make(generation));
         if next == END {
             self.vacant.remove(&number);
         }
         self.len += 1;
-        Some(number * PAGE as u32 + u32::from(at))
+        Some(slot)
     }
 
     /// Takes an entry out; its slot's generation moves on.
@@ -181,7 +194,7 @@ pub(crate) enum Seek {
 
 /// Bytes of one slot holding a `T`; for the tests that watch over sizes.
 #[cfg(test)]
-pub(super) const fn slot_bytes<T>() -> usize {
+pub(crate) const fn slot_bytes<T>() -> usize {
     size_of::<Entry<T>>()
 }
 
