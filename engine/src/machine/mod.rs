@@ -44,6 +44,7 @@ mod question;
 mod rate;
 mod roster;
 mod session;
+mod sessions;
 pub(crate) mod slab;
 mod table;
 mod tap;
@@ -116,7 +117,7 @@ pub struct Machine {
     /// What the shard says to itself.
     inner: VecDeque<Message>,
     wheel: timer::Wheel<timer::Timer>,
-    sessions: Slab<session::Session>,
+    sessions: sessions::Sessions,
     guests: Slab<session::Guest>,
     users: Keyed<user::User>,
     rosters: BTreeMap<Realm, roster::Roster>,
@@ -152,7 +153,10 @@ impl Machine {
             outputs: VecDeque::new(),
             inner: VecDeque::new(),
             wheel: timer::Wheel::new(now.mono),
-            sessions: Slab::new(),
+            sessions: sessions::Sessions::new(rate::Rate::new(
+                limits.commands_per_second,
+                limits.commands_burst,
+            )),
             guests: Slab::new(),
             users: Keyed::new(USER_PARTS, hasher.clone()),
             rosters: BTreeMap::new(),

@@ -191,9 +191,8 @@ impl Machine {
             Tie::Attached { slot, active_at, dirty } => {
                 *dirty = false;
                 let (own, active_at, user) = (*slot, *active_at, guest.key.clone());
+                let (device, since) = (guest.device, guest.since);
                 let session = self.addr(self.session_ref(own)?);
-                let found = self.sessions.get(own)?;
-                let (device, since) = (found.device(), found.since());
                 Some(State::Attached { session, user, device, since, active_at })
             }
             Tie::Detached { session, reason, at } => {

@@ -168,7 +168,7 @@ impl Machine {
         let mut refusal = Refusal::NotFound;
         for &session in sessions {
             let Some(slot) = self.alive(session) else { continue };
-            let whose = self.sessions.get(slot).map(super::session::Session::owner);
+            let whose = self.sessions.get(slot).map(super::sessions::Session::owner);
             let Some(key) = whose.and_then(|whose| self.owner_key(whose)) else { continue };
             if key.realm != realm {
                 continue;

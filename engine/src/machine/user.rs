@@ -55,7 +55,7 @@ impl Attachment {
         SessionAddr { incarnation: self.incarnation, shard: self.shard, session }
     }
 
-    fn since(&self) -> u64 {
+    pub(super) fn since(&self) -> u64 {
         u64::from(self.since_high) << 32 | u64::from(self.since_low)
     }
 }
@@ -254,6 +254,11 @@ impl User {
             Presence::Offline | Presence::Grace { .. } => None,
         };
         first.into_iter().chain(self.extra.iter().flat_map(|extra| &extra.more))
+    }
+
+    /// The one of a session.
+    pub(super) fn attachment(&self, session: SessionAddr) -> Option<&Attachment> {
+        self.attachments().find(|attachment| attachment.session() == session)
     }
 
     /// The same, to be changed.
