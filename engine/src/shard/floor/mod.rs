@@ -21,7 +21,7 @@ use super::staging::{Flushed, Staging};
 use crate::front::{Answer, Envelope, Gauge, Pressure};
 use crate::io::{Clock, Close, Driver, Token};
 use crate::limits::STAGE_BUDGET;
-use crate::machine::timer::Wheel;
+use crate::machine::timer::{Wakes, Wheel};
 use crate::machine::{Asker, Input, Machine, Now};
 use crate::mesh::{Inbox, Sender};
 use crate::protocol::{DIALECTS, Effects, Protocol, Want};
@@ -77,6 +77,19 @@ enum Look {
     Deadline(u32),
     /// A socket that takes nothing.
     Stuck(u32),
+}
+
+impl Wakes for Look {
+    fn parts(self) -> (u32, u32) {
+        match self {
+            Self::Deadline(slot) => (slot, 0),
+            Self::Stuck(slot) => (slot, 1),
+        }
+    }
+
+    fn of(slot: u32, kind: u32) -> Self {
+        if kind == 0 { Self::Deadline(slot) } else { Self::Stuck(slot) }
+    }
 }
 
 /// A deadline never comes early: ticks are rounded up.
