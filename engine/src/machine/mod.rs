@@ -70,9 +70,6 @@ use gather::Whom;
 use slab::Slab;
 use table::Keyed;
 
-/// A wall clock that is set back by up to this is held where it was, so that nobody's last seen moves back.
-const CLOCK_HOLD: u64 = 3_600_000;
-
 /// How soon to look again whether a peer has room.
 const ROOM_RETRY: u64 = 5;
 
@@ -108,8 +105,6 @@ pub struct Machine {
     router: Router,
     hasher: ahash::RandomState,
     now: Now,
-    /// The latest wall time seen.
-    latest_wall: u64,
     revision: u64,
     online: u64,
     counters: Counters,
@@ -146,7 +141,6 @@ impl Machine {
             shard,
             incarnation,
             now,
-            latest_wall: now.wall,
             revision: 0,
             online: 0,
             counters: Counters::default(),
@@ -334,14 +328,12 @@ impl Machine {
     fn set_clocks(&mut self, now: Now) {
         // The driver's monotonic clock never goes back; a machine that was told otherwise stays where it is.
         self.now = Now { mono: now.mono.max(self.now.mono), wall: now.wall };
-        if now.wall > self.latest_wall || self.latest_wall - now.wall > CLOCK_HOLD {
-            self.latest_wall = now.wall;
-        }
     }
 
-    /// The wall time that people are told.
+    /// The wall time that people are told. Whoever drives the machine holds it where it was when the clock is set back
+    /// a little, for all shards alike.
     fn wall(&self) -> u64 {
-        self.latest_wall
+        self.now.wall
     }
 
     /// The low half of the monotonic time, as slots keep it.
