@@ -207,9 +207,10 @@ impl Machine {
         let user = self.users.get_mut(slot)?;
         let mut sessions = Vec::new();
         for attachment in user.attachments_mut() {
-            if attachment.stay == Stay::Unwanted && attachment.session().shard == to {
+            let (host, session) = attachment.place();
+            if attachment.stay == Stay::Unwanted && host == to {
                 attachment.stay = Stay::Told;
-                sessions.push(attachment.session().session);
+                sessions.push(session);
             }
         }
         let (realm, owner) = (user.realm, Some(user.id.clone()));
