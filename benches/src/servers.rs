@@ -94,11 +94,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on one core, and waits until it listens. Its program lies beside this one.
+    /// Starts a server, on one core if one is named, and waits until it listens. Its program lies beside this one.
     ///
     /// # Errors
     /// When it is not there or does not get ready.
-    pub fn start(subject: Subject, core: usize) -> Result<Self, ServerError> {
+    pub fn start(subject: Subject, core: Option<usize>) -> Result<Self, ServerError> {
         let program = std::env::current_exe()?.with_file_name(subject.program());
         // A test's program lies one folder deeper.
         let beside = program.parent().and_then(|folder| folder.parent()).map(|it| it.join(subject.program()));
@@ -108,8 +108,14 @@ impl Server {
             .find(|it| it.exists())
             .ok_or(ServerError::Missing(program))?;
         let data = tempfile::tempdir()?;
-        let mut command = Command::new("taskset");
-        command.args(["-c", &core.to_string()]).arg(program);
+        let mut command = match core {
+            Some(core) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &core.to_string()]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         match subject {
             Subject::RingEcho { gather_us } => {
                 _ = command.args(["--hello", "--gather-us", &gather_us.to_string()])
