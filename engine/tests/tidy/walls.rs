@@ -341,6 +341,8 @@ const UNSAFE: Allowed = &[
     ("schema/src/generated/", "the FlatBuffers compiler writes it; what it reads was verified"),
     ("engine/tests/driver/", "the drivers are tried with socket options that std cannot set"),
     ("engine/examples/driver_measure.rs", "it measures io_uring's calls one by one, and CPU by getrusage"),
+    ("benches/src/bin/ring_echo.rs", "the floor must be free of our driver"),
+    ("benches/src/bin/epoll_echo.rs", "the floor must be free of our driver"),
 ];
 
 pub(crate) static UNSAFE_STAYS_IN_ITS_ROOMS: Law = Law {

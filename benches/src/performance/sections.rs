@@ -1,0 +1,50 @@
+//! The sections of the page, in its order. To add one, add an entry.
+
+use super::{Context, Row, Run, Section};
+use crate::counted;
+use crate::micro::{CASES, Trouble};
+use crate::stats::Summary;
+
+/// All of them.
+#[must_use]
+pub fn sections() -> &'static [Section] {
+    &[
+        Section {
+            name: "micro",
+            title: "The small pieces",
+            about: "Time of one call on one core, without sockets; `cargo bench -p muster-benches` measures the same cases \
+                    at a desk.",
+            run: Run::Here(micro),
+        },
+        Section {
+            name: "instructions",
+            title: "Instructions on the hottest paths",
+            about: "Instructions a call under callgrind: the same on any machine, however busy, so CI holds them against \
+                    `benches/instructions.json`. Renew them with `cargo run --release -p muster-benches --bin instructions -- --write`.",
+            run: Run::Here(instructions),
+        },
+    ]
+}
+
+fn micro(_: &Context) -> Result<Vec<Row>, Trouble> {
+    CASES.iter().map(|case| Ok(Row::new(case.what, "ns", case.nanoseconds()?))).collect()
+}
+
+fn instructions(context: &Context) -> Result<Vec<Row>, Trouble> {
+    let program = std::env::current_exe()?.with_file_name("instructions");
+    if !program.exists() {
+        return Err("first build it: cargo build --release -p muster-benches --bin instructions".into());
+    }
+    let committed = std::fs::read(context.root.join("benches/instructions.json")).unwrap_or_default();
+    let changes = counted::compare(
+        &counted::count_guarded(&program)?,
+        &serde_json::from_slice(&committed).unwrap_or_default(),
+    );
+    let rows = changes.into_iter().map(|(name, change)| {
+        let what = CASES.iter().find(|case| case.name == name).map_or(&*name, |case| case.what).to_owned();
+        let once = Summary { count: 1, min: change.now, median: change.now, max: change.now };
+        let note = change.percent().map(|percent| format!("{percent:+.1} % against the committed count"));
+        Row::new(what, "instructions", once).noted(note.unwrap_or_default())
+    });
+    Ok(rows.collect())
+}
