@@ -526,6 +526,8 @@ impl Sink for Crowd {
             let conn = &mut self.conns[slot as usize];
             conn.state = State::Free;
             conn.extra = None;
+            let unanswered = std::mem::take(&mut conn.waiting);
+            self.tally.count(Count::Unanswered, unanswered.into());
             self.tally.count(Count::Closed, 1);
         }
     }
