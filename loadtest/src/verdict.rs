@@ -63,8 +63,7 @@ pub(crate) fn checks(found: &Found) -> Vec<Check> {
 
 fn heartbeats(found: &Found, checks: &mut Vec<Check>) {
     let (mix, all) = (&found.plan.mix, &found.all);
-    let (beats, answers, cut) =
-        (all.get(Count::Beats), all.get(Count::Answers), all.get(Count::Unanswered));
+    let (beats, answers, cut) = (all.get(Count::Beats), all.get(Count::Answers), all.get(Count::Unanswered));
     if !mix.heartbeat.answer || beats == 0 || found.interrupted {
         return;
     }
@@ -74,7 +73,11 @@ fn heartbeats(found: &Found, checks: &mut Vec<Check>) {
         "{} sent, {} answered{}",
         figures::count(beats),
         figures::count(answers),
-        if cut > 0 { format!(", {} under way when their session ended", figures::count(cut)) } else { String::new() }
+        if cut > 0 {
+            format!(", {} under way when their session ended", figures::count(cut))
+        } else {
+            String::new()
+        }
     );
     let passed = if may_be_cut { answers + cut == beats } else { answers == beats };
     checks.push(check("every heartbeat was answered", passed, detail));

@@ -90,7 +90,10 @@ fn scenarios_are_listed_and_are_files_to_start_from() {
     let own = path(&folder, "own.toml");
     std::fs::write(&own, exits(0, &["scenarios", "churn"])).unwrap();
     let json = path(&folder, "own.json");
-    exits(0, &["run", &own, "-n", "60", "--hold", "1s", "--warm-up", "0s", "--churn", "10", "--json", &json]);
+    let run = ["run", &own, "-n", "60", "--hold", "1s", "--warm-up", "0s", "--churn", "10", "--json", &json];
+    let said = exits(2, &run);
+    assert!(said.contains("watch.watchers"), "{said}");
+    exits(0, &[&run[..], &["--watchers", "6"]].concat());
     let outcome = read(&json);
     assert_eq!(outcome.plan["name"], "churn");
     assert_eq!(outcome.counts["told"], outcome.counts["told_expected"]);
@@ -166,7 +169,8 @@ fn an_interrupted_run_tells_what_it_has_and_leaves_nothing_behind() {
     let mut command = command(&["run", "heartbeat", "-n", "50", "--hold", "1h", "--json", &json]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = Running(command.spawn().unwrap());
-    let mut lines = BufReader::new(running.0.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
+    let mut lines =
+        BufReader::new(running.0.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains("measure begins")), "it has ended before it measured");
     kill_process(Pid::from_child(&running.0), Signal::INT).unwrap();
     assert_eq!(running.ended().code(), Some(130));

@@ -42,9 +42,10 @@ fn short(name: &str) -> Mix {
 fn plan(server: &Server, speak: Speak, mix: Mix) -> Plan {
     let (host, binary) = (server.http.to_string(), server.binary.expect("it is switched on"));
     let (target, dialect) = match speak {
-        Binary => {
-            (binary, Choice::Binary { keep_alive: false, heartbeat: Duration::from_secs_f64(mix.heartbeat.every) })
-        }
+        Binary => (
+            binary,
+            Choice::Binary { keep_alive: false, heartbeat: Duration::from_secs_f64(mix.heartbeat.every) },
+        ),
         Presence => (server.http, Choice::Presence { host, path: PATH.into() }),
         Echo => {
             let settings = EchoSettings {
@@ -297,14 +298,14 @@ fn send() {
 #[test]
 fn slow() {
     // Little waits for a reader here, and not for long: all that read nothing are dropped, and nobody else.
-    let settings =
-        [("ENGINE__SEND_BUFFER", "4KiB"), ("LIMITS__OUTBOX_BYTES", "16KiB"), ("LIMITS__OUTBOX_TIME", "1s")];
+    let settings = [("ENGINE__SEND_BUFFER", "4KiB"), ("LIMITS__OUTBOX_TIME", "1s")];
     let mut mix = short("slow");
     (mix.channel.rate, mix.hold) = (100.0, 4.0);
     assert_eq!(mix.stalled, 3);
     let done = on_fresh(&settings, Binary, mix);
     came_to_all(&done, SESSIONS);
-    let drops = done.checks.iter().find(|check| check.name == "every drop was counted").expect("it was checked");
+    let drops =
+        done.checks.iter().find(|check| check.name == "every drop was counted").expect("it was checked");
     assert!(drops.detail.starts_with("3 of 3 stalled readers were dropped"), "{}", drops.detail);
 }
 
@@ -323,7 +324,10 @@ fn what_a_dialect_cannot_say_is_refused_before_a_connect() {
     let server = support::fresh(&[]);
     let refused = |plan: Plan| run(order(&server, plan), &mut Nobody).map(|_| ()).unwrap_err();
     let fanout = refused(plan(&server, Presence, short("fanout")));
-    assert!(fanout.contains("subscribe to channels") && fanout.contains("choose another dialect"), "{fanout}");
+    assert!(
+        fanout.contains("subscribe to channels") && fanout.contains("choose another dialect"),
+        "{fanout}"
+    );
     let watch = refused(plan(&server, Echo, short("churn")));
     assert!(watch.contains("watch users"), "{watch}");
     let send = refused(Plan { staff: None, ..plan(&server, Presence, short("send")) });

@@ -254,11 +254,13 @@ impl Crowd {
 
     /// The connection is cut without a word.
     pub(super) fn cut(&mut self, slot: u32) {
+        // The service is no session of the crowd, and was not counted when it came.
+        let counted = u64::from(Some(slot) != self.staff);
         let conn = &mut self.conns[slot as usize];
         match conn.state {
             State::Free | State::Ending => return,
             State::Opening => self.opening -= 1,
-            State::Open => self.open -= 1,
+            State::Open => self.open -= counted,
             State::Leaving => {}
         }
         conn.state = State::Ending;
@@ -329,15 +331,15 @@ impl Crowd {
         if matches!(conn.state, State::Free | State::Ending) {
             return;
         }
-        let mut kept = conn.extra.as_mut().map(|extra| std::mem::take(&mut extra.partial)).unwrap_or_default();
+        let mut kept =
+            conn.extra.as_mut().map(|extra| std::mem::take(&mut extra.partial)).unwrap_or_default();
         if !kept.is_empty() {
             kept.extend_from_slice(bytes);
         }
         let whole: &[u8] = if kept.is_empty() { bytes } else { &kept };
         let start = self.arena.len();
         let (mut words, mut step) = (std::mem::take(&mut self.words), conn.step);
-        let heard =
-            self.dialects[kind].hear(&mut step, whole, &mut self.arena, &mut |word| words.push(word));
+        let heard = self.dialects[kind].hear(&mut step, whole, &mut self.arena, &mut |word| words.push(word));
         self.conns[slot as usize].step = step;
         self.stage(slot, start);
         for word in words.drain(..) {

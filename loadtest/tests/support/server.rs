@@ -28,6 +28,7 @@ pub(crate) fn fresh(settings: &[(&str, &str)]) -> Server {
     let common = [("STORE__KIND", "memory"), ("ENGINE__SHARDS", "2"), ("ENGINE__PIN", "false")];
     let variables = common.iter().chain(settings);
     let variables = variables.map(|(name, value)| (format!("MUSTER_{name}"), (*value).to_owned())).collect();
-    let settings = Settings { program: Some(program()), variables, patience: PATIENCE, ..Settings::default() };
+    let settings =
+        Settings { program: Some(program()), variables, patience: PATIENCE, ..Settings::default() };
     Server::start(&settings).unwrap_or_else(|error| panic!("{error}"))
 }
