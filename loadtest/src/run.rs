@@ -269,8 +269,8 @@ impl Run<'_> {
         }
         self.begin("return");
         let before = std::mem::take(&mut self.found.returned);
-        self.fleet.set(Phase::Ramp);
         let span = self.span(Into::Returned, |run| {
+            run.fleet.set(Phase::Ramp);
             // The rings say what is missing only after they have seen the phase.
             run.pass(SEEN, Into::Returned)?;
             while run.fleet.missing() > 0 && !run.stopped() {

@@ -298,9 +298,9 @@ fn send() {
 #[test]
 fn slow() {
     // Little waits for a reader here, and not for long: all that read nothing are dropped, and nobody else.
-    let settings = [("ENGINE__SEND_BUFFER", "4KiB"), ("LIMITS__OUTBOX_TIME", "1s")];
+    let settings = [("ENGINE__SEND_BUFFER", "4KiB"), ("LIMITS__OUTBOX_TIME", "2s")];
     let mut mix = short("slow");
-    (mix.channel.rate, mix.hold) = (100.0, 4.0);
+    (mix.channel.rate, mix.channel.bytes, mix.hold) = (20.0, 2_048, 5.0);
     assert_eq!(mix.stalled, 3);
     let done = on_fresh(&settings, Binary, mix);
     came_to_all(&done, SESSIONS);
