@@ -36,6 +36,8 @@ pub enum Subject {
         io: &'static str,
         /// `thread` or `glommio`.
         host: &'static str,
+        /// Microseconds in which it gathers a batch.
+        gather_us: u32,
     },
 }
 
@@ -66,7 +68,10 @@ impl Subject {
             Self::RingEcho { gather_us: 0 } => "bare ring echo (floor)".into(),
             Self::RingEcho { gather_us } => format!("bare ring echo, batches of {gather_us} µs"),
             Self::EpollEcho => "bare epoll echo (floor)".into(),
-            Self::Muster { io, host } => format!("Muster, {io} on {host}"),
+            Self::Muster { io, host, gather_us: 0 } => format!("Muster, {io} on {host}"),
+            Self::Muster { io, host, gather_us } => {
+                format!("Muster, {io} on {host}, batches of {gather_us} µs")
+            }
         }
     }
 
@@ -121,12 +126,13 @@ impl Server {
                 _ = command.args(["--hello", "--gather-us", &gather_us.to_string()])
             }
             Subject::EpollEcho => _ = command.arg("--hello"),
-            Subject::Muster { io, host } => {
+            Subject::Muster { io, host, gather_us } => {
                 command.args(["serve", "--io", io, "--shards", "1", "--data"]).arg(data.path());
                 for listener in ["--http", "--binary", "--admin"] {
                     command.args([listener, "127.0.0.1:0"]);
                 }
                 command.env("MUSTER_ENGINE__HOST", host);
+                command.env("MUSTER_ENGINE__GATHER_MICROS", gather_us.to_string());
                 command.env("MUSTER_STORE__KIND", "memory");
                 command.env("MUSTER_AUTH__SECRET", SECRET);
                 command.env("MUSTER_SERVER__LOG", "info").env("MUSTER_SERVER__LOG_FORMAT", "json");

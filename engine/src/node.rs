@@ -1,11 +1,11 @@
 //! The node: starts the shards and the store's worker, connects them, drains them, and sees to it that a shard that
 //! dies does not die in silence.
 
-use std::time::Duration;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use schema::ShardId;
 

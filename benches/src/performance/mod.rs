@@ -8,6 +8,7 @@
 //! A section is a function or a command that prints rows as JSON; see [`sections`](crate::performance::sections). Each
 //! result says on which machine, with which versions and when it was measured, so that sections may be measured apart.
 
+pub mod drivers;
 pub mod page;
 pub mod sections;
 
@@ -74,7 +75,8 @@ impl Row {
     #[must_use]
     pub fn at_most(mut self, most: f64) -> Self {
         self.target = Some(format!("≤ {} {}", page::number(most), self.unit));
-        self.met = Some(self.median <= most);
+        // A ratio is met when its interval reaches the target.
+        self.met = Some(self.interval.map_or(self.median, |[low, _]| low) <= most);
         self
     }
 
@@ -82,7 +84,7 @@ impl Row {
     #[must_use]
     pub fn at_least(mut self, least: f64) -> Self {
         self.target = Some(format!("≥ {} {}", page::number(least), self.unit));
-        self.met = Some(self.median >= least);
+        self.met = Some(self.interval.map_or(self.median, |[_, high]| high) >= least);
         self
     }
 

@@ -21,7 +21,10 @@ pub fn run<P: Protocol>(shard: &mut Shard<P>, gather: Duration) -> io::Result<()
             if shard.turn(Some(Duration::ZERO))? == Flow::Done {
                 return Ok(());
             }
-            #[expect(clippy::disallowed_methods, reason = "the operator has asked for this rest (engine.gather)")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the operator has asked for this rest (engine.gather)"
+            )]
             std::thread::sleep(gather);
         }
     }
