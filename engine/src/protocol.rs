@@ -68,7 +68,7 @@ pub trait Protocol: Sized + 'static {
 pub struct Effects<'a> {
     now: Now,
     conn: ConnRef,
-    heard: u64,
+    session: Option<SessionRef>,
     out: &'a mut Vec<u8>,
     wants: &'a mut Vec<Want>,
 }
@@ -89,9 +89,15 @@ pub enum Want {
 }
 
 impl<'a> Effects<'a> {
-    /// Effects of one call into an edge. `heard` is when the connection last received anything.
-    pub fn new(now: Now, conn: ConnRef, heard: u64, out: &'a mut Vec<u8>, wants: &'a mut Vec<Want>) -> Self {
-        Self { now, conn, heard, out, wants }
+    /// Effects of one call into an edge. `session` is the connection's session, if it has exactly one.
+    pub fn new(
+        now: Now,
+        conn: ConnRef,
+        session: Option<SessionRef>,
+        out: &'a mut Vec<u8>,
+        wants: &'a mut Vec<Want>,
+    ) -> Self {
+        Self { now, conn, session, out, wants }
     }
 
     /// The two clocks.
@@ -106,10 +112,11 @@ impl<'a> Effects<'a> {
         self.conn
     }
 
-    /// When the last byte came (monotonic milliseconds).
+    /// The connection's session: `None` before it is opened, after its end, and on a connection with several (whose
+    /// edge knows them by their marks). An edge with one session needs no copy of its name.
     #[must_use]
-    pub fn heard(&self) -> u64 {
-        self.heard
+    pub fn session(&self) -> Option<SessionRef> {
+        self.session
     }
 
     /// Where to append bytes for the peer; whole frames only. They leave with all else that this turn has to say to

@@ -80,15 +80,44 @@ pub struct EchoArrival {
     pub read_ahead: Vec<u8>,
 }
 
-/// One connection of a shard.
+/// One connection of a shard: one pointer. By far the most connections are binary ones that rest between two frames;
+/// they own nothing at all.
 #[derive(Debug)]
-pub enum Conn {
-    /// The binary protocol.
+pub struct Conn(Option<Box<Kind>>);
+
+/// What a connection has that is not a resting binary one.
+#[derive(Debug)]
+enum Kind {
+    /// The binary protocol, on its way in or out, or amid a frame.
     Binary(BinaryConn),
-    /// The presence WebSocket; boxed, so that a binary connection does not pay for it.
-    Presence(Box<PresenceConn>),
+    /// The presence WebSocket.
+    Presence(PresenceConn),
     /// The echoing WebSocket.
-    Echo(Box<EchoConn>),
+    Echo(EchoConn),
+}
+
+impl Conn {
+    fn new(kind: Kind) -> Self {
+        Self(Some(Box::new(kind)))
+    }
+
+    fn kind(&self) -> &Kind {
+        const RESTING: &Kind = &Kind::Binary(BinaryConn::Resting);
+        self.0.as_deref().unwrap_or(RESTING)
+    }
+
+    /// Calls the edge. A binary connection that rests afterwards gives its memory back.
+    fn with(&mut self, call: impl FnOnce(&mut Kind)) {
+        let mut resting = Kind::Binary(BinaryConn::Resting);
+        let kind = self.0.as_deref_mut().unwrap_or(&mut resting);
+        call(kind);
+        let rests = matches!(kind, Kind::Binary(BinaryConn::Resting));
+        match &self.0 {
+            Some(_) if rests => self.0 = None,
+            None if !rests => *self = Self::new(resting),
+            _ => {}
+        }
+    }
 }
 
 const BINARY: Dialect = Dialect(0);
@@ -100,19 +129,19 @@ impl Protocol for Conn {
     type Shared = Shared;
 
     fn arrive(arrival: Arrival, shared: &mut Shared, fx: &mut Effects<'_>) -> Self {
-        match arrival {
-            Arrival::Binary(arrival) => Self::Binary(BinaryConn::arrive(arrival, fx)),
-            Arrival::Presence(arrival) => Self::Presence(Box::new(PresenceConn::arrive(arrival, shared, fx))),
-            Arrival::Echo(arrival) => Self::Echo(Box::new(EchoConn::arrive(arrival, shared, fx))),
-        }
+        Self::new(match arrival {
+            Arrival::Binary(arrival) => Kind::Binary(BinaryConn::arrive(arrival, fx)),
+            Arrival::Presence(arrival) => Kind::Presence(PresenceConn::arrive(arrival, shared, fx)),
+            Arrival::Echo(arrival) => Kind::Echo(EchoConn::arrive(arrival, shared, fx)),
+        })
     }
 
     fn received(&mut self, shared: &mut Shared, bytes: &mut [u8], fx: &mut Effects<'_>) {
-        match self {
-            Self::Binary(conn) => conn.received(shared, bytes, fx),
-            Self::Presence(conn) => conn.received(shared, bytes, fx),
-            Self::Echo(conn) => conn.received(shared, bytes, fx),
-        }
+        self.with(|kind| match kind {
+            Kind::Binary(conn) => conn.received(shared, bytes, fx),
+            Kind::Presence(conn) => conn.received(shared, bytes, fx),
+            Kind::Echo(conn) => conn.received(shared, bytes, fx),
+        });
     }
 
     fn opened(
@@ -122,34 +151,34 @@ impl Protocol for Conn {
         session: Result<SessionAddr, Refusal>,
         fx: &mut Effects<'_>,
     ) {
-        match self {
-            Self::Binary(conn) => conn.opened(shared, session, fx),
-            Self::Presence(conn) => conn.opened(shared, session, fx),
-            Self::Echo(_) => {}
-        }
+        self.with(|kind| match kind {
+            Kind::Binary(conn) => conn.opened(shared, session, fx),
+            Kind::Presence(conn) => conn.opened(shared, session, fx),
+            Kind::Echo(_) => {}
+        });
     }
 
     fn closing(&mut self, shared: &mut Shared, _mark: u32, reason: CloseReason, fx: &mut Effects<'_>) {
-        match self {
-            Self::Binary(conn) => conn.closing(shared, reason, fx),
-            Self::Presence(conn) => conn.closing(reason, fx),
-            Self::Echo(_) => fx.close(Close::Graceful, reason),
-        }
+        self.with(|kind| match kind {
+            Kind::Binary(conn) => conn.closing(shared, reason, fx),
+            Kind::Presence(conn) => conn.closing(reason, fx),
+            Kind::Echo(_) => fx.close(Close::Graceful, reason),
+        });
     }
 
     fn deadline(&mut self, shared: &mut Shared, fx: &mut Effects<'_>) {
-        match self {
-            Self::Binary(conn) => conn.deadline(shared, fx),
-            Self::Presence(conn) => conn.deadline(shared, fx),
-            Self::Echo(conn) => conn.deadline(shared, fx),
-        }
+        self.with(|kind| match kind {
+            Kind::Binary(conn) => conn.deadline(shared, fx),
+            Kind::Presence(conn) => conn.deadline(shared, fx),
+            Kind::Echo(conn) => conn.deadline(shared, fx),
+        });
     }
 
     fn dialect(&self) -> Dialect {
-        match self {
-            Self::Binary(_) => BINARY,
-            Self::Presence(_) => PRESENCE,
-            Self::Echo(_) => NONE,
+        match self.kind() {
+            Kind::Binary(_) => BINARY,
+            Kind::Presence(_) => PRESENCE,
+            Kind::Echo(_) => NONE,
         }
     }
 
@@ -162,10 +191,21 @@ impl Protocol for Conn {
     }
 
     fn edge(&self) -> Edge {
-        match self {
-            Self::Binary(_) => Edge::Binary,
-            Self::Presence(_) => Edge::Presence,
-            Self::Echo(_) => Edge::Http,
+        match self.kind() {
+            Kind::Binary(_) => Edge::Binary,
+            Kind::Presence(_) => Edge::Presence,
+            Kind::Echo(_) => Edge::Http,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resting_connection_is_small() {
+        assert_eq!(size_of::<Conn>(), 8, "a binary connection is its pointer, and that is null");
+        assert_eq!(size_of::<Kind>(), 32, "a WebSocket has one small box besides");
     }
 }

@@ -7,6 +7,18 @@
 //!                 report  ── the live view, JSON, HTML, the comparison of two
 //! ```
 //!
-//! Reading order: [`outcome`] is what comes out and what every report is made of.
+//! Reading order: [`outcome`] is what comes out and what every report is made of; [`server`] starts and watches what is tested.
 
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod dialect;
+pub mod fleet;
+pub mod mix;
 pub mod outcome;
+pub mod persona;
+pub mod report;
+pub mod run;
+pub mod server;
+pub mod stamp;
+mod verdict;

@@ -1,3 +1,9 @@
-//! The command line of the load-test harness.
+//! `muster-loadtest`: see [`loadtest::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    loadtest::app::main(loadtest::cli::Command::parse())
+}

@@ -1,28 +1,64 @@
-//! The other end of a session, in 18 bytes.
+//! The other ends of sessions: seven bytes each for IPv4; the addresses of IPv6 lie aside.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A socket address without flow label and scope. IPv4 is kept as a mapped IPv6 address, and a mapped one, which is
-/// how a dual-stack listener sees IPv4, is given back as IPv4.
+use super::slab::{Slab, Slotted};
+
+/// A socket address without flow label and scope. A mapped IPv4 address, which is how a dual-stack listener sees IPv4,
+/// is kept and given back as IPv4. Bytes throughout, so that it fits beside a single byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Address {
-    ip: [u8; 16],
-    port: u16,
+pub(super) enum Address {
+    V4 {
+        ip: [u8; 4],
+        port: [u8; 2],
+    },
+    /// The place of the address in [`Addresses`].
+    V6 {
+        place: [u8; 4],
+        port: [u8; 2],
+    },
 }
 
-impl From<SocketAddr> for Address {
-    fn from(addr: SocketAddr) -> Self {
-        let ip = match addr.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        };
-        Self { ip: ip.octets(), port: addr.port() }
+struct Long(Ipv6Addr);
+
+impl Slotted for Long {}
+
+/// The addresses that are too long to lie in a slot.
+pub(super) struct Addresses(Slab<Long>);
+
+impl Addresses {
+    pub(super) fn new() -> Self {
+        Self(Slab::new())
     }
-}
 
-impl From<Address> for SocketAddr {
-    fn from(address: Address) -> Self {
-        Self::new(Ipv6Addr::from(address.ip).to_canonical(), address.port)
+    pub(super) fn len(&self) -> u32 {
+        self.0.len()
+    }
+
+    /// `None`: there are as many as there can be.
+    pub(super) fn keep(&mut self, addr: SocketAddr) -> Option<Address> {
+        let port = addr.port().to_ne_bytes();
+        Some(match addr.ip().to_canonical() {
+            IpAddr::V4(ip) => Address::V4 { ip: ip.octets(), port },
+            IpAddr::V6(ip) => Address::V6 { place: self.0.insert(|_| Long(ip))?.to_ne_bytes(), port },
+        })
+    }
+
+    pub(super) fn read(&self, address: Address) -> Option<SocketAddr> {
+        Some(match address {
+            Address::V4 { ip, port } => SocketAddr::new(Ipv4Addr::from(ip).into(), u16::from_ne_bytes(port)),
+            Address::V6 { place, port } => {
+                let Long(ip) = self.0.get(u32::from_ne_bytes(place))?;
+                SocketAddr::new((*ip).into(), u16::from_ne_bytes(port))
+            }
+        })
+    }
+
+    /// The session of an address is over.
+    pub(super) fn forget(&mut self, address: Address) {
+        if let Address::V6 { place, .. } = address {
+            self.0.remove(u32::from_ne_bytes(place));
+        }
     }
 }
 
@@ -32,12 +68,18 @@ mod tests {
 
     #[test]
     fn reads_back() {
-        assert_eq!(size_of::<Address>(), 18);
-        for text in ["1.2.3.4:5", "[::1]:80", "[2001:db8::7]:65535", "0.0.0.0:0"] {
-            let addr: SocketAddr = text.parse().unwrap();
-            assert_eq!(SocketAddr::from(Address::from(addr)), addr);
+        assert_eq!((size_of::<Address>(), align_of::<Address>()), (7, 1));
+        let mut addresses = Addresses::new();
+        let texts = ["1.2.3.4:5", "[::1]:80", "[2001:db8::7]:65535", "0.0.0.0:0", "[2001:db8::8]:1"];
+        let addrs = texts.map(|text| text.parse::<SocketAddr>().unwrap());
+        let kept = addrs.map(|addr| addresses.keep(addr).unwrap());
+        assert_eq!(addresses.len(), 3, "IPv4 needs no place");
+        for (addr, kept) in addrs.into_iter().zip(kept) {
+            assert_eq!(addresses.read(kept), Some(addr));
+            addresses.forget(kept);
         }
-        let mapped: SocketAddr = "[::ffff:1.2.3.4]:5".parse().unwrap();
-        assert_eq!(SocketAddr::from(Address::from(mapped)), "1.2.3.4:5".parse().unwrap());
+        assert_eq!(addresses.len(), 0);
+        let mapped = addresses.keep("[::ffff:1.2.3.4]:5".parse().unwrap()).unwrap();
+        assert_eq!(addresses.read(mapped), Some("1.2.3.4:5".parse().unwrap()));
     }
 }

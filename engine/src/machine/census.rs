@@ -7,6 +7,8 @@ use super::Machine;
 pub struct Census {
     /// Sessions.
     pub sessions: u32,
+    /// What only some of them have: lists, long addresses, refused commands.
+    pub aside: usize,
     /// Owners of sessions who live on other shards, and services.
     pub guests: u32,
     /// Users whose home is here: online, watched, or not yet written.
@@ -43,6 +45,7 @@ impl Machine {
     pub fn census(&self) -> Census {
         Census {
             sessions: self.sessions.len(),
+            aside: self.sessions.aside(),
             guests: self.guests.len(),
             users: self.users.len(),
             realms: self.rosters.len(),

@@ -125,8 +125,8 @@ impl Machine {
         let channel = self.channels.find_or_insert(key.realm, &key.id, || Channel::new(key.clone()));
         let (to, _) = channel.ok_or(Refusal::Busy)?;
         let Some(channel) = self.channels.get_mut(to) else { return Err(Refusal::Busy) };
-        let Some(session) = self.sessions.get_mut(slot) else { return Err(Refusal::NotFound) };
-        let channels = &mut session.listening.get_or_insert_default().channels;
+        let Some(listening) = self.sessions.listen(slot) else { return Err(Refusal::NotFound) };
+        let channels = &mut listening.channels;
         let (at, back) = (channels.len() as u32, channel.subscribers.len() as u32);
         channels.push(Link { to, back });
         channel.subscribers.push(Link { to: slot, back: at });
@@ -145,7 +145,7 @@ impl Machine {
     /// Takes the subscription at this place of a session's list out.
     pub(super) fn unsubscribe_at(&mut self, slot: u32, at: u32) {
         let channels = &mut self.channels;
-        let listening = self.sessions.get_mut(slot).and_then(|session| session.listening.as_mut());
+        let listening = self.sessions.listening_mut(slot);
         let link = listening.and_then(|listening| {
             links::take(&mut listening.channels, at, |moved, at| {
                 let other =
@@ -164,7 +164,7 @@ impl Machine {
         }
         self.close_holes(to);
         self.subscribers_changed(to);
-        self.slim_session(slot);
+        self.sessions.slim(slot);
     }
 
     /// Fills the places of those who have left, unless a fan-out is under way.
@@ -179,7 +179,7 @@ impl Machine {
         // From the last: what moves into a hole comes from behind it, where there are no holes left.
         for hole in holes.into_iter().rev() {
             links::take(&mut channel.subscribers, hole, |moved, back| {
-                let listening = sessions.get_mut(moved.to).and_then(|session| session.listening.as_mut());
+                let listening = sessions.listening_mut(moved.to);
                 if let Some(link) =
                     listening.and_then(|listening| listening.channels.get_mut(moved.back as usize))
                 {

@@ -11,7 +11,8 @@ use super::gather::{Harvest, Whom};
 use super::input::Asker;
 use super::message::Question;
 use super::rate::Verdict;
-use super::session::{Owner, Session, Told};
+use super::session::Told;
+use super::sessions::{Owner, Session};
 use crate::limits::LIST_MAX;
 
 /// Who commands, as the machine knows it.
@@ -85,10 +86,7 @@ impl Machine {
     }
 
     fn rate(&mut self, slot: u32) -> Verdict {
-        let tick = self.tick();
-        let (per_second, burst) = (self.limits.commands_per_second, self.limits.commands_burst);
-        let session = self.sessions.get_mut(slot);
-        session.map_or(Verdict::Pass, |session| session.bucket.take(tick, per_second, burst))
+        self.sessions.rate(slot, self.now.mono)
     }
 
     fn obey(&mut self, caller: &Caller, command: Command) -> Outcome {

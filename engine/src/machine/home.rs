@@ -39,7 +39,8 @@ impl Machine {
         since: u64,
         active_at: u64,
     ) {
-        if self.graves.is_over(&Grave::Session(session), 0) || from == self.shard {
+        if self.is_foreign(session) || self.graves.is_over(&Grave::Session(session), 0) || from == self.shard
+        {
             return;
         }
         if let Some(slot) = self.user(user.realm, &user.id) {
@@ -57,7 +58,7 @@ impl Machine {
         at: u64,
     ) {
         let grave = Grave::Session(session);
-        if self.graves.is_over(&grave, 0) || from == self.shard {
+        if self.is_foreign(session) || self.graves.is_over(&grave, 0) || from == self.shard {
             return;
         }
         self.graves.bury(self.now.mono, grave, 0);
@@ -69,6 +70,11 @@ impl Machine {
             self.attach(slot, Attachment::new(session, Device::default(), at), at);
             self.detach(slot, session, reason, at);
         }
+    }
+
+    /// A session of another start of the node: whatever is told of it is told too late.
+    fn is_foreign(&self, session: SessionAddr) -> bool {
+        session.incarnation != self.incarnation
     }
 
     fn user(&mut self, realm: Realm, id: &Id) -> Option<u32> {
@@ -173,7 +179,7 @@ impl Machine {
 
     fn go_offline(&mut self, slot: u32) {
         let Some(user) = self.users.get_mut(slot) else { return };
-        user.presence = Presence::Offline;
+        user.leave();
         let realm = user.realm;
         if let Some(roster) = self.rosters.get_mut(&realm) {
             roster.remove(&mut self.users.slab, slot);
@@ -199,7 +205,7 @@ impl Machine {
         let until = (self.now.mono + u64::from(self.limits.restart_grace)) as u32;
         let Some(user) = self.users.get_mut(slot) else { return };
         if user.presence == Presence::Offline && !known {
-            user.presence = Presence::Grace { until, device: Device::default(), status: Status::Online };
+            user.presence = Presence::Grace { until, device: Device::default() };
             self.rosters.entry(key.realm).or_default().insert(&mut self.users.slab, slot);
             self.online += 1;
             self.dirty_row(slot);
@@ -219,9 +225,10 @@ impl Machine {
         user.armed = 0;
         match user.presence {
             Presence::Grace { until, .. } if reached(tick, until) => self.go_offline(slot),
-            Presence::Online(_) if away_after > 0 && tick.wrapping_sub(user.active) >= away_after => {
-                user.rest();
-                self.notify(slot);
+            Presence::Present(_) if away_after > 0 && tick.wrapping_sub(user.active) >= away_after => {
+                if user.rest() {
+                    self.notify(slot);
+                }
             }
             _ => {}
         }
@@ -239,8 +246,10 @@ impl Machine {
         let ahead = |until: u32| if reached(tick, until) { 0 } else { u64::from(until.wrapping_sub(tick)) };
         let state = match user.presence {
             Presence::Grace { until, .. } => now + ahead(until),
-            Presence::Online(_) if away_after > 0 => now + ahead(user.active.wrapping_add(away_after)),
-            Presence::Online(_) | Presence::Away(_) | Presence::Offline => u64::MAX,
+            Presence::Present(_) if away_after > 0 && user.is_active() => {
+                now + ahead(user.active.wrapping_add(away_after))
+            }
+            Presence::Present(_) | Presence::Offline => u64::MAX,
         };
         let reading = match user.extra.as_ref().and_then(|extra| extra.reading) {
             Some(Reading::Patient(until)) => until,
@@ -261,7 +270,7 @@ impl Machine {
         let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
         let unwanted = user.attachments_mut().filter(|attachment| attachment.stay == Stay::Welcome);
         for attachment in unwanted.take(welcome.saturating_sub(limit)) {
-            let SessionAddr { shard: host, session, .. } = attachment.session();
+            let (host, session) = attachment.place();
             if host == shard {
                 attachment.stay = Stay::Told;
                 here.push(session);
@@ -287,7 +296,7 @@ impl Machine {
             Presence::Offline if user.seen == Seen::UNKNOWN && !self.store.journal_is_read() => {
                 Status::Unknown
             }
-            _ => user.presence.status(),
+            _ => user.status(),
         }
     }
 

@@ -44,6 +44,7 @@ mod question;
 mod rate;
 mod roster;
 mod session;
+mod sessions;
 pub(crate) mod slab;
 mod table;
 mod tap;
@@ -68,9 +69,6 @@ use crate::limits::{Limits, STAGE_BUDGET};
 use gather::Whom;
 use slab::Slab;
 use table::Keyed;
-
-/// A wall clock that is set back by up to this is held where it was, so that nobody's last seen moves back.
-const CLOCK_HOLD: u64 = 3_600_000;
 
 /// How soon to look again whether a peer has room.
 const ROOM_RETRY: u64 = 5;
@@ -107,8 +105,6 @@ pub struct Machine {
     router: Router,
     hasher: ahash::RandomState,
     now: Now,
-    /// The latest wall time seen.
-    latest_wall: u64,
     revision: u64,
     online: u64,
     counters: Counters,
@@ -116,7 +112,7 @@ pub struct Machine {
     /// What the shard says to itself.
     inner: VecDeque<Message>,
     wheel: timer::Wheel<timer::Timer>,
-    sessions: Slab<session::Session>,
+    sessions: sessions::Sessions,
     guests: Slab<session::Guest>,
     users: Keyed<user::User>,
     rosters: BTreeMap<Realm, roster::Roster>,
@@ -145,14 +141,16 @@ impl Machine {
             shard,
             incarnation,
             now,
-            latest_wall: now.wall,
             revision: 0,
             online: 0,
             counters: Counters::default(),
             outputs: VecDeque::new(),
             inner: VecDeque::new(),
             wheel: timer::Wheel::new(now.mono),
-            sessions: Slab::new(),
+            sessions: sessions::Sessions::new(rate::Rate::new(
+                limits.commands_per_second,
+                limits.commands_burst,
+            )),
             guests: Slab::new(),
             users: Keyed::new(USER_PARTS, hasher.clone()),
             rosters: BTreeMap::new(),
@@ -330,14 +328,12 @@ impl Machine {
     fn set_clocks(&mut self, now: Now) {
         // The driver's monotonic clock never goes back; a machine that was told otherwise stays where it is.
         self.now = Now { mono: now.mono.max(self.now.mono), wall: now.wall };
-        if now.wall > self.latest_wall || self.latest_wall - now.wall > CLOCK_HOLD {
-            self.latest_wall = now.wall;
-        }
     }
 
-    /// The wall time that people are told.
+    /// The wall time that people are told. Whoever drives the machine holds it where it was when the clock is set back
+    /// a little, for all shards alike.
     fn wall(&self) -> u64 {
-        self.latest_wall
+        self.now.wall
     }
 
     /// The low half of the monotonic time, as slots keep it.

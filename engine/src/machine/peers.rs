@@ -191,9 +191,8 @@ impl Machine {
             Tie::Attached { slot, active_at, dirty } => {
                 *dirty = false;
                 let (own, active_at, user) = (*slot, *active_at, guest.key.clone());
+                let (device, since) = (guest.device, guest.since);
                 let session = self.addr(self.session_ref(own)?);
-                let found = self.sessions.get(own)?;
-                let (device, since) = (found.device(), found.since());
                 Some(State::Attached { session, user, device, since, active_at })
             }
             Tie::Detached { session, reason, at } => {
@@ -208,9 +207,10 @@ impl Machine {
         let user = self.users.get_mut(slot)?;
         let mut sessions = Vec::new();
         for attachment in user.attachments_mut() {
-            if attachment.stay == Stay::Unwanted && attachment.session().shard == to {
+            let (host, session) = attachment.place();
+            if attachment.stay == Stay::Unwanted && host == to {
                 attachment.stay = Stay::Told;
-                sessions.push(attachment.session().session);
+                sessions.push(session);
             }
         }
         let (realm, owner) = (user.realm, Some(user.id.clone()));

@@ -58,16 +58,16 @@ impl Machine {
         let mut elsewhere: Vec<(ShardId, Vec<SessionRef>)> = Vec::new();
         let found = self.users.find(user.realm, &user.id).and_then(|slot| self.users.get(slot));
         for attachment in found.iter().flat_map(|user| user.attachments()) {
-            let addr = attachment.session();
-            if Some(addr) == except {
+            if except.is_some_and(|except| attachment.is(except)) {
                 continue;
             }
-            if addr.shard == self.shard {
-                here.push(addr.session);
+            let (host, session) = attachment.place();
+            if host == self.shard {
+                here.push(session);
             } else {
-                match elsewhere.iter_mut().find(|(shard, _)| *shard == addr.shard) {
-                    Some((_, sessions)) => sessions.push(addr.session),
-                    None => elsewhere.push((addr.shard, vec![addr.session])),
+                match elsewhere.iter_mut().find(|(shard, _)| *shard == host) {
+                    Some((_, sessions)) => sessions.push(session),
+                    None => elsewhere.push((host, vec![session])),
                 }
             }
         }
@@ -168,7 +168,7 @@ impl Machine {
         let mut refusal = Refusal::NotFound;
         for &session in sessions {
             let Some(slot) = self.alive(session) else { continue };
-            let whose = self.sessions.get(slot).map(super::session::Session::owner);
+            let whose = self.sessions.get(slot).map(super::sessions::Session::owner);
             let Some(key) = whose.and_then(|whose| self.owner_key(whose)) else { continue };
             if key.realm != realm {
                 continue;

@@ -98,7 +98,7 @@ impl Roster {
             cut = Some(second);
             rows.push(OnlineUser {
                 user: user.id.clone(),
-                status: user.presence.status(),
+                status: user.status(),
                 last_seen: user.seen.ms(),
                 device: user.device(),
             });

@@ -1,133 +1,26 @@
 //! The session host: sessions begin, live, and end.
 //!
-//! A session's slot is all that an idle one costs here; what only some have (watch list, channels) is boxed. Hearing
-//! of a session is one store into its slot; the timer looks at the slot when it fires.
+//! Hearing of a session is one store into its slot; the timer looks at the slot when it fires.
 
-use schema::command::Edge;
 use schema::presence::SessionInfo;
 use schema::{CloseReason, Device, Key, Refusal, SessionAddr, SessionRef};
 
-use super::address::Address;
-use super::input::{ConnRef, Now, Open};
-use super::links::{Link, Marked};
+use super::input::{Now, Open};
 use super::peers::Dirty;
-use super::rate::Bucket;
+use super::sessions::{Listening, OWNER_SLOT, Owner, Session};
 use super::slab::Slotted;
 use super::timer::Timer;
 use super::user::{Attachment, User};
 use super::{Machine, Output};
 
-/// Whose a session is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Owner {
-    /// A user whose home is here: slot of the user.
-    Here(u32),
-    /// A user whose home is elsewhere: slot of the guest.
-    There(u32),
-    /// A service: slot of the guest. A service is no user: it has no presence and nothing is sent to it.
-    Service(u32),
-}
-
-/// An [`Owner`] in four bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct PackedOwner(u32);
-
-const OWNER_SLOT: u32 = (1 << 30) - 1;
-
 /// A session's end costs as much as some deliveries: a tap, a close, a detach.
 const END_COST: usize = 8;
-
-impl From<Owner> for PackedOwner {
-    fn from(owner: Owner) -> Self {
-        Self(match owner {
-            Owner::Here(slot) => slot,
-            Owner::There(slot) => 1 << 30 | slot,
-            Owner::Service(slot) => 2 << 30 | slot,
-        })
-    }
-}
-
-impl From<PackedOwner> for Owner {
-    fn from(PackedOwner(packed): PackedOwner) -> Self {
-        let slot = packed & OWNER_SLOT;
-        match packed >> 30 {
-            0 => Self::Here(slot),
-            1 => Self::There(slot),
-            _ => Self::Service(slot),
-        }
-    }
-}
-
-/// What some sessions have.
-#[derive(Default)]
-pub(super) struct Listening {
-    /// Watched users; marked: there is news.
-    pub(super) watches: Marked,
-    /// Channels.
-    pub(super) channels: Vec<Link>,
-    /// When a presence frame is due, if one is.
-    pub(super) frame_at: Option<u64>,
-    /// Until then frames of changes wait for each other.
-    pub(super) quiet_until: u64,
-    /// Listens to taps.
-    pub(super) taps: bool,
-}
-
-/// One session.
-pub(super) struct Session {
-    generation: u32,
-    pub(super) conn: ConnRef,
-    pub(super) mark: u32,
-    owner: PackedOwner,
-    since_low: u32,
-    since_high: u16,
-    peer: Address,
-    device: Device,
-    edge: Edge,
-    /// Tick at which it was last heard of.
-    life: u32,
-    silence: u32,
-    /// Second at which the token ends; `u32::MAX`: never.
-    expires: u32,
-    pub(super) bucket: Bucket,
-    /// Tick of the timer that counts; 0: none.
-    armed: u32,
-    pub(super) listening: Option<Box<Listening>>,
-}
-
-impl Slotted for Session {
-    fn generation(&self) -> u32 {
-        self.generation
-    }
-}
-
-impl Session {
-    pub(super) fn owner(&self) -> Owner {
-        self.owner.into()
-    }
-
-    pub(super) fn device(&self) -> Device {
-        self.device
-    }
-
-    pub(super) fn since(&self) -> u64 {
-        u64::from(self.since_high) << 32 | u64::from(self.since_low)
-    }
-
-    fn info(&self, session: SessionAddr) -> SessionInfo {
-        let (peer, device, edge) = (self.peer.into(), self.device, self.edge);
-        SessionInfo { session, peer, device, edge, since: self.since() }
-    }
-
-    /// How long nothing was heard of it.
-    fn unheard(&self, tick: u32) -> u32 {
-        tick.wrapping_sub(self.life)
-    }
-}
 
 /// A session's owner who does not live here.
 pub(super) struct Guest {
     pub(super) key: Key,
+    pub(super) device: Device,
+    pub(super) since: u64,
     pub(super) link: Tie,
 }
 
@@ -151,8 +44,7 @@ impl Machine {
 
     /// The slot of a session that is still there.
     pub(super) fn alive(&self, session: SessionRef) -> Option<u32> {
-        let found = self.sessions.get(session.slot)?;
-        (found.generation == session.generation).then_some(session.slot)
+        self.sessions.alive(session)
     }
 
     pub(super) fn session_ref(&self, slot: u32) -> Option<SessionRef> {
@@ -170,21 +62,34 @@ impl Machine {
     }
 
     pub(super) fn session_info(&self, slot: u32) -> Option<SessionInfo> {
-        let session = self.sessions.get(slot)?;
-        Some(session.info(self.addr(SessionRef { slot, generation: session.generation })))
+        let found = self.sessions.get(slot)?;
+        let session = self.addr(SessionRef { slot, generation: found.generation });
+        let (device, since) = match found.owner() {
+            Owner::Here(user) => {
+                let attachment = self.users.get(user)?.attachment(session)?;
+                (attachment.device, attachment.since())
+            }
+            Owner::There(guest) | Owner::Service(guest) => {
+                self.guests.get(guest).map(|guest| (guest.device, guest.since))?
+            }
+        };
+        Some(SessionInfo { session, peer: self.sessions.peer(slot)?, device, edge: found.edge, since })
     }
 
     /// A session wants to begin.
     pub(super) fn open(&mut self, open: Open) {
-        let (conn, mark, edge) = (open.conn, open.mark, open.edge);
-        match self.admit(open) {
+        let (conn, mark) = (open.conn, open.mark);
+        match self.admit(&open) {
             Ok(slot) => {
                 let session = self.session_ref(slot).map(|session| self.addr(session));
-                self.counters.opened(edge);
+                self.counters.opened(open.edge);
                 self.output(Output::Opened { conn, mark, session: session.ok_or(Refusal::Busy) });
                 self.arm_session(slot);
-                self.tap(slot, None);
-                self.attach_session(slot);
+                let (device, since) = (open.device, self.wall());
+                if let (Some(session), Some(peer)) = (session, self.sessions.peer(slot)) {
+                    self.tap(slot, SessionInfo { session, peer, device, edge: open.edge, since }, None);
+                }
+                self.attach_session(slot, device, since);
             }
             Err(refusal) => {
                 self.counters.refused(refusal);
@@ -193,41 +98,21 @@ impl Machine {
         }
     }
 
-    fn admit(&mut self, open: Open) -> Result<u32, Refusal> {
+    fn admit(&mut self, open: &Open) -> Result<u32, Refusal> {
         if self.drain.is_on() {
             return Err(Refusal::Draining);
         }
         if self.sessions.len() >= self.limits.sessions.min(OWNER_SLOT) {
             return Err(Refusal::Busy);
         }
-        let owner = self.admit_owner(&open)?;
-        let since = self.wall();
-        let tick = self.tick();
-        let expires = u32::try_from(open.expires_at.div_ceil(1_000)).unwrap_or(u32::MAX);
-        let burst = self.limits.commands_burst;
-        let slot = self.sessions.insert(|generation| Session {
-            generation,
-            conn: open.conn,
-            mark: open.mark,
-            owner: owner.into(),
-            since_low: since as u32,
-            since_high: (since >> 32) as u16,
-            peer: open.peer.into(),
-            device: open.device,
-            edge: open.edge,
-            life: tick,
-            silence: open.silence,
-            expires,
-            bucket: Bucket::new(tick, burst),
-            armed: 0,
-            listening: None,
-        });
-        slot.ok_or(Refusal::Busy)
+        let owner = self.admit_owner(open)?;
+        self.sessions.insert(open, owner, self.now.mono).ok_or(Refusal::Busy)
     }
 
     fn admit_owner(&mut self, open: &Open) -> Result<Owner, Refusal> {
         let key = &open.actor.key;
-        let guest = |link| Guest { key: key.clone(), link };
+        let (device, since) = (open.device, self.wall());
+        let guest = |link| Guest { key: key.clone(), device, since, link };
         if open.actor.service {
             let slot = self.guests.insert(|_| guest(Tie::Service));
             return slot.map(Owner::Service).ok_or(Refusal::Busy);
@@ -253,12 +138,12 @@ impl Machine {
         Ok(Owner::There(slot))
     }
 
-    fn attach_session(&mut self, slot: u32) {
+    fn attach_session(&mut self, slot: u32, device: Device, since: u64) {
         let Some(session) = self.sessions.get(slot) else { return };
         let addr = self.addr(SessionRef { slot, generation: session.generation });
         match session.owner() {
             Owner::Here(user) => {
-                let attachment = Attachment::new(addr, session.device, session.since());
+                let attachment = Attachment::new(addr, device, since);
                 self.attach(user, attachment, self.wall());
             }
             Owner::There(guest) => {
@@ -321,6 +206,7 @@ impl Machine {
                 cost
             }
             None => {
+                self.sessions.rest(slot, self.now.mono);
                 self.arm_session(slot);
                 0
             }
@@ -360,7 +246,9 @@ impl Machine {
     /// A session ends: everything it has is given back, and its user's home hears of it.
     pub(super) fn end(&mut self, slot: u32, reason: CloseReason, told: Told) {
         self.unlisten(slot);
-        self.tap(slot, Some(reason));
+        if let Some(info) = self.session_info(slot) {
+            self.tap(slot, info, Some(reason));
+        }
         let Some(session) = self.sessions.remove(slot) else { return };
         let (conn, mark) = (session.conn, session.mark);
         let gone = SessionRef { slot, generation: session.generation };
@@ -413,18 +301,7 @@ impl Machine {
     }
 
     pub(super) fn listening(&self, slot: u32) -> Option<&Listening> {
-        self.sessions.get(slot)?.listening.as_deref()
-    }
-
-    /// Gives a session's lists back when they are empty.
-    pub(super) fn slim_session(&mut self, slot: u32) {
-        if let Some(session) = self.sessions.get_mut(slot)
-            && session.listening.as_ref().is_some_and(|listening| {
-                listening.watches.is_empty() && listening.channels.is_empty() && !listening.taps
-            })
-        {
-            session.listening = None;
-        }
+        self.sessions.listening(slot)
     }
 }
 
@@ -435,23 +312,4 @@ pub(super) enum Told {
     ByUs,
     /// Nobody: the driver has told the machine.
     ByDriver,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_session_is_small() {
-        assert_eq!(size_of::<Session>(), 88);
-        assert_eq!(super::super::slab::slot_bytes::<Session>(), 88);
-        assert!(size_of::<Guest>() <= 72);
-    }
-
-    #[test]
-    fn owners_read_back() {
-        for owner in [Owner::Here(0), Owner::There(OWNER_SLOT), Owner::Service(77)] {
-            assert_eq!(Owner::from(PackedOwner::from(owner)), owner);
-        }
-    }
 }

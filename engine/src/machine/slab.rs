@@ -22,9 +22,28 @@ enum Entry<T> {
 }
 
 struct Page<T> {
-    slots: Box<[Entry<T>]>,
+    /// Room for all entries is reserved; those behind the end have not been used yet, and memory that was never
+    /// touched is none.
+    slots: Vec<Entry<T>>,
+    /// The generation of those that have not been used yet.
+    fresh: u32,
     free: u16,
     used: u16,
+}
+
+impl<T> Page<T> {
+    /// The next place to be taken, with its generation; `None` when all are.
+    fn vacancy(&self) -> Option<(u16, u32)> {
+        match self.slots.get(usize::from(self.free)) {
+            Some(Entry::Vacant { generation, .. }) => Some((self.free, *generation)),
+            Some(Entry::Full(_)) => None,
+            None => (self.slots.len() < PAGE).then_some((self.slots.len() as u16, self.fresh)),
+        }
+    }
+
+    fn get(&self, slot: u32) -> Option<&Entry<T>> {
+        self.slots.get(slot as usize % PAGE)
+    }
 }
 
 /// Where a page stands. The generation of a closed page is one that none of its slots has had.
@@ -58,9 +77,9 @@ impl<T: Slotted> Slab<T> {
         self.len
     }
 
-    /// Puts an entry in and says where. `make` is told the generation to carry. `None`: four thousand million
-    /// entries are in use.
-    pub(crate) fn insert(&mut self, make: impl FnOnce(u32) -> T) -> Option<u32> {
+    /// Where the next entry will be put, and the generation it will carry. `None`: four thousand million entries
+    /// are in use.
+    pub(crate) fn vacancy(&mut self) -> Option<(u32, u32)> {
         let number = match self.vacant.first() {
             Some(&number) => number,
             None if self.pages.len() == PAGES => return None,
@@ -73,23 +92,36 @@ impl<T: Slotted> Slab<T> {
         };
         let room = &mut self.pages[number as usize];
         if let Room::Closed { generation } = *room {
-            let vacant = |at: usize| Entry::Vacant {
-                generation,
-                next: if at + 1 == PAGE { END } else { at as u16 + 1 },
-            };
-            *room = Room::Open(Page { slots: (0..PAGE).map(vacant).collect(), free: 0, used: 0 });
+            let slots = Vec::with_capacity(PAGE);
+            *room = Room::Open(Page { slots, fresh: generation, free: END, used: 0 });
         }
         let Room::Open(page) = room else { return None };
-        let at = page.free;
-        let Entry::Vacant { generation, next } = page.slots[usize::from(at)] else { return None };
-        page.free = next;
+        let (at, generation) = page.vacancy()?;
+        Some((number * PAGE as u32 + u32::from(at), generation))
+    }
+
+    /// Puts an entry in and says where. `make` is told the generation to carry. `None`: four thousand million
+    /// entries are in use.
+    pub(crate) fn insert(&mut self, make: impl FnOnce(u32) -> T) -> Option<u32> {
+        let (slot, generation) = self.vacancy()?;
+        let number = slot / PAGE as u32;
+        let Room::Open(page) = &mut self.pages[number as usize] else { return None };
+        let entry = Entry::Full(make(generation));
+        match page.slots.get_mut(slot as usize % PAGE) {
+            Some(place) => {
+                if let Entry::Vacant { next, .. } = *place {
+                    page.free = next;
+                }
+                *place = entry;
+            }
+            None => page.slots.push(entry),
+        }
         page.used += 1;
-        page.slots[usize::from(at)] = Entry::Full(make(generation));
-        if next == END {
+        if page.vacancy().is_none() {
             self.vacant.remove(&number);
         }
         self.len += 1;
-        Some(number * PAGE as u32 + u32::from(at))
+        Some(slot)
     }
 
     /// Takes an entry out; its slot's generation moves on.
@@ -98,15 +130,15 @@ impl<T: Slotted> Slab<T> {
         let at = slot as usize % PAGE;
         let room = self.pages.get_mut(number as usize)?;
         let Room::Open(page) = room else { return None };
-        let Entry::Full(entry) = &page.slots[at] else { return None };
+        let Some(Entry::Full(entry)) = page.slots.get(at) else { return None };
         // Zero is "no session" on the wire, so a slot that wraps skips it.
         let generation = entry.generation().wrapping_add(1).max(1);
         let vacant = Entry::Vacant { generation, next: page.free };
         let Entry::Full(entry) = std::mem::replace(&mut page.slots[at], vacant) else { return None };
-        if page.free == END {
+        page.free = at as u16;
+        if usize::from(page.used) == PAGE {
             self.vacant.insert(number);
         }
-        page.free = at as u16;
         page.used -= 1;
         self.len -= 1;
         if page.used == 0 {
@@ -121,18 +153,18 @@ impl<T: Slotted> Slab<T> {
     /// Gives a page back, if it is empty.
     fn close(&mut self, number: u32) {
         let Some(room) = self.pages.get_mut(number as usize) else { return };
-        if let Room::Open(Page { slots, used: 0, .. }) = room {
+        if let Room::Open(Page { slots, fresh, used: 0, .. }) = room {
             let generations = slots.iter().map(|slot| match slot {
                 Entry::Vacant { generation, .. } => *generation,
                 Entry::Full(entry) => entry.generation(),
             });
-            *room = Room::Closed { generation: generations.max().unwrap_or(1) };
+            *room = Room::Closed { generation: generations.max().unwrap_or(*fresh).max(*fresh) };
         }
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {
         match self.pages.get(slot as usize / PAGE)? {
-            Room::Open(page) => match &page.slots[slot as usize % PAGE] {
+            Room::Open(page) => match page.get(slot)? {
                 Entry::Full(entry) => Some(entry),
                 Entry::Vacant { .. } => None,
             },
@@ -142,7 +174,7 @@ impl<T: Slotted> Slab<T> {
 
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
         match self.pages.get_mut(slot as usize / PAGE)? {
-            Room::Open(page) => match &mut page.slots[slot as usize % PAGE] {
+            Room::Open(page) => match page.slots.get_mut(slot as usize % PAGE)? {
                 Entry::Full(entry) => Some(entry),
                 Entry::Vacant { .. } => None,
             },
@@ -160,9 +192,10 @@ impl<T: Slotted> Slab<T> {
             *budget -= 1;
             match room {
                 Room::Closed { .. } => slot = (slot / PAGE as u32 + 1) * PAGE as u32,
-                Room::Open(page) => match page.slots[slot as usize % PAGE] {
-                    Entry::Full(_) => return Some(Seek::Found(slot)),
-                    Entry::Vacant { .. } => slot += 1,
+                Room::Open(page) => match page.get(slot) {
+                    Some(Entry::Full(_)) => return Some(Seek::Found(slot)),
+                    Some(Entry::Vacant { .. }) => slot += 1,
+                    None => slot = (slot / PAGE as u32 + 1) * PAGE as u32,
                 },
             }
         }
@@ -181,7 +214,7 @@ pub(crate) enum Seek {
 
 /// Bytes of one slot holding a `T`; for the tests that watch over sizes.
 #[cfg(test)]
-pub(super) const fn slot_bytes<T>() -> usize {
+pub(crate) const fn slot_bytes<T>() -> usize {
     size_of::<Entry<T>>()
 }
 

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schema::event::TapEvent;
+use schema::presence::SessionInfo;
 use schema::{CloseReason, Event, Realm, ShardId};
 
 use super::message::{Message, State};
 use super::peers::Dirty;
-use super::session::Session;
+use super::sessions::Session;
 use super::{Machine, Output};
 
 /// Listening sessions of one shard.
@@ -33,8 +34,7 @@ impl Taps {
 
 impl Machine {
     /// A session has opened, or is about to close.
-    pub(super) fn tap(&mut self, slot: u32, closed: Option<CloseReason>) {
-        let Some(session) = self.session_info(slot) else { return };
+    pub(super) fn tap(&mut self, slot: u32, session: SessionInfo, closed: Option<CloseReason>) {
         let owner = self.sessions.get(slot).map(Session::owner);
         let Some(user) = owner.and_then(|owner| self.owner_key(owner)) else { return };
         let number = self.taps.numbers.entry(user.realm).or_default();
@@ -86,10 +86,10 @@ impl Machine {
         } else {
             self.taps.listeners.retain(|listener| listener.0 != slot);
         }
-        if let Some(session) = self.sessions.get_mut(slot) {
-            session.listening.get_or_insert_default().taps = on;
+        if let Some(listening) = self.sessions.listen(slot) {
+            listening.taps = on;
         }
-        self.slim_session(slot);
+        self.sessions.slim(slot);
         if before != self.taps.listeners.is_empty() {
             for shard in (0..self.router.shards()).map(ShardId).filter(|&shard| shard != self.shard) {
                 self.peers.push(shard, Dirty::Taps);

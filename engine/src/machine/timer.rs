@@ -8,6 +8,9 @@
 //! differs from the time that has been reached; when the time reaches a place, its timers move down or fire. A
 //! place is emptied one timer at a time, so that any budget can stop it anywhere.
 
+use std::marker::PhantomData;
+use std::num::NonZeroU8;
+
 use super::slab::{Slab, Slotted};
 
 const BITS: u32 = 6;
@@ -32,55 +35,111 @@ pub(super) enum Timer {
 /// stale timer lives.
 pub(super) const HORIZON: u64 = 300_000;
 
-/// One timer, in a list: sixteen bytes.
-struct Node<T> {
-    timer: T,
-    /// The low half of the deadline: no deadline is behind the time reached, nor further ahead than [`HORIZON`].
-    deadline: u32,
-    next: u32,
+/// What a timer can be of: a slot, and one of four kinds of things that it is the slot of.
+pub(crate) trait Wakes: Copy {
+    /// The slot, and the number of the kind, below 4.
+    fn parts(self) -> (u32, u32);
+
+    /// The reverse.
+    fn of(slot: u32, kind: u32) -> Self;
 }
 
-impl<T> Slotted for Node<T> {}
+impl Wakes for Timer {
+    fn parts(self) -> (u32, u32) {
+        match self {
+            Self::Session(slot) => (slot, 0),
+            Self::User(slot) => (slot, 1),
+            Self::Frame(slot) => (slot, 2),
+            Self::Gather(slot) => (slot, 3),
+        }
+    }
+
+    fn of(slot: u32, kind: u32) -> Self {
+        match kind {
+            0 => Self::Session(slot),
+            1 => Self::User(slot),
+            2 => Self::Frame(slot),
+            _ => Self::Gather(slot),
+        }
+    }
+}
+
+/// One timer: eight bytes.
+#[derive(Clone, Copy)]
+struct Row {
+    slot: u32,
+    /// The kind (2 bits) and the low bits of the deadline: none is behind the time reached, nor further ahead than
+    /// [`HORIZON`].
+    stamp: u32,
+}
+
+/// Bits of a deadline in a [`Row`].
+const STAMP: u32 = 30;
+
+impl Row {
+    fn new(timer: impl Wakes, deadline: u64) -> Self {
+        let (slot, kind) = timer.parts();
+        Self { slot, stamp: kind << STAMP | deadline as u32 & ((1 << STAMP) - 1) }
+    }
+
+    fn deadline(self, elapsed: u64) -> u64 {
+        elapsed + u64::from(self.stamp.wrapping_sub(elapsed as u32) & ((1 << STAMP) - 1))
+    }
+}
+
+/// Some timers of one place, in a list of such: links between single timers would cost half as much as the timers.
+struct Chunk {
+    rows: [Row; ROWS],
+    next: u32,
+    /// A chunk without rows is given back.
+    used: NonZeroU8,
+}
+
+/// With them a chunk has 128 bytes.
+const ROWS: usize = 15;
+
+impl Slotted for Chunk {}
 
 /// End of a list.
 const NIL: u32 = u32::MAX;
 
 /// The wheel. `T` says what a timer wakes; the machine's are [`Timer`]s, a shard's connections have their own.
 pub(crate) struct Wheel<T> {
-    nodes: Slab<Node<T>>,
+    chunks: Slab<Chunk>,
     heads: [[u32; PLACES]; LEVELS],
     occupied: [u64; LEVELS],
     /// Timers whose place has been reached: they fire, or move down.
     reached: u32,
     /// Time up to which everything has been looked at.
     elapsed: u64,
+    len: u32,
+    wakes: PhantomData<T>,
 }
 
-impl<T: Copy> Wheel<T> {
+impl<T: Wakes> Wheel<T> {
     pub(crate) fn new(now: u64) -> Self {
         Self {
-            nodes: Slab::new(),
+            chunks: Slab::new(),
             heads: [[NIL; PLACES]; LEVELS],
             occupied: [0; LEVELS],
             reached: NIL,
             elapsed: now,
+            len: 0,
+            wakes: PhantomData,
         }
     }
 
     /// Timers in it, stale ones included.
     pub(super) fn len(&self) -> u32 {
-        self.nodes.len()
+        self.len
     }
 
     /// Sets a timer and gives the deadline it has got: the wanted one, at least the time reached, at most
     /// [`HORIZON`] ahead.
     pub(crate) fn set(&mut self, timer: T, deadline: u64) -> u64 {
         let deadline = deadline.clamp(self.elapsed, self.elapsed + HORIZON);
-        let node = self.nodes.insert(|_| Node { timer, deadline: deadline as u32, next: NIL });
-        // The slab is full at four thousand million timers; memory ends long before.
-        if let Some(node) = node {
-            self.link(node, deadline);
-        }
+        self.len += 1;
+        self.link(Row::new(timer, deadline), deadline);
         deadline
     }
 
@@ -93,14 +152,13 @@ impl<T: Copy> Wheel<T> {
                     return None;
                 }
                 *budget -= 1;
-                let node = self.reached;
-                let (low, next) = self.nodes.get(node).map(|node| (node.deadline, node.next))?;
-                let deadline = self.elapsed + u64::from(low.wrapping_sub(self.elapsed as u32));
-                self.reached = next;
+                let row = self.take_reached()?;
+                let deadline = row.deadline(self.elapsed);
                 if deadline > self.elapsed {
-                    self.link(node, deadline);
-                } else if let Some(node) = self.nodes.remove(node) {
-                    return Some((node.timer, deadline));
+                    self.link(row, deadline);
+                } else {
+                    self.len -= 1;
+                    return Some((T::of(row.slot, row.stamp >> STAMP), deadline));
                 }
             }
             let Some((level, place, start)) = self.next_place().filter(|&(_, _, start)| start <= now) else {
@@ -111,6 +169,21 @@ impl<T: Copy> Wheel<T> {
             self.occupied[level] &= !(1 << place);
             self.reached = std::mem::replace(&mut self.heads[level][place], NIL);
         }
+    }
+
+    fn take_reached(&mut self) -> Option<Row> {
+        let number = self.reached;
+        let chunk = self.chunks.get_mut(number)?;
+        let left = chunk.used.get() - 1;
+        let row = chunk.rows[usize::from(left)];
+        match NonZeroU8::new(left) {
+            Some(left) => chunk.used = left,
+            None => {
+                self.reached = chunk.next;
+                self.chunks.remove(number);
+            }
+        }
+        Some(row)
     }
 
     /// A time by which `pop` has something to do: never later than the earliest deadline.
@@ -131,7 +204,7 @@ impl<T: Copy> Wheel<T> {
         Some((level, place as usize, base + (u64::from(place) << shift)))
     }
 
-    fn link(&mut self, node: u32, deadline: u64) {
+    fn link(&mut self, row: Row, deadline: u64) {
         let head = if deadline <= self.elapsed {
             &mut self.reached
         } else {
@@ -141,14 +214,26 @@ impl<T: Copy> Wheel<T> {
             self.occupied[level] |= 1 << place;
             &mut self.heads[level][place]
         };
-        if let Some(entry) = self.nodes.get_mut(node) {
-            entry.next = *head;
-            *head = node;
+        if let Some(chunk) = self.chunks.get_mut(*head)
+            && let Some(free) = chunk.rows.get_mut(usize::from(chunk.used.get()))
+        {
+            *free = row;
+            chunk.used = chunk.used.saturating_add(1);
+            return;
+        }
+        let next = *head;
+        // The slab is full at sixty thousand million timers; memory ends long before.
+        if let Some(number) = self.chunks.insert(|_| Chunk { rows: [row; ROWS], next, used: NonZeroU8::MIN })
+        {
+            *head = number;
         }
     }
 }
 
-const _: () = assert!(HORIZON < 1 << (BITS as usize * (LEVELS - 1)));
+const _: () = {
+    assert!(HORIZON < 1 << (BITS as usize * (LEVELS - 1)));
+    assert!(HORIZON < 1 << (STAMP - 1), "a row's deadline says which turn of the clock is meant");
+};
 
 #[cfg(test)]
 mod tests {
@@ -231,6 +316,10 @@ mod tests {
 
     #[test]
     fn a_timer_is_small() {
-        assert_eq!(super::super::slab::slot_bytes::<Node<Timer>>(), 16);
+        assert_eq!(super::super::slab::slot_bytes::<Chunk>(), 128);
+        for timer in [Timer::Session(0), Timer::User(u32::MAX), Timer::Frame(7), Timer::Gather(1 << 31)] {
+            let (slot, kind) = timer.parts();
+            assert_eq!((Timer::of(slot, kind), kind < 4), (timer, true));
+        }
     }
 }

@@ -19,10 +19,10 @@ use super::slab::Slotted;
 /// End of a list of slots; no slot has this number.
 pub(super) const NIL: u32 = u32::MAX;
 
-/// A session as its user's home knows it: where it is, on what it runs, when it began. 24 bytes.
+/// A session as its user's home knows it: where it is, on what it runs, when it began. 20 bytes. Its incarnation is
+/// the home's own: all shards of a node begin together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Attachment {
-    incarnation: u32,
     slot: u32,
     generation: u32,
     since_low: u32,
@@ -45,17 +45,22 @@ pub(super) enum Stay {
 
 impl Attachment {
     pub(super) fn new(session: SessionAddr, device: Device, since: u64) -> Self {
-        let SessionAddr { incarnation, shard, session: SessionRef { slot, generation } } = session;
+        let SessionAddr { shard, session: SessionRef { slot, generation }, .. } = session;
         let (since_low, since_high) = (since as u32, (since >> 32) as u16);
-        Self { incarnation, slot, generation, since_low, since_high, shard, device, stay: Stay::Welcome }
+        Self { slot, generation, since_low, since_high, shard, device, stay: Stay::Welcome }
     }
 
-    pub(super) fn session(&self) -> SessionAddr {
-        let session = SessionRef { slot: self.slot, generation: self.generation };
-        SessionAddr { incarnation: self.incarnation, shard: self.shard, session }
+    /// The session's host, and its name there.
+    pub(super) fn place(&self) -> (ShardId, SessionRef) {
+        (self.shard, SessionRef { slot: self.slot, generation: self.generation })
     }
 
-    fn since(&self) -> u64 {
+    /// True when it is that session's.
+    pub(super) fn is(&self, session: SessionAddr) -> bool {
+        self.place() == (session.shard, session.session)
+    }
+
+    pub(super) fn since(&self) -> u64 {
         u64::from(self.since_high) << 32 | u64::from(self.since_low)
     }
 }
@@ -65,31 +70,18 @@ impl Attachment {
 pub(super) enum Presence {
     /// No session, no grace left. The record is here for somebody who watches, or until the store has it.
     Offline,
-    /// Sessions, and active.
-    Online(Attachment),
-    /// Sessions, but nothing done for a while.
-    Away(Attachment),
+    /// Sessions.
+    Present(Attachment),
     /// No session any more, or not yet again after a restart; counts as online until then.
     Grace {
         /// Low half of the monotonic millisecond at which it is over.
         until: u32,
         /// What the last session ran on.
         device: Device,
-        /// Online or away, as before: grace is no news.
-        status: Status,
     },
 }
 
 impl Presence {
-    pub(super) fn status(&self) -> Status {
-        match self {
-            Self::Offline => Status::Offline,
-            Self::Online(_) => Status::Online,
-            Self::Away(_) => Status::Away,
-            Self::Grace { status, .. } => *status,
-        }
-    }
-
     pub(super) fn is_online(&self) -> bool {
         !matches!(self, Self::Offline)
     }
@@ -193,6 +185,8 @@ pub(super) struct User {
     pub(super) id: Id,
     pub(super) realm: Realm,
     pub(super) row: Row,
+    /// Nothing was done for a while. Grace changes nothing about it: it is no news.
+    away: bool,
     pub(super) presence: Presence,
     pub(super) seen: Seen,
     pub(super) extra: Option<Box<Extra>>,
@@ -237,6 +231,7 @@ impl User {
             id,
             realm,
             row: Row::Clean,
+            away: false,
             presence: Presence::Offline,
             seen: Seen::UNKNOWN,
             extra: None,
@@ -247,19 +242,37 @@ impl User {
         }
     }
 
+    pub(super) fn status(&self) -> Status {
+        match self.presence {
+            Presence::Offline => Status::Offline,
+            Presence::Present(_) | Presence::Grace { .. } if self.away => Status::Away,
+            Presence::Present(_) | Presence::Grace { .. } => Status::Online,
+        }
+    }
+
+    /// Online, has sessions, and may become away.
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.presence, Presence::Present(_)) && !self.away
+    }
+
     /// All sessions, oldest first.
     pub(super) fn attachments(&self) -> impl Iterator<Item = &Attachment> {
         let first = match &self.presence {
-            Presence::Online(first) | Presence::Away(first) => Some(first),
+            Presence::Present(first) => Some(first),
             Presence::Offline | Presence::Grace { .. } => None,
         };
         first.into_iter().chain(self.extra.iter().flat_map(|extra| &extra.more))
     }
 
+    /// The one of a session.
+    pub(super) fn attachment(&self, session: SessionAddr) -> Option<&Attachment> {
+        self.attachments().find(|attachment| attachment.is(session))
+    }
+
     /// The same, to be changed.
     pub(super) fn attachments_mut(&mut self) -> impl Iterator<Item = &mut Attachment> {
         let first = match &mut self.presence {
-            Presence::Online(first) | Presence::Away(first) => Some(first),
+            Presence::Present(first) => Some(first),
             Presence::Offline | Presence::Grace { .. } => None,
         };
         first.into_iter().chain(self.extra.iter_mut().flat_map(|extra| &mut extra.more))
@@ -278,23 +291,20 @@ impl User {
     pub(super) fn attach(&mut self, new: Attachment) -> Attach {
         match &mut self.presence {
             Presence::Offline => {
-                self.presence = Presence::Online(new);
+                self.presence = Presence::Present(new);
                 Attach::CameOnline
             }
-            Presence::Grace { status, .. } => {
-                // Who was away is so until it is woken.
-                self.presence = match status {
-                    Status::Away => Presence::Away(new),
-                    Status::Online | Status::Offline | Status::Unknown => Presence::Online(new),
-                };
+            // Who was away is so until it is woken.
+            Presence::Grace { .. } => {
+                self.presence = Presence::Present(new);
                 Attach::Returned
             }
-            Presence::Online(first) | Presence::Away(first) => {
-                if first.session() == new.session() {
+            Presence::Present(first) => {
+                if first.place() == new.place() {
                     return Attach::Known;
                 }
                 let more = &mut self.extra.get_or_insert_default().more;
-                if more.iter().any(|other| other.session() == new.session()) {
+                if more.iter().any(|other| other.place() == new.place()) {
                     return Attach::Known;
                 }
                 // Sessions of other shards may be told late: the order is that of their beginnings.
@@ -313,21 +323,19 @@ impl User {
     pub(super) fn detach(&mut self, session: SessionAddr, until: u32) -> Detach {
         let more = self.extra.as_mut().map(|extra| &mut extra.more);
         match (&mut self.presence, more) {
-            (Presence::Online(first) | Presence::Away(first), more) if first.session() == session => {
-                match more {
-                    Some(more) if !more.is_empty() => {
-                        *first = more.remove(0);
-                        self.slim();
-                        Detach::Stays
-                    }
-                    _ => {
-                        let device = first.device;
-                        self.presence = Presence::Grace { until, device, status: self.presence.status() };
-                        Detach::Last
-                    }
+            (Presence::Present(first), more) if first.is(session) => match more {
+                Some(more) if !more.is_empty() => {
+                    *first = more.remove(0);
+                    self.slim();
+                    Detach::Stays
                 }
-            }
-            (_, Some(more)) => match more.iter().position(|other| other.session() == session) {
+                _ => {
+                    let device = first.device;
+                    self.presence = Presence::Grace { until, device };
+                    Detach::Last
+                }
+            },
+            (_, Some(more)) => match more.iter().position(|other| other.is(session)) {
                 Some(at) => {
                     more.remove(at);
                     self.slim();
@@ -339,27 +347,23 @@ impl User {
         }
     }
 
+    /// The grace is over.
+    pub(super) fn leave(&mut self) {
+        self.presence = Presence::Offline;
+        self.away = false;
+    }
+
     /// The user did something. True when it was away.
     pub(super) fn wake(&mut self, tick: u32) -> bool {
         self.active = tick;
-        match self.presence {
-            Presence::Away(first) => {
-                self.presence = Presence::Online(first);
-                true
-            }
-            Presence::Online(_) | Presence::Grace { .. } | Presence::Offline => false,
-        }
+        matches!(self.presence, Presence::Present(_)) && std::mem::take(&mut self.away)
     }
 
     /// Nothing was done for a while. True when that is news.
     pub(super) fn rest(&mut self) -> bool {
-        match self.presence {
-            Presence::Online(first) => {
-                self.presence = Presence::Away(first);
-                true
-            }
-            Presence::Away(_) | Presence::Grace { .. } | Presence::Offline => false,
-        }
+        let active = self.is_active();
+        self.away |= active;
+        active
     }
 
     /// Whoever watches has waited long enough for last seen. True when they have not been told so before.
@@ -400,10 +404,13 @@ impl User {
 mod tests {
     use super::*;
 
-    fn attachment(number: u32, since: u64) -> Attachment {
+    fn session(number: u32) -> SessionAddr {
         let session = SessionRef { slot: number, generation: 1 };
-        let session = SessionAddr { incarnation: 7, shard: ShardId(3), session };
-        Attachment::new(session, Device::default(), since)
+        SessionAddr { incarnation: 7, shard: ShardId(3), session }
+    }
+
+    fn attachment(number: u32, since: u64) -> Attachment {
+        Attachment::new(session(number), Device::default(), since)
     }
 
     fn user() -> User {
@@ -412,10 +419,10 @@ mod tests {
 
     #[test]
     fn a_user_is_small() {
-        assert_eq!(size_of::<Attachment>(), 24);
-        assert_eq!(size_of::<Presence>(), 28);
-        assert_eq!(size_of::<User>(), 88);
-        assert_eq!(super::super::slab::slot_bytes::<User>(), 88);
+        assert_eq!(size_of::<Attachment>(), 20);
+        assert_eq!(size_of::<Presence>(), 20);
+        assert_eq!(size_of::<User>(), 80);
+        assert_eq!(super::super::slab::slot_bytes::<User>(), 80);
     }
 
     #[test]
@@ -425,14 +432,12 @@ mod tests {
         assert_eq!(user.attach(attachment(1, 10)), Attach::Known);
         assert_eq!(user.attach(attachment(2, 20)), Attach::Joined);
         assert_eq!(user.attach(attachment(2, 20)), Attach::Known);
-        assert_eq!(user.detach(attachment(3, 0).session(), 0), Detach::Unknown);
-        assert_eq!(user.detach(attachment(1, 0).session(), 0), Detach::Stays);
-        assert_eq!(user.detach(attachment(1, 0).session(), 0), Detach::Unknown);
-        assert_eq!(user.detach(attachment(2, 0).session(), 99), Detach::Last);
-        assert_eq!(
-            user.presence,
-            Presence::Grace { until: 99, device: Device::default(), status: Status::Online }
-        );
+        assert_eq!(user.detach(session(3), 0), Detach::Unknown);
+        assert_eq!(user.detach(session(1), 0), Detach::Stays);
+        assert_eq!(user.detach(session(1), 0), Detach::Unknown);
+        assert_eq!(user.detach(session(2), 99), Detach::Last);
+        assert_eq!(user.presence, Presence::Grace { until: 99, device: Device::default() });
+        assert_eq!(user.status(), Status::Online);
         assert_eq!(user.attach(attachment(4, 40)), Attach::Returned);
         assert!(user.extra.is_none(), "the list of further sessions is given back");
     }
@@ -443,7 +448,7 @@ mod tests {
         for number in [5_u32, 3, 9, 1, 7] {
             user.attach(attachment(number, u64::from(number) << 30));
         }
-        let order: Vec<u32> = user.attachments().map(|a| a.session().session.slot).collect();
+        let order: Vec<u32> = user.attachments().map(|a| a.place().1.slot).collect();
         assert_eq!(order, [1, 3, 5, 7, 9]);
     }
 
@@ -453,9 +458,18 @@ mod tests {
         assert!(!user.rest(), "an offline user is not away");
         user.attach(attachment(1, 1));
         assert!(user.rest() && !user.rest());
-        assert_eq!(user.presence.status(), Status::Away);
+        assert_eq!(user.status(), Status::Away);
         assert!(user.wake(5) && !user.wake(6));
-        assert_eq!(user.presence.status(), Status::Online);
+        assert_eq!(user.status(), Status::Online);
+        assert!(user.rest());
+        user.detach(session(1), 99);
+        assert_eq!(user.status(), Status::Away, "grace is no news");
+        assert!(!user.wake(7));
+        user.attach(attachment(2, 2));
+        assert_eq!(user.status(), Status::Away, "until it is woken");
+        user.leave();
+        user.attach(attachment(3, 3));
+        assert_eq!(user.status(), Status::Online);
     }
 
     #[test]

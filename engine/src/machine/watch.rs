@@ -103,8 +103,8 @@ impl Machine {
             return;
         }
         let Some(watched) = self.watched.get_mut(to) else { return };
-        let Some(session) = self.sessions.get_mut(slot) else { return };
-        let watches = &mut session.listening.get_or_insert_default().watches;
+        let Some(listening) = self.sessions.listen(slot) else { return };
+        let watches = &mut listening.watches;
         let at = watches.push(Link { to, back: watched.watchers.len() as u32 });
         watched.watchers.push(Link { to: slot, back: at });
         let (first, known) = (watched.watchers.len() == 1, watched.latest.is_some());
@@ -144,7 +144,7 @@ impl Machine {
     /// Takes the watch at this place of a session's list out.
     pub(super) fn unwatch_at(&mut self, slot: u32, at: u32) {
         let watched = &mut self.watched;
-        let watches = self.sessions.get_mut(slot).and_then(|session| session.listening.as_mut());
+        let watches = self.sessions.listening_mut(slot);
         let link = watches.and_then(|listening| {
             listening.watches.take(at, |moved, at| {
                 if let Some(link) =
@@ -158,15 +158,14 @@ impl Machine {
         let sessions = &mut self.sessions;
         let Some(found) = self.watched.get_mut(to) else { return };
         links::take(&mut found.watchers, back, |moved, back| {
-            if let Some(listening) = sessions.get_mut(moved.to).and_then(|session| session.listening.as_mut())
-            {
+            if let Some(listening) = sessions.listening_mut(moved.to) {
                 listening.watches.moved(moved.back, back);
             }
         });
         if found.watchers.is_empty() {
             self.interest_changed(to, false);
         }
-        self.slim_session(slot);
+        self.sessions.slim(slot);
     }
 
     /// Somebody here watches a user, or nobody any more: its home is to know.
@@ -259,7 +258,7 @@ impl Machine {
     /// A session's presence frame is due.
     pub(super) fn fire_frame(&mut self, slot: u32, deadline: u64) {
         let (now, window) = (self.now.mono, u64::from(self.limits.watch_window));
-        let session = self.sessions.get_mut(slot).and_then(|session| session.listening.as_mut());
+        let session = self.sessions.listening_mut(slot);
         let Some(listening) = session.filter(|listening| listening.frame_at == Some(deadline)) else {
             return;
         };
@@ -282,7 +281,7 @@ impl Machine {
     /// Marks one watcher's link and sees to it that a frame is due.
     fn mark(&mut self, watcher: Link, due: Due) {
         let watched = &mut self.watched;
-        let session = self.sessions.get_mut(watcher.to).and_then(|session| session.listening.as_mut());
+        let session = self.sessions.listening_mut(watcher.to);
         let Some(listening) = session else { return };
         listening.watches.mark(watcher.back, |moved, at| {
             let other = watched.get_mut(moved.to).and_then(|to| to.watchers.get_mut(moved.back as usize));

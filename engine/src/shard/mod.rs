@@ -142,7 +142,7 @@ impl<P: Protocol> Shard<P> {
                     if let Some(token) = self.floor.admit() {
                         match self.driver.adopt(token, socket) {
                             Ok(()) => self.floor.arrive(token, arrival),
-                            Err(error) => self.floor.reject(token, &error),
+                            Err(error) => self.floor.reject(&error),
                         }
                     }
                 }

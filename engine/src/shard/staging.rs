@@ -1,11 +1,12 @@
 //! What the connections of a shard have to say in this turn, gathered until the turn's one flush.
 //!
 //! Bytes that one connection is told alone lie one after the other in a buffer that lives for the turn; bytes that
-//! many are told are shared. Each connection's pieces form a list, so that they leave in one send, in order.
+//! many are told are shared. At the flush the pieces are sorted by connection, so that those of one leave in one send,
+//! in order; between two turns no connection has anything here.
 
 use schema::event::Class;
 
-use super::conns::{Conn, Conns, NONE, Phase, Shared};
+use super::conns::{Conns, Phase, Shared};
 use crate::io::{Driver, Token};
 use crate::outbox::Pushed;
 
@@ -17,9 +18,9 @@ enum Bytes {
 
 #[derive(Debug)]
 struct Piece {
+    token: Token,
     bytes: Bytes,
     class: Class,
-    next: u32,
 }
 
 /// The staged pieces of one turn.
@@ -28,7 +29,8 @@ pub(super) struct Staging {
     /// Edges append here; [`Staging::own`] then says whose it is.
     pub(super) bytes: Vec<u8>,
     pieces: Vec<Piece>,
-    dirty: Vec<Token>,
+    /// Slots and numbers of pieces, for the flush.
+    order: Vec<(u32, u32)>,
 }
 
 /// What a flush did.
@@ -45,51 +47,39 @@ const KEEP: usize = 1 << 20;
 
 impl Staging {
     /// The bytes appended to [`Staging::bytes`] since `start` belong to this connection.
-    pub(super) fn own<P>(&mut self, token: Token, conn: &mut Conn<P>, class: Class, start: usize) {
+    pub(super) fn own(&mut self, token: Token, class: Class, start: usize) {
         let end = self.bytes.len();
         if start == end {
             return;
         }
-        if let Some(last) = self.pieces.get_mut(conn.tail as usize)
-            && last.class == class
+        if let Some(last) = self.pieces.last_mut()
+            && (last.token, last.class) == (token, class)
             && let Bytes::Own { end: last_end, .. } = &mut last.bytes
             && *last_end == start
         {
             *last_end = end;
             return;
         }
-        self.push(token, conn, Piece { bytes: Bytes::Own { start, end }, class, next: NONE });
+        self.pieces.push(Piece { token, bytes: Bytes::Own { start, end }, class });
     }
 
     /// These shared bytes go to this connection too.
-    pub(super) fn shared<P>(&mut self, token: Token, conn: &mut Conn<P>, class: Class, bytes: Shared) {
+    pub(super) fn shared(&mut self, token: Token, class: Class, bytes: Shared) {
         if !bytes.is_empty() {
-            self.push(token, conn, Piece { bytes: Bytes::Shared(bytes), class, next: NONE });
+            self.pieces.push(Piece { token, bytes: Bytes::Shared(bytes), class });
         }
-    }
-
-    fn push<P>(&mut self, token: Token, conn: &mut Conn<P>, piece: Piece) {
-        let number = self.pieces.len() as u32;
-        self.pieces.push(piece);
-        match self.pieces.get_mut(conn.tail as usize) {
-            Some(last) => last.next = number,
-            None => {
-                conn.head = number;
-                self.dirty.push(token);
-            }
-        }
-        conn.tail = number;
     }
 
     /// This connection's socket has room again: what waits in its outbox goes out with the next flush, before
     /// anything that is staged for it.
     pub(super) fn resume(&mut self, token: Token) {
-        self.dirty.push(token);
+        // A piece without bytes: the flush comes by.
+        self.pieces.push(Piece { token, bytes: Bytes::Own { start: 0, end: 0 }, class: Class::Required });
     }
 
     /// True when nothing is staged.
     pub(super) fn is_empty(&self) -> bool {
-        self.dirty.is_empty()
+        self.pieces.is_empty()
     }
 
     /// Hands everything to the driver, or to the outboxes of blocked connections.
@@ -100,25 +90,31 @@ impl Staging {
         limit: usize,
         flushed: &mut Flushed,
     ) {
-        for token in self.dirty.drain(..) {
-            let mut slices: Vec<&[u8]> = Vec::new();
-            let Some(conn) = conns.get(token) else { continue };
-            let mut at = conn.head;
-            (conn.head, conn.tail) = (NONE, NONE);
-            if conn.phase == Phase::Closing {
+        let slots = self.pieces.iter().map(|piece| piece.token.slot);
+        self.order.extend(slots.zip(0..));
+        self.order.sort_unstable();
+        let token_of = |row: &(u32, u32)| self.pieces[row.1 as usize].token;
+        for rows in self.order.chunk_by(|one, next| token_of(one) == token_of(next)) {
+            let token = token_of(&rows[0]);
+            if conns.get(token).is_none_or(|conn| conn.phase == Phase::Closing) {
                 continue;
             }
-            let waited = conn.blocked.take_if(|blocked| blocked.drained);
+            let waited = conns.unblock_drained(token);
+            let mut slices: Vec<&[u8]> = Vec::new();
             if let Some(blocked) = &waited {
                 slices.extend(blocked.outbox.pieces().map(|piece| &**piece));
             }
-            while let Some(piece) = self.pieces.get(at as usize) {
-                at = piece.next;
+            let mut blocked = conns.blocked(token);
+            for row in rows {
+                let piece = &self.pieces[row.1 as usize];
                 let bytes = match &piece.bytes {
                     Bytes::Own { start, end } => &self.bytes[*start..*end],
                     Bytes::Shared(bytes) => bytes,
                 };
-                let Some(blocked) = &mut conn.blocked else {
+                if bytes.is_empty() {
+                    continue;
+                }
+                let Some(blocked) = &mut blocked else {
                     slices.push(bytes);
                     continue;
                 };
@@ -139,6 +135,7 @@ impl Staging {
                 driver.send(token, &slices);
             }
         }
+        self.order.clear();
         self.pieces.clear();
         self.bytes.clear();
         if self.bytes.capacity() > KEEP {
@@ -146,6 +143,7 @@ impl Staging {
         }
         if self.pieces.capacity() * size_of::<Piece>() > KEEP {
             self.pieces = Vec::new();
+            self.order = Vec::new();
         }
     }
 }

@@ -54,7 +54,9 @@ pub(crate) enum Mail {
 
 pub(crate) struct Net {
     pub(crate) machines: Vec<Machine>,
+    /// The clocks as they are; the machines are told [`Net::clock`].
     pub(crate) now: Now,
+    latest_wall: u64,
     pub(crate) limits: Limits,
     router: Router,
     pub(crate) rows: BTreeMap<Key, (u64, bool)>,
@@ -78,6 +80,12 @@ pub(crate) struct Net {
 }
 
 impl Net {
+    /// What a node's one clock tells: a wall clock that is set back a little is held.
+    fn clock(&mut self) -> Now {
+        self.latest_wall = self.latest_wall.max(self.now.wall);
+        Now { wall: self.latest_wall, ..self.now }
+    }
+
     pub(crate) fn new(shards: u16, limits: Limits) -> Self {
         Self::with_rows(shards, limits, BTreeMap::new())
     }
@@ -93,6 +101,7 @@ impl Net {
         Self {
             machines: (0..shards).map(machine).collect(),
             now,
+            latest_wall: now.wall,
             router: router.clone(),
             limits,
             rows,
@@ -143,7 +152,8 @@ impl Net {
     /// Opens a session on a shard.
     pub(crate) fn try_open(&mut self, shard: usize, open: Open) -> Result<SessionAddr, Refusal> {
         self.opened.clear();
-        self.machines[shard].handle(self.now, Input::Open(Box::new(open)));
+        let now = self.clock();
+        self.machines[shard].handle(now, Input::Open(Box::new(open)));
         self.run();
         self.opened.pop().expect("every open is answered in its turn")
     }
@@ -166,12 +176,14 @@ impl Net {
 
     pub(crate) fn close(&mut self, session: SessionAddr, reason: CloseReason) {
         let input = Input::Closed { session: session.session, reason };
-        self.machines[usize::from(session.shard.0)].handle(self.now, input);
+        let now = self.clock();
+        self.machines[usize::from(session.shard.0)].handle(now, input);
         self.run();
     }
 
     pub(crate) fn touch(&mut self, session: SessionAddr) {
-        self.machines[usize::from(session.shard.0)].touch(self.now, session.session);
+        let now = self.clock();
+        self.machines[usize::from(session.shard.0)].touch(now, session.session);
     }
 
     /// Commands, without waiting for what comes of it; gives the tag.
@@ -179,7 +191,8 @@ impl Net {
         self.tag += 1;
         let asker = Asker::Session(session.session);
         let input = Input::Command { asker, actor: None, tag: self.tag, command };
-        self.machines[usize::from(session.shard.0)].handle(self.now, input);
+        let now = self.clock();
+        self.machines[usize::from(session.shard.0)].handle(now, input);
         self.tag
     }
 
@@ -211,7 +224,8 @@ impl Net {
         self.run();
         self.tag += 1;
         let asker = Asker::Front(self.tag);
-        self.machines[shard].handle(self.now, Input::Command { asker, actor, tag: 1, command });
+        let now = self.clock();
+        self.machines[shard].handle(now, Input::Command { asker, actor, tag: 1, command });
         self.run();
         match self.fronts.remove(&self.tag) {
             Some(Event::Reply { tag: 1, result }) => result,
@@ -272,7 +286,8 @@ impl Net {
                 self.machines[shard].set_room(ShardId(to), self.room);
             }
             moved |= self.poll(shard);
-            self.machines[shard].advance(self.now);
+            let now = self.clock();
+            self.machines[shard].advance(now);
             moved |= self.poll(shard);
         }
         moved
@@ -307,7 +322,8 @@ impl Net {
 
     fn deliver_all(&mut self) {
         for (from, to, message) in std::mem::take(&mut self.mail) {
-            self.machines[to].handle(self.now, Input::Message { from: ShardId(from as u16), message });
+            let now = self.clock();
+            self.machines[to].handle(now, Input::Message { from: ShardId(from as u16), message });
         }
     }
 
@@ -383,7 +399,8 @@ impl Net {
                 StoreReply::Journal { request, users, more }
             }
         };
-        self.machines[shard].handle(self.now, Input::Store(reply));
+        let now = self.clock();
+        self.machines[shard].handle(now, Input::Store(reply));
     }
 
     /// Lets time pass, stopping wherever a machine wants to be woken.

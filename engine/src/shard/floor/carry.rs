@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schema::{CloseReason, Event, Refusal};
 
-use super::super::conns::{Conn, Phase, token};
+use super::super::conns::{Phase, token};
 use super::super::report::Report;
 use super::{Encoded, Floor};
 use crate::front::{Answer, Envelope};
@@ -32,7 +32,9 @@ impl<P: Protocol> Floor<P> {
             Output::Opened { conn, mark, session } => {
                 let token = token(conn);
                 match (self.conns.get(token), &session) {
-                    (Some(conn), Ok(addr)) if conn.phase == Phase::Open => conn.sessions.add(addr.session),
+                    (Some(conn), Ok(addr)) if conn.phase == Phase::Open => {
+                        self.conns.seat(token, addr.session)
+                    }
                     // The connection went away in the same turn.
                     (_, Ok(addr)) => {
                         let (session, reason) = (addr.session, CloseReason::Lost);
@@ -45,9 +47,7 @@ impl<P: Protocol> Floor<P> {
             }
             Output::Close { conn, mark, session, reason } => {
                 let token = token(conn);
-                if let Some(conn) = self.conns.get(token) {
-                    conn.sessions.remove(session);
-                }
+                self.conns.unseat(token, session);
                 self.with_edge(token, |edge, shared, fx| edge.closing(shared, mark, reason, fx));
             }
             Output::Message { to, message } => self.links.send(to, message),
@@ -62,12 +62,14 @@ impl<P: Protocol> Floor<P> {
     /// Stages an event for a connection, encoding it once for all who are told the same.
     pub(super) fn tell(&mut self, token: Token, event: Arc<Event>) {
         let Some(conn) = self.conns.get(token) else { return };
-        let Conn { edge: Some(edge), phase: Phase::Open, .. } = conn else { return };
-        let (dialect, class) = (edge.dialect(), event.class());
+        if conn.phase != Phase::Open {
+            return;
+        }
+        let (dialect, class) = (conn.edge.dialect(), event.class());
         if Arc::strong_count(&event) == 1 {
             let start = self.staging.bytes.len();
             P::encode(dialect, &mut self.shared, &event, &mut self.staging.bytes);
-            self.staging.own(token, conn, class, start);
+            self.staging.own(token, class, start);
             return;
         }
         let encoded = match &mut self.encoded {
@@ -80,7 +82,7 @@ impl<P: Protocol> Floor<P> {
             P::encode(dialect, shared, &encoded.event, &mut bytes);
             Rc::from(bytes)
         });
-        self.staging.shared(token, conn, class, bytes.clone());
+        self.staging.shared(token, class, bytes.clone());
     }
 
     fn ask_store(&mut self, request: StoreRequest) {
@@ -144,9 +146,9 @@ impl<P: Protocol> Floor<P> {
         self.drain_until = Some(self.now.mono + u64::from(over) + STORE_PATIENCE);
         self.machine.handle(self.now, Input::Drain { over });
         let mut at = 0;
-        while let Some((token, conn)) = self.conns.next(at) {
+        while let Some(token) = self.conns.next(at) {
             at = token.slot + 1;
-            if conn.sessions.as_slice().is_empty() {
+            if self.conns.sessions(token).is_empty() {
                 self.close(token, Close::Graceful, CloseReason::Draining);
             }
         }

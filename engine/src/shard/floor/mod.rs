@@ -14,14 +14,14 @@ use schema::event::Class;
 use schema::{CloseReason, Command, Event, Refusal, ShardId};
 
 use super::Parts;
-use super::conns::{Conn, Conns, NONE, Phase, Shared, TICK, conn_ref};
+use super::conns::{Conns, NONE, Phase, Shared, TICK, conn_ref};
 use super::links::Links;
 use super::report::{Report, SlowTurn};
 use super::staging::{Flushed, Staging};
 use crate::front::{Answer, Envelope, Gauge, Pressure};
 use crate::io::{Clock, Close, Driver, Token};
 use crate::limits::STAGE_BUDGET;
-use crate::machine::timer::Wheel;
+use crate::machine::timer::{Wakes, Wheel};
 use crate::machine::{Asker, Input, Machine, Now};
 use crate::mesh::{Inbox, Sender};
 use crate::protocol::{DIALECTS, Effects, Protocol, Want};
@@ -77,6 +77,19 @@ enum Look {
     Deadline(u32),
     /// A socket that takes nothing.
     Stuck(u32),
+}
+
+impl Wakes for Look {
+    fn parts(self) -> (u32, u32) {
+        match self {
+            Self::Deadline(slot) => (slot, 0),
+            Self::Stuck(slot) => (slot, 1),
+        }
+    }
+
+    fn of(slot: u32, kind: u32) -> Self {
+        if kind == 0 { Self::Deadline(slot) } else { Self::Stuck(slot) }
+    }
 }
 
 /// A deadline never comes early: ticks are rounded up.
@@ -185,29 +198,26 @@ impl<P: Protocol> Floor<P> {
         if self.drain_until.is_some() {
             return None;
         }
-        let token = self.conns.claim();
+        let token = self.conns.vacancy();
         if token.is_none() {
             self.report.sockets_refused += 1;
         }
         token
     }
 
-    pub(super) fn reject(&mut self, token: Token, error: &io::Error) {
+    pub(super) fn reject(&mut self, error: &io::Error) {
         tracing::debug!(shard = self.shard.0, %error, "a socket could not be adopted");
         self.report.sockets_refused += 1;
-        self.conns.release(token);
     }
 
     pub(super) fn arrive(&mut self, token: Token, arrival: P::Arrival) {
-        let now = self.now;
-        let Some(conn) = self.conns.get(token) else { return };
-        conn.heard = (now.mono / TICK) as u32;
         let start = self.staging.bytes.len();
-        let mut fx = Effects::new(now, conn_ref(token), now.mono, &mut self.staging.bytes, &mut self.wants);
+        let mut fx = Effects::new(self.now, conn_ref(token), None, &mut self.staging.bytes, &mut self.wants);
         let edge = P::arrive(arrival, &mut self.shared, &mut fx);
         self.report.connections[edge.edge() as usize % 8] += 1;
-        conn.edge = Some(edge);
-        self.staging.own(token, conn, Class::Required, start);
+        let claimed = self.conns.claim(edge);
+        debug_assert_eq!(claimed, Some(token), "nothing else takes slots between the admission and here");
+        self.staging.own(token, Class::Required, start);
         self.carry_wants(token);
     }
 
@@ -217,12 +227,11 @@ impl<P: Protocol> Floor<P> {
         if conn.phase != Phase::Open {
             return;
         }
-        let Conn { edge: Some(edge), heard, .. } = conn else { return };
-        let start = self.staging.bytes.len();
-        let heard = u64::from(*heard) * TICK;
-        let mut fx = Effects::new(self.now, conn_ref(token), heard, &mut self.staging.bytes, &mut self.wants);
-        call(edge, &mut self.shared, &mut fx);
-        self.staging.own(token, conn, Class::Required, start);
+        let (start, session) = (self.staging.bytes.len(), conn.session());
+        let mut fx =
+            Effects::new(self.now, conn_ref(token), session, &mut self.staging.bytes, &mut self.wants);
+        call(&mut conn.edge, &mut self.shared, &mut fx);
+        self.staging.own(token, Class::Required, start);
         self.carry_wants(token);
     }
 
@@ -241,9 +250,7 @@ impl<P: Protocol> Floor<P> {
                     self.machine.handle(self.now, Input::Command { asker, actor: None, tag, command });
                 }
                 Want::CloseSession { session, reason } => {
-                    if let Some(conn) = self.conns.get(token) {
-                        conn.sessions.remove(session);
-                    }
+                    self.conns.unseat(token, session);
                     self.machine.handle(self.now, Input::Closed { session, reason });
                 }
                 Want::Deadline(at) => self.set_deadline(token, at),
@@ -294,8 +301,8 @@ impl<P: Protocol> Floor<P> {
     /// A connection has been blocked for the outbox time, or has taken too long to flush.
     fn stuck(&mut self, slot: u32) {
         let (now, time) = (self.now.mono, self.outbox_time);
-        let Some((token, conn)) = self.conns.at(slot) else { return };
-        let Some(blocked) = &conn.blocked else { return };
+        let Some((token, _)) = self.conns.at(slot) else { return };
+        let Some(blocked) = self.conns.blocked(token) else { return };
         if !blocked.drained && now >= blocked.since + time {
             self.report.slow_closed += 1;
             self.close(token, Close::Abort, CloseReason::SlowConsumer);
@@ -305,13 +312,13 @@ impl<P: Protocol> Floor<P> {
     /// Ends a connection: its sessions end, and it is closed when what is staged for it has been sent.
     fn close(&mut self, token: Token, how: Close, reason: CloseReason) {
         let now = self.now;
-        let Some(conn) = self.conns.get(token) else { return };
-        for session in std::mem::take(&mut conn.sessions).as_slice() {
-            self.machine.handle(now, Input::Closed { session: *session, reason });
+        for session in self.conns.unseat_all(token) {
+            self.machine.handle(now, Input::Closed { session, reason });
         }
         // Once drained, what waits goes out with this turn's flush, and nothing will call for the close again.
-        let blocked = conn.blocked.as_ref().is_some_and(|blocked| !blocked.drained);
+        let blocked = self.conns.blocked(token).is_some_and(|blocked| !blocked.drained);
         let waits = how == Close::Graceful && blocked;
+        let Some(conn) = self.conns.get(token) else { return };
         match (conn.phase, waits) {
             (Phase::Open, true) => conn.phase = Phase::Flushing,
             (Phase::Open | Phase::Flushing, false) => {

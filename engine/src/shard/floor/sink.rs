@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use schema::{CloseReason, SessionRef};
+use schema::CloseReason;
 
-use super::super::conns::{Blocked, Phase, TICK};
+use super::super::conns::Phase;
 use super::{Floor, Look};
 use crate::io::{Close, Ending, Listener, Sink, Token};
 use crate::machine::Input;
-use crate::outbox::Outbox;
 use crate::protocol::Protocol;
 
 impl<P: Protocol> Sink for Floor<P> {
@@ -22,9 +21,7 @@ impl<P: Protocol> Sink for Floor<P> {
         self.wake();
         self.receives += 1;
         let now = self.now;
-        let Some(conn) = self.conns.get(token) else { return };
-        conn.heard = (now.mono / TICK) as u32;
-        for session in conn.sessions.as_slice() {
+        for session in self.conns.sessions(token) {
             self.machine.touch(now, *session);
         }
         self.with_edge(token, |edge, shared, fx| edge.received(shared, bytes, fx));
@@ -43,20 +40,17 @@ impl<P: Protocol> Sink for Floor<P> {
     fn blocked(&mut self, token: Token) {
         self.wake();
         let since = self.now.mono;
-        let Some(conn) = self.conns.get(token) else { return };
-        if conn.blocked.is_none() {
-            conn.blocked = Some(Box::new(Blocked { since, drained: false, outbox: Outbox::default() }));
+        if self.conns.block(token, since) {
             self.wheel.set(Look::Stuck(token.slot), since + self.outbox_time);
         }
     }
 
     fn drained(&mut self, token: Token) {
         self.wake();
-        let Some(conn) = self.conns.get(token) else { return };
-        let Some(blocked) = &mut conn.blocked else { return };
+        let Some(blocked) = self.conns.blocked(token) else { return };
         blocked.drained = true;
         self.staging.resume(token);
-        if conn.phase == Phase::Flushing {
+        if self.conns.get(token).is_some_and(|conn| conn.phase == Phase::Flushing) {
             self.closing.push((token, Close::Graceful));
         }
     }
@@ -64,14 +58,11 @@ impl<P: Protocol> Sink for Floor<P> {
     fn closed(&mut self, token: Token) {
         self.wake();
         let Some(conn) = self.conns.get(token) else { return };
-        if let Some(edge) = &conn.edge {
-            let count = &mut self.report.connections[edge.edge() as usize % 8];
-            *count = count.saturating_sub(1);
-        }
+        let count = &mut self.report.connections[conn.edge.edge() as usize % 8];
+        *count = count.saturating_sub(1);
         // Only a connection that the shard has closed is reported closed, so its sessions have ended; should the
         // driver ever differ, they end here.
-        let sessions: Vec<SessionRef> = conn.sessions.as_slice().to_vec();
-        for session in sessions {
+        for session in self.conns.unseat_all(token) {
             self.machine.handle(self.now, Input::Closed { session, reason: CloseReason::Lost });
         }
         self.conns.release(token);

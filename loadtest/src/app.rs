@@ -1,0 +1,355 @@
+//! What the commands do: find or start the server, run, show, write, and judge.
+
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::cli::{Command, CompareArgs, MillionArgs, OutputArgs, RunArgs, ServerArgs, Speak, What, scenario_names};
+use crate::clock::Clock;
+use crate::dialect::Choice;
+use crate::fleet;
+use crate::mix::{BUILT_IN, Mix};
+use crate::outcome::{Latency, Outcome, Tick};
+use crate::persona::Tokens;
+use crate::report::view::View;
+use crate::report::{compare, html, json, thresholds};
+use crate::run::{Order, Show, run};
+use crate::server::fit::{self, Costs, Facts, Guard, Wish};
+use crate::server::metrics::Source;
+use crate::server::spawn;
+use crate::server::watch::{Sampler, Watcher};
+
+/// Tokens outlive any run.
+const TOKEN_TIME: Duration = Duration::from_secs(7 * 86_400);
+/// How often the server is looked at.
+const WATCH: Duration = Duration::from_secs(1);
+/// How long a server that was started here has to stop.
+const STOP: Duration = Duration::from_secs(60);
+/// How far memory may stay above what it was, once the crowd has left.
+const MEMORY_BACK: f64 = 0.05;
+
+/// Carries out a command.
+#[must_use]
+pub fn main(command: Command) -> ExitCode {
+    let done = match command.what {
+        What::Run(arguments) => run_scenario(&arguments),
+        What::Million(arguments) => million(&arguments),
+        What::Compare(arguments) => compare_two(&arguments),
+        What::Scenarios { name } => scenarios(name.as_deref()),
+    };
+    done.unwrap_or_else(|error| {
+        say_error(&error);
+        ExitCode::from(thresholds::USAGE)
+    })
+}
+
+fn say(text: &str) {
+    // Who closed the pipe has read enough.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+fn say_error(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "muster-loadtest: {text}");
+}
+
+fn scenarios(name: Option<&str>) -> Result<ExitCode, String> {
+    match name {
+        None => BUILT_IN.iter().for_each(|(name, what)| say(&format!("{name:10} {what}"))),
+        Some(name) => {
+            let mix = Mix::built_in(name, 1_000)
+                .ok_or_else(|| format!("{name:?} is no scenario: there are {}", scenario_names()))?;
+            say(&toml::to_string(&mix).map_err(|error| error.to_string())?);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compare_two(arguments: &CompareArgs) -> Result<ExitCode, String> {
+    let read = |path: &Path| json::read(path).map_err(|error| error.to_string());
+    let (first, second) = (read(&arguments.first)?, read(&arguments.second)?);
+    let names = [&arguments.first, &arguments.second].map(|path| path.display().to_string());
+    let comparison = compare::Comparison::new(&names[0], &first, &names[1], &second);
+    say(&comparison.text(std::io::stdout().is_terminal()));
+    if let Some(path) = &arguments.html {
+        comparison.write(path).map_err(|error| error.to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows a run by a [`View`].
+struct Live<'a> {
+    view: View,
+    guard: Option<(Guard, &'a AtomicBool)>,
+}
+
+impl Show for Live<'_> {
+    fn phase(&mut self, name: &str) {
+        self.view.phase(name);
+    }
+
+    fn tick(&mut self, tick: &Tick, latencies: &[Latency]) {
+        self.view.tick(tick, latencies);
+        if let Some((guard, stop)) = &self.guard
+            && let Ok(Err(shortage)) = guard.look()
+            && !stop.swap(true, Ordering::AcqRel)
+        {
+            self.view.note(&format!("stopping: {shortage}"));
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.view.note(text);
+    }
+}
+
+/// The server of a run, found or started.
+struct Target {
+    own: Option<spawn::Server>,
+    address: SocketAddr,
+    binary: Option<SocketAddr>,
+    watcher: Option<Watcher>,
+    tokens: Tokens,
+}
+
+fn choice(dialect: Speak, every: f64, keep_alive: bool, target: SocketAddr, arguments: Option<&RunArgs>) -> Choice {
+    match dialect {
+        Speak::Binary => {
+            Choice::Binary { keep_alive, heartbeat: Duration::from_secs_f64(every.clamp(0.0, 600.0)) }
+        }
+        Speak::Presence => {
+            Choice::Presence { host: target.to_string(), path: "/api/v1/presence/ws".to_owned() }
+        }
+        Speak::Echo => {
+            let settings = arguments.map(|arguments| arguments.echo.settings(target.to_string()));
+            Choice::Echo(settings.unwrap_or_default())
+        }
+    }
+}
+
+fn watch(pid: u32, admin: Option<SocketAddr>, clock: Clock) -> Result<Watcher, String> {
+    let sampler = Sampler::new(pid, admin.map(Source::open))
+        .map_err(|error| format!("process {pid} cannot be looked at: {error}; is --pid right?"))?;
+    Watcher::start(sampler, WATCH, move || Duration::from_nanos(clock.now())).map_err(|error| error.to_string())
+}
+
+fn running(arguments: &ServerArgs, address: SocketAddr, clock: Clock) -> Result<Target, String> {
+    let is_local = |address: SocketAddr| match address.ip() {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_loopback(),
+    };
+    if !is_local(address) && !arguments.allow_remote {
+        return Err(format!(
+            "{address} is another machine: if you may load it, say so with --allow-remote"
+        ));
+    }
+    let tokens = match &arguments.tokens {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let tokens: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+            if tokens.is_empty() {
+                return Err(format!("{}: there is no token in it, one a line is wanted", path.display()));
+            }
+            Tokens::Given(tokens)
+        }
+        None => match std::fs::read_to_string(&arguments.secret_file) {
+            Ok(secret) => Tokens::minted(secret.trim().as_bytes(), Clock::unix_ms(), TOKEN_TIME),
+            // A foreign server may want none.
+            Err(_) => Tokens::None,
+        },
+    };
+    let watcher = arguments.pid.map(|pid| watch(pid, arguments.admin, clock)).transpose()?;
+    Ok(Target { own: None, address, binary: arguments.binary, watcher, tokens })
+}
+
+fn fresh(settings: &spawn::Settings, dialect: Speak, clock: Clock) -> Result<Target, String> {
+    let server = spawn::Server::start(settings).map_err(|error| error.to_string())?;
+    let address = match dialect {
+        Speak::Binary => server.binary.ok_or("the server's binary listener is switched off")?,
+        Speak::Presence => server.http,
+        Speak::Echo => return Err("the echo dialect is for other servers: give one with --target".into()),
+    };
+    let watcher = watch(server.pid(), Some(server.admin), clock)?;
+    let tokens = Tokens::minted(server.secret.as_bytes(), Clock::unix_ms(), TOKEN_TIME);
+    Ok(Target { address, binary: server.binary, watcher: Some(watcher), tokens, own: Some(server) })
+}
+
+/// Ctrl-C and SIGTERM set it; a second one ends the program at once.
+fn stopper() -> Result<Arc<AtomicBool>, String> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, i32::from(thresholds::INTERRUPTED), stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .map_err(|error| format!("signals cannot be caught: {error}"))?;
+    }
+    Ok(stop)
+}
+
+fn given() -> String {
+    let mut words = std::env::args();
+    let program = words.next().unwrap_or_default();
+    let name = Path::new(&program).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+fn costs(dialect: Speak) -> Costs {
+    match dialect {
+        Speak::Binary => Costs::BINARY,
+        Speak::Presence | Speak::Echo => Costs::WEBSOCKET,
+    }
+}
+
+fn run_scenario(arguments: &RunArgs) -> Result<ExitCode, String> {
+    let mut mix = if Path::new(&arguments.scenario).extension().is_some_and(|end| end == "toml") {
+        let mut mix = Mix::read(Path::new(&arguments.scenario))?;
+        mix.connections = arguments.connections.unwrap_or(mix.connections);
+        mix
+    } else {
+        Mix::built_in(&arguments.scenario, arguments.connections.unwrap_or(1_000)).ok_or_else(|| {
+            format!("{:?} is neither a scenario ({}) nor a file that ends in .toml", arguments.scenario, scenario_names())
+        })?
+    };
+    arguments.mix.apply(&mut mix);
+    mix.check()?;
+    let clock = Clock::start();
+    let target = match arguments.server.target {
+        Some(address) => running(&arguments.server, address, clock)?,
+        None => {
+            let facts = Facts::read().map_err(|error| format!("/proc: {error}"))?;
+            let plan = fit::plan(&facts, &Wish::new(mix.connections, costs(arguments.dialect)))
+                .map_err(|excess| excess.to_string())?;
+            let mut settings = spawn::Settings {
+                program: arguments.server.program.clone(),
+                cpus: (!arguments.server.server_cpus.is_empty()).then(|| arguments.server.server_cpus.clone()),
+                ..spawn::Settings::default()
+            };
+            // A crowd that two shards can hold meets the server as it is configured by default.
+            if plan.shards > 2 {
+                settings.variables = plan.variables();
+            }
+            settings.variables.extend(arguments.server.settings.iter().cloned());
+            fresh(&settings, arguments.dialect, clock)?
+        }
+    };
+    let dialect = choice(
+        arguments.dialect,
+        mix.heartbeat.every,
+        arguments.mix.keep_alive,
+        target.address,
+        Some(arguments),
+    );
+    let plan = fleet::Plan {
+        target: target.address,
+        dialect,
+        staff: target.binary,
+        tokens: target.tokens.clone(),
+        mix,
+        rings: arguments.generator.rings,
+        cpus: arguments.generator.cpus.clone(),
+        io: arguments.generator.io.map_or_else(Default::default, Into::into),
+        clock,
+    };
+    carry_out(plan, target, None, false, &arguments.output)
+}
+
+fn million(arguments: &MillionArgs) -> Result<ExitCode, String> {
+    let facts = Facts::read().map_err(|error| format!("/proc: {error}"))?;
+    let fits = fit::plan(&facts, &Wish::new(arguments.sessions, costs(arguments.dialect)))
+        .map_err(|excess| excess.to_string())?;
+    say(&fits.to_string());
+    if arguments.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut mix = Mix::built_in("idle", arguments.sessions).ok_or("there is no scenario idle")?;
+    mix.name = "million".into();
+    (mix.hold, mix.heartbeat.every, mix.opening, mix.warm_up) =
+        (arguments.hold, arguments.every, arguments.opening, 0.0);
+    let clock = Clock::start();
+    let mut settings = spawn::Settings { program: arguments.program.clone(), ..spawn::Settings::default() };
+    settings.variables = fits.variables();
+    settings.variables.extend(arguments.settings.iter().cloned());
+    let guard = Guard::new().map_err(|error| format!("/proc: {error}"))?;
+    let target = fresh(&settings, arguments.dialect, clock)?;
+    let dialect = choice(arguments.dialect, mix.heartbeat.every, false, target.address, None);
+    let plan = fleet::Plan {
+        target: target.address,
+        dialect,
+        staff: None,
+        tokens: target.tokens.clone(),
+        mix,
+        rings: fits.rings as usize,
+        cpus: Vec::new(),
+        io: engine::io::Choice::Auto,
+        clock,
+    };
+    carry_out(plan, target, Some(guard), true, &arguments.output)
+}
+
+fn carry_out(
+    plan: fleet::Plan,
+    mut target: Target,
+    guard: Option<Guard>,
+    measure_after: bool,
+    output: &OutputArgs,
+) -> Result<ExitCode, String> {
+    let stop = stopper()?;
+    let mix = &plan.mix;
+    let title = format!("{}, {} sessions", mix.name, crate::report::figures::count(mix.connections));
+    let expected = mix.connections as f64 / 10_000.0 + mix.warm_up + mix.hold + 5.0;
+    let view = View::new(&title, mix.connections, expected, std::io::stderr().is_terminal());
+    let mut live = Live { view, guard: guard.map(|guard| (guard, &*stop)) };
+    let order =
+        Order { plan, command: given(), server: target.watcher.take(), stop: stop.clone(), measure_after };
+    let mut outcome = run(order, &mut live)?;
+    if let Some(server) = target.own {
+        end_server(server, &mut outcome);
+    }
+    if measure_after {
+        memory_came_back(&mut outcome);
+    }
+    outcome.checks.extend(output.thresholds.evaluate(&outcome));
+    live.view.finish(&outcome).map_err(|error| error.to_string())?;
+    if let Some(path) = &output.json {
+        json::write(path, &outcome).map_err(|error| error.to_string())?;
+    }
+    if let Some(path) = &output.html {
+        html::write(path, &outcome).map_err(|error| error.to_string())?;
+    }
+    Ok(thresholds::exit_code(&outcome))
+}
+
+fn end_server(server: spawn::Server, outcome: &mut Outcome) {
+    match server.stop(STOP) {
+        Ok(ended) if ended.killed => outcome.notes.push("the server did not stop when asked to, and was killed".into()),
+        Ok(ended) if !ended.status.success() => {
+            outcome.notes.push(format!("the server ended with {}: {}", ended.status, ended.log.join("\n")));
+        }
+        Ok(_) => {}
+        Err(error) => outcome.notes.push(format!("the server could not be stopped: {error}")),
+    }
+}
+
+fn memory_came_back(outcome: &mut Outcome) {
+    let Some(server) = &outcome.server else { return };
+    let memory = server.memory;
+    if memory.after == 0 || outcome.interrupted {
+        return;
+    }
+    // What the crowd took, and what of it is still there.
+    let took = memory.with.saturating_sub(memory.before) as f64;
+    let stayed = memory.after.saturating_sub(memory.before) as f64;
+    outcome.checks.push(crate::outcome::Check {
+        name: "memory came back".into(),
+        passed: stayed <= took * MEMORY_BACK,
+        detail: format!(
+            "{:.1} MB before, {:.1} MB with the crowd, {:.1} MB after it had left: {:.1} % of what it took stayed",
+            memory.before as f64 / 1e6,
+            memory.with as f64 / 1e6,
+            memory.after as f64 / 1e6,
+            if took > 0.0 { stayed / took * 100.0 } else { 0.0 }
+        ),
+    });
+}

@@ -1,0 +1,141 @@
+//! A dialect turns what a scenario wants said into a server's bytes, and a server's bytes into words a scenario
+//! understands. Sans-IO; a new protocol is one more implementation, and no scenario changes.
+
+mod binary;
+mod echo;
+mod presence;
+mod websocket;
+
+use std::time::Duration;
+
+pub use binary::Binary;
+pub use echo::{Echo, EchoSettings};
+pub use presence::Presence;
+
+/// How far a connection is, for dialects that have steps before the welcome. 0 is the first.
+pub type Step = u8;
+
+/// What a scenario wants said on one connection.
+#[derive(Clone, Debug)]
+pub enum Ask<'a> {
+    /// I live. With `answer`, the server is to say that it does too.
+    Beat {
+        /// Whether an answer is wanted.
+        answer: bool,
+    },
+    /// Tell me how these users are, at once and at every change.
+    Watch(&'a [u64]),
+    /// Tell me what is published on the channel of this number.
+    Subscribe(u64),
+    /// Give this payload to the subscribers of a channel.
+    Publish {
+        /// Number of the channel.
+        channel: u64,
+        /// What.
+        payload: &'a [u8],
+    },
+    /// Give this payload to a user.
+    Send {
+        /// Number of the user.
+        to: u64,
+        /// What.
+        payload: &'a [u8],
+    },
+    /// I leave on purpose.
+    Leave,
+}
+
+/// What a server said.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Word {
+    /// The connection is established and authenticated.
+    Welcome,
+    /// A heartbeat was answered.
+    Beat,
+    /// A watch or subscription stands.
+    Done,
+    /// A send or publish was taken.
+    Taken,
+    /// A message came; its stamp, if it is one of ours.
+    Message(Option<crate::stamp::Stamp>),
+    /// A user (by number) is online, or not.
+    Presence {
+        /// Number of the user.
+        user: u64,
+        /// Whether online.
+        online: bool,
+    },
+    /// Something asked for was refused; the server's own word for it.
+    Refused(String),
+    /// The server ends the connection; its own word for it.
+    Closing(String),
+    /// Said by the server, and of no interest.
+    Other,
+}
+
+/// Bytes that are not the dialect's.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Fault(pub String);
+
+/// A server's protocol, from the client's side.
+pub trait Dialect: Send {
+    /// The word for reports.
+    fn name(&self) -> &'static str;
+
+    /// Whether it has words for this.
+    fn can(&self, ask: &Ask<'_>) -> bool;
+
+    /// What a client says first.
+    fn hello(&mut self, token: &str, out: &mut Vec<u8>);
+
+    /// Appends what says this; nothing where the dialect has no words for it.
+    fn say(&mut self, ask: &Ask<'_>, out: &mut Vec<u8>);
+
+    /// Reads what came, from the first byte that has not been taken yet; says what it means, appends what the
+    /// protocol itself wants answered, and returns how many bytes it has taken. What is left comes again, with more
+    /// behind it.
+    ///
+    /// # Errors
+    /// When the bytes are not the dialect's: the connection is of no use any more.
+    fn hear(
+        &mut self,
+        step: &mut Step,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        tell: &mut dyn FnMut(Word),
+    ) -> Result<usize, Fault>;
+}
+
+/// Which dialect, with its settings; each ring makes its own from it.
+#[derive(Clone, Debug)]
+pub enum Choice {
+    /// Muster's binary protocol. With `keep_alive`, liveness is left to TCP.
+    Binary {
+        /// Whether TCP keep-alive watches in place of heartbeats.
+        keep_alive: bool,
+        /// The interval asked for.
+        heartbeat: Duration,
+    },
+    /// The presence API's WebSocket, at this path.
+    Presence {
+        /// Host header.
+        host: String,
+        /// `/api/v1/presence/ws`
+        path: String,
+    },
+    /// A WebSocket server that answers a text with a text.
+    Echo(EchoSettings),
+}
+
+impl Choice {
+    /// The dialect itself.
+    #[must_use]
+    pub fn make(&self) -> Box<dyn Dialect> {
+        match self {
+            Self::Binary { keep_alive, heartbeat } => Box::new(Binary::new(*keep_alive, *heartbeat)),
+            Self::Presence { host, path } => Box::new(Presence::new(host, path)),
+            Self::Echo(settings) => Box::new(Echo::new(settings.clone())),
+        }
+    }
+}

@@ -1,0 +1,544 @@
+//! A run from the first connect to the last byte: ramp, settle, warm-up, measure, storms, tear-down; and what came out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::clock::{Clock, ms, rfc3339};
+use crate::fleet::tally::{COUNTS, Count, Kind, Tally};
+use crate::fleet::{Fleet, Phase, Plan};
+use crate::outcome::{Generator, Latency, Memory3, Outcome, Server, Tick};
+use crate::server::machine;
+use crate::server::metrics::Metrics;
+use crate::server::procfs::{Process, Times};
+use crate::server::watch::{Sample, Watcher};
+use crate::verdict;
+
+/// How often the main thread looks.
+const LOOK: Duration = Duration::from_millis(50);
+/// One line of the time line.
+const TICK: u64 = 1_000_000_000;
+/// How long watches, subscriptions and last deliveries may take to come.
+const SETTLE: Duration = Duration::from_secs(60);
+/// Quiet time after which nothing more is expected.
+const QUIET: Duration = Duration::from_secs(1);
+/// How long reading the server's memory may take.
+const SAMPLE: Duration = Duration::from_secs(20);
+
+/// Who looks on.
+pub trait Show {
+    /// The next part of the run begins.
+    fn phase(&mut self, name: &str);
+    /// A second is over. The latencies are those measured so far.
+    fn tick(&mut self, tick: &Tick, latencies: &[Latency]);
+    /// Something worth knowing.
+    fn note(&mut self, text: &str);
+}
+
+/// Nobody looks on.
+pub struct Nobody;
+
+impl Show for Nobody {
+    fn phase(&mut self, _: &str) {}
+    fn tick(&mut self, _: &Tick, _: &[Latency]) {}
+    fn note(&mut self, _: &str) {}
+}
+
+/// What is to be done.
+pub struct Order {
+    /// Who does what to which server.
+    pub plan: Plan,
+    /// The command as it was given.
+    pub command: String,
+    /// The server's process and metrics, if they may be looked at.
+    pub server: Option<Watcher>,
+    /// Set from outside: stop in order, with a report of what was measured so far.
+    pub stop: Arc<AtomicBool>,
+    /// Whether to wait until the server has forgotten the crowd, and to measure its memory then.
+    pub measure_after: bool,
+}
+
+/// What a measured part of the run has seen.
+#[derive(Default)]
+pub(crate) struct Span {
+    /// Before and after.
+    pub(crate) server: Option<(Sample, Sample)>,
+    pub(crate) seconds: f64,
+    pub(crate) generator_cpu: f64,
+    pub(crate) tally: Tally,
+}
+
+/// Everything known at the end, from which checks and the outcome are made.
+pub(crate) struct Found {
+    pub(crate) plan: Plan,
+    /// Counts and errors of the whole run.
+    pub(crate) all: Tally,
+    pub(crate) ramp: Tally,
+    pub(crate) measured: Span,
+    pub(crate) returned: Span,
+    /// Sessions open and users online by the server's count, at the end of the measurement.
+    pub(crate) open: u64,
+    pub(crate) online: Option<u64>,
+    pub(crate) stalled: Option<(usize, usize)>,
+    pub(crate) before: Option<Sample>,
+    pub(crate) with: Option<Sample>,
+    pub(crate) after: Option<Sample>,
+    pub(crate) interrupted: bool,
+}
+
+struct Run<'a> {
+    clock: Clock,
+    fleet: Fleet,
+    watcher: Option<Watcher>,
+    own: Option<Process>,
+    stop: Arc<AtomicBool>,
+    show: &'a mut dyn Show,
+    phase: &'static str,
+    timeline: Vec<Tick>,
+    next_tick: u64,
+    last_sample: Duration,
+    last_cpu: f64,
+    /// What has come since the last tick.
+    fresh: Tally,
+    found: Found,
+    notes: Vec<String>,
+}
+
+/// Where a tally goes besides the whole.
+#[derive(Clone, Copy, PartialEq)]
+enum Into {
+    Ramp,
+    Measured,
+    Returned,
+    Nothing,
+}
+
+/// Does it.
+///
+/// # Errors
+/// When it could not be begun, or the generator itself failed; what the server does wrong is in the outcome.
+pub fn run(order: Order, show: &mut dyn Show) -> Result<Outcome, String> {
+    let Order { plan, command, server, stop, measure_after } = order;
+    let (clock, started) = (plan.clock, Clock::unix_ms());
+    let begun = clock.now();
+    let before = server.as_ref().and_then(|watcher| watcher.measure(SAMPLE));
+    if before.as_ref().is_some_and(|sample| !sample.alive) {
+        return Err("the server is not running".into());
+    }
+    let own_before = own_memory();
+    let fleet = Fleet::start(plan.clone())?;
+    let mut run = Run {
+        clock,
+        watcher: server,
+        own: Process::this().ok(),
+        stop,
+        show,
+        phase: "ramp",
+        timeline: Vec::new(),
+        next_tick: clock.now() + TICK,
+        last_sample: Duration::ZERO,
+        last_cpu: 0.0,
+        fresh: Tally::default(),
+        found: Found {
+            plan,
+            all: Tally::default(),
+            ramp: Tally::default(),
+            measured: Span::default(),
+            returned: Span::default(),
+            open: 0,
+            online: None,
+            stalled: None,
+            before,
+            with: None,
+            after: None,
+            interrupted: false,
+        },
+        notes: Vec::new(),
+        fleet,
+    };
+    run.whole()?;
+    let own_after = own_memory();
+    let rings = run.fleet.rings();
+    let seconds = |from: u64, to: u64| (to - from) as f64 / 1e9;
+    run.begin("tear-down");
+    let Run { fleet, watcher, mut found, timeline, notes, stop, .. } = run;
+    fleet.end(&mut found.all)?;
+    let ended = clock.now();
+    if let Some(watcher) = &watcher {
+        if measure_after {
+            show.note("waiting until the server has forgotten the crowd");
+            wait_for_nobody(watcher, &found, &stop);
+        }
+        found.after = watcher.measure(SAMPLE);
+    }
+    let sessions = found.plan.mix.connections.max(1);
+    let mut outcome = Outcome {
+        format: Outcome::FORMAT,
+        title: title(&found),
+        command,
+        started: rfc3339(started),
+        seconds: seconds(begun, ended),
+        measured_seconds: found.measured.seconds + found.returned.seconds,
+        interrupted: found.interrupted,
+        plan: plan_of(&found),
+        machine: machine::describe(env!("CARGO_PKG_VERSION")),
+        counts: COUNTS.iter().map(|(count, name)| ((*name).to_owned(), found.all.get(*count))).collect(),
+        errors: found.all.errors().clone(),
+        latencies: latencies(&found),
+        timeline,
+        generator: Generator {
+            rings: u32::try_from(rings).unwrap_or(u32::MAX),
+            cpu_seconds: found.measured.generator_cpu,
+            bytes_per_connection: own_after.saturating_sub(own_before) as f64 / sessions as f64,
+            lateness: found.measured.tally.latency(Kind::Late).unwrap_or_default(),
+            warnings: Vec::new(),
+        },
+        server: watcher.as_ref().map(|_| server_side(&found)),
+        checks: verdict::checks(&found),
+        notes,
+    };
+    outcome.generator.warnings = verdict::warnings(&found, &outcome);
+    if let (Some(server), Some(command)) = (
+        outcome.server.as_mut(),
+        watcher.and_then(Watcher::stop).map(|sampler| {
+            (sampler.process().pid(), sampler.process().command_line().unwrap_or_default())
+        }),
+    ) {
+        (server.pid, server.command) = command;
+    }
+    Ok(outcome)
+}
+
+impl Run<'_> {
+    fn whole(&mut self) -> Result<(), String> {
+        let mix = self.found.plan.mix.clone();
+        self.ramp()?;
+        self.begin("settle");
+        self.fleet.set(Phase::Settle);
+        self.fleet.stall()?;
+        self.settle(mix.watch.watchers + mix.channel.subscribers)?;
+        self.fleet.set(Phase::Run);
+        if mix.warm_up > 0.0 {
+            self.begin("warm-up");
+            self.pass(Duration::from_secs_f64(mix.warm_up), Into::Nothing)?;
+        }
+        self.begin("measure");
+        let span = self.span(Into::Measured, |run| run.pass(Duration::from_secs_f64(mix.hold), Into::Measured));
+        self.found.measured = span?;
+        self.fleet.set(Phase::Settle);
+        self.found.open = self.fleet.open();
+        self.quiet(Into::Measured)?;
+        for _ in 0..mix.storm.times {
+            if self.stopped() {
+                break;
+            }
+            self.storm(&mix)?;
+        }
+        self.found.stalled = self.fleet.stalled_dropped();
+        self.found.open = self.fleet.open();
+        self.found.with = self.watcher.as_ref().and_then(|watcher| watcher.measure(SAMPLE));
+        self.found.online = self.found.with.as_ref().and_then(|sample| sample.online);
+        Ok(())
+    }
+
+    fn ramp(&mut self) -> Result<(), String> {
+        self.begin("ramp");
+        while self.fleet.missing() > 0 && !self.stopped() {
+            self.look(Into::Ramp)?;
+        }
+        self.look(Into::Ramp)
+    }
+
+    fn storm(&mut self, mix: &crate::mix::Mix) -> Result<(), String> {
+        self.begin("drop");
+        let closed = self.found.all.get(Count::Closed) + self.fresh.get(Count::Closed);
+        let dropping = self.fleet.open() - mix.watch.watchers.min(self.fleet.open());
+        self.fleet.set(Phase::Drop);
+        let until = self.clock.now() + SETTLE.as_nanos() as u64;
+        while self.found.all.get(Count::Closed) + self.fresh.get(Count::Closed) < closed + dropping
+            && self.clock.now() < until
+            && !self.stopped()
+        {
+            self.look(Into::Nothing)?;
+        }
+        self.begin("return");
+        self.fleet.set(Phase::Ramp);
+        let span = self.span(Into::Returned, |run| {
+            // The rings say what is missing only after they have seen the phase.
+            run.pass(Duration::from_millis(300), Into::Returned)?;
+            while run.fleet.missing() > 0 && !run.stopped() {
+                run.look(Into::Returned)?;
+            }
+            Ok(())
+        })?;
+        let before = std::mem::replace(&mut self.found.returned, span);
+        self.found.returned.tally.add(&before.tally);
+        self.found.returned.seconds += before.seconds;
+        self.quiet(Into::Returned)
+    }
+
+    fn begin(&mut self, phase: &'static str) {
+        self.phase = phase;
+        self.show.phase(phase);
+    }
+
+    fn stopped(&mut self) -> bool {
+        self.found.interrupted |= self.stop.load(Ordering::Acquire);
+        self.found.interrupted
+    }
+
+    /// Watches and subscriptions come to stand, and what they begin with arrives.
+    fn settle(&mut self, wanted: u64) -> Result<(), String> {
+        let until = self.clock.now() + SETTLE.as_nanos() as u64;
+        if wanted == 0 {
+            return Ok(());
+        }
+        let settled = |run: &Self| run.found.all.get(Count::Settled) + run.fresh.get(Count::Settled);
+        while settled(self) < wanted && !self.stopped() {
+            if self.clock.now() > until {
+                self.notes.push(format!("only {} of {wanted} watches and subscriptions stand", settled(self)));
+                break;
+            }
+            self.look(Into::Nothing)?;
+        }
+        self.quiet(Into::Nothing)
+    }
+
+    /// Waits until nothing has come for a while.
+    fn quiet(&mut self, into: Into) -> Result<(), String> {
+        let until = self.clock.now() + SETTLE.as_nanos() as u64;
+        let heard = |run: &Self| {
+            let of = |tally: &Tally| {
+                [Count::Answers, Count::Deliveries, Count::Told, Count::ToldFirst, Count::Taken]
+                    .iter()
+                    .map(|&count| tally.get(count))
+                    .sum::<u64>()
+            };
+            of(&run.found.all) + of(&run.fresh)
+        };
+        let (mut last, mut since) = (heard(self), self.clock.now());
+        // Paced heartbeats never fall quiet: then the bound is the quiet time itself.
+        let paced = self.found.plan.mix.heartbeat.every > 0.0;
+        while self.clock.now() < until && !self.stopped() {
+            self.look(into)?;
+            let (now, so_far) = (self.clock.now(), heard(self));
+            if so_far != last && !(paced && now - since > 2 * QUIET.as_nanos() as u64) {
+                last = so_far;
+                if !paced {
+                    since = now;
+                }
+            } else if now - since > QUIET.as_nanos() as u64 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, time: Duration, into: Into) -> Result<(), String> {
+        let until = self.clock.now() + time.as_nanos() as u64;
+        while self.clock.now() < until && !self.stopped() {
+            self.look(into)?;
+        }
+        Ok(())
+    }
+
+    fn span(
+        &mut self,
+        into: Into,
+        part: impl FnOnce(&mut Self) -> Result<(), String>,
+    ) -> Result<Span, String> {
+        // What came before does not count.
+        self.gather(Into::Nothing);
+        let first = self.watcher.as_ref().and_then(|watcher| watcher.measure(SAMPLE));
+        self.gather(Into::Nothing);
+        match into {
+            Into::Measured => self.found.measured.tally = Tally::default(),
+            Into::Returned => {}
+            Into::Ramp | Into::Nothing => {}
+        }
+        let (begun, cpu) = (self.clock.now(), own_cpu(self.own.as_ref()));
+        part(self)?;
+        self.gather(into);
+        let (seconds, generator_cpu) =
+            ((self.clock.now() - begun) as f64 / 1e9, own_cpu(self.own.as_ref()) - cpu);
+        let last = self.watcher.as_ref().and_then(|watcher| watcher.measure(SAMPLE));
+        let tally = match into {
+            Into::Measured => std::mem::take(&mut self.found.measured.tally),
+            _ => std::mem::take(&mut self.found.returned.tally),
+        };
+        Ok(Span { server: first.zip(last), seconds, generator_cpu, tally })
+    }
+
+    /// One look at the rings; a line of the time line when a second is over.
+    fn look(&mut self, into: Into) -> Result<(), String> {
+        Clock::rest(LOOK);
+        if let Some(failure) = self.fleet.failure() {
+            return Err(failure);
+        }
+        self.gather(into);
+        let now = self.clock.now();
+        if now >= self.next_tick {
+            self.tick(now);
+            self.next_tick += TICK;
+        }
+        Ok(())
+    }
+
+    /// Takes what the rings have counted.
+    fn gather(&mut self, into: Into) {
+        let mut new = Tally::default();
+        self.fleet.collect(&mut new);
+        self.fresh.add(&new);
+        match into {
+            Into::Ramp => self.found.ramp.add(&new),
+            Into::Measured => self.found.measured.tally.add(&new),
+            Into::Returned => self.found.returned.tally.add(&new),
+            Into::Nothing => {}
+        }
+    }
+
+    fn tick(&mut self, now: u64) {
+        let fresh = std::mem::take(&mut self.fresh);
+        let quantiles = fresh.quantiles(&[0.5, 0.99, 1.0]);
+        let at = |place: usize| quantiles.as_ref().map(|all| all[place]);
+        let cpu = own_cpu(self.own.as_ref());
+        let mut tick = Tick {
+            at: now as f64 / 1e9,
+            phase: self.phase.into(),
+            open: self.fleet.open(),
+            opened: fresh.get(Count::Connected),
+            closed: fresh.get(Count::Closed),
+            requests: fresh.get(Count::Beats) + fresh.get(Count::Messages),
+            answers: fresh.get(Count::Answers) + fresh.get(Count::Deliveries) + fresh.get(Count::Told),
+            errors: fresh.get(Count::Errors),
+            p50: at(0),
+            p99: at(1),
+            max: at(2),
+            generator_cpu: cpu - self.last_cpu,
+            ..Tick::default()
+        };
+        self.last_cpu = cpu;
+        if let Some(sample) = self.watcher.as_ref().and_then(Watcher::latest)
+            && sample.at != self.last_sample
+        {
+            self.last_sample = sample.at;
+            sample.fill(&mut tick);
+        }
+        self.found.all.add(&fresh);
+        self.show.tick(&tick, &latencies(&self.found));
+        self.timeline.push(tick);
+    }
+}
+
+/// The server still has to hear of it, and its grace has to pass.
+fn wait_for_nobody(watcher: &Watcher, found: &Found, stop: &AtomicBool) {
+    let wanted = found.before.as_ref().and_then(|sample| sample.online).unwrap_or(0);
+    for _ in 0..180 {
+        let online = watcher.latest().filter(|sample| sample.alive).and_then(|sample| sample.online);
+        if online.is_none_or(|online| online <= wanted) || stop.load(Ordering::Acquire) {
+            break;
+        }
+        Clock::rest(Duration::from_secs(1));
+    }
+    // Last rows are written, pages are given back.
+    for _ in 0..12 {
+        if !stop.load(Ordering::Acquire) {
+            Clock::rest(Duration::from_secs(1));
+        }
+    }
+}
+
+fn own_cpu(process: Option<&Process>) -> f64 {
+    let times: Option<Times> = process.and_then(|process| process.stat().ok()).map(|stat| stat.times);
+    times.map_or(0.0, |times| times.total().as_secs_f64())
+}
+
+fn own_memory() -> u64 {
+    Process::this().and_then(|process| process.stat()).map_or(0, |stat| stat.rss)
+}
+
+fn title(found: &Found) -> String {
+    let mix = &found.plan.mix;
+    let dialect = found.plan.dialect.make();
+    format!("{} · {} · {} sessions", mix.name, dialect.name(), crate::report::figures::count(mix.connections))
+}
+
+fn plan_of(found: &Found) -> std::collections::BTreeMap<String, serde_json::Value> {
+    let mut plan: std::collections::BTreeMap<_, _> = match serde_json::to_value(&found.plan.mix) {
+        Ok(serde_json::Value::Object(fields)) => fields.into_iter().collect(),
+        _ => Default::default(),
+    };
+    plan.insert("dialect".into(), found.plan.dialect.make().name().into());
+    plan.insert("target".into(), found.plan.target.to_string().into());
+    plan
+}
+
+fn latencies(found: &Found) -> Vec<Latency> {
+    let mut all = Tally::default();
+    all.add(&found.measured.tally);
+    all.add(&found.returned.tally);
+    let mut latencies = all.latencies();
+    if all.latency(Kind::Connect).is_none()
+        && let Some(mut connect) = found.ramp.latency(Kind::Connect)
+    {
+        connect.what.push_str("; of the ramp");
+        latencies.push(connect);
+    }
+    latencies
+}
+
+/// What the run's work is counted in.
+pub(crate) fn unit(found: &Found) -> (&'static str, u64) {
+    let (mix, tally) = (&found.plan.mix, &found.measured.tally);
+    if mix.storm.times > 0 {
+        return ("connection", found.returned.tally.get(Count::Connected));
+    }
+    if tally.get(Count::Deliveries) > 0 {
+        return ("delivery", tally.get(Count::Deliveries));
+    }
+    if tally.get(Count::Told) > 0 {
+        return ("delivery", tally.get(Count::Told));
+    }
+    ("heartbeat", tally.get(Count::Beats))
+}
+
+fn server_side(found: &Found) -> Server {
+    let mut server = Server::default();
+    let span = if found.plan.mix.storm.times > 0 { &found.returned } else { &found.measured };
+    let (unit, units) = unit(found);
+    server.unit = unit.into();
+    if let Some((first, last)) = &span.server {
+        server.cpu_seconds = last.cpu.saturating_sub(first.cpu).as_secs_f64();
+        server.user_seconds = last.times.user.saturating_sub(first.times.user).as_secs_f64();
+        if units > 0 {
+            server.cpu_micros_per_unit = Some(server.cpu_seconds * 1e6 / units as f64);
+            let calls = |sample: &Sample| sample.metrics.as_ref().and_then(|metrics| metrics.system_calls());
+            server.system_calls_per_unit =
+                calls(first).zip(calls(last)).map(|(first, last)| last.saturating_sub(first) as f64 / units as f64);
+        }
+    }
+    let pss = |sample: &Option<Sample>| sample.as_ref().and_then(|sample| sample.pss).map_or(0, |(_, pss)| pss);
+    let kernel = |sample: &Option<Sample>| sample.as_ref().map_or(0, |sample| sample.memory.kernel());
+    server.memory = Memory3 { before: pss(&found.before), with: pss(&found.with), after: pss(&found.after) };
+    server.kernel_memory =
+        Memory3 { before: kernel(&found.before), with: kernel(&found.with), after: kernel(&found.after) };
+    if found.open > 0 && found.with.is_some() {
+        let per = |memory: Memory3| (memory.with as f64 - memory.before as f64) / found.open as f64;
+        server.bytes_per_session = Some(per(server.memory));
+        server.kernel_bytes_per_session = Some(per(server.kernel_memory));
+    }
+    let metrics = |sample: &Option<Sample>| sample.as_ref().and_then(|sample| sample.metrics.clone());
+    if let Some((before, with)) = metrics(&found.before).zip(metrics(&found.with)) {
+        server.metrics = Metrics::changes(&before, &with);
+    }
+    server
+}
+
+/// Milliseconds of the server's turns, from its own histogram, over the measured parts.
+pub(crate) fn turn_quantile(found: &Found, quantile: f64) -> Option<f64> {
+    let span = if found.plan.mix.storm.times > 0 { &found.returned } else { &found.measured };
+    let (first, last) = span.server.as_ref()?;
+    let turns = |sample: &Sample| sample.metrics.as_ref().and_then(|metrics| metrics.turns());
+    let turns = turns(last)?.since(&turns(first)?);
+    turns.quantile(quantile).map(|seconds| ms((seconds * 1e9) as u64))
+}

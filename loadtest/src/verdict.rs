@@ -1,0 +1,143 @@
+//! What a run proves: whether anything was lost, repeated or invented, and whether the generator can be believed.
+
+use crate::fleet::tally::{Count, Kind};
+use crate::outcome::{Check, Outcome};
+use crate::report::figures;
+use crate::run::{Found, turn_quantile};
+
+fn check(name: &str, passed: bool, detail: String) -> Check {
+    Check { name: name.into(), passed, detail }
+}
+
+fn equal(name: &str, what: &str, got: u64, wanted: u64) -> Check {
+    check(name, got == wanted, format!("{} {what}, {} expected", figures::count(got), figures::count(wanted)))
+}
+
+pub(crate) fn checks(found: &Found) -> Vec<Check> {
+    let (mix, all) = (&found.plan.mix, &found.all);
+    let mut checks = Vec::new();
+    if !found.interrupted {
+        let opened = found.ramp.get(Count::Connected);
+        checks.push(equal("every session was opened", "welcomed in the ramp", opened, mix.connections));
+    }
+    checks.push(equal("no session was lost", "lost", all.get(Count::Lost), 0));
+    let quiet = mix.churn.rate == 0.0;
+    if quiet && !found.interrupted {
+        checks.push(equal("all sessions are still open", "open at the end", found.open, mix.connections));
+    }
+    if let Some(online) = found.online.filter(|_| quiet) {
+        let before = found.before.as_ref().and_then(|sample| sample.online).unwrap_or(0);
+        let stalled = found.stalled.map_or(0, |(dropped, all)| (all - dropped) as u64);
+        // Those that were dropped may still be in their grace.
+        let detail = format!(
+            "the server counts {} users online, the harness holds {} sessions{}",
+            figures::count(online.saturating_sub(before)),
+            figures::count(found.open),
+            if stalled > 0 { format!(" and {stalled} that do not read") } else { String::new() }
+        );
+        let wanted = found.open + before;
+        let most = wanted + found.stalled.map_or(0, |(_, all)| all as u64);
+        checks.push(check("both sides count alike", (wanted..=most).contains(&online), detail));
+    }
+    let beats = all.get(Count::Beats);
+    if mix.heartbeat.answer && beats > 0 && quiet && mix.storm.times == 0 {
+        let under_way = beats - all.get(Count::Answers).min(beats);
+        // A paced crowd never falls silent: the last moments' heartbeats are under way when the count is taken.
+        let most = (mix.connections as f64 / mix.heartbeat.every.max(0.001)).ceil() as u64
+            + u64::from(mix.heartbeat.in_flight);
+        let detail = format!(
+            "{} sent, {} answered{}",
+            figures::count(beats),
+            figures::count(all.get(Count::Answers)),
+            if under_way > 0 { ", the rest under way when the connections ended" } else { "" }
+        );
+        checks.push(check("every heartbeat was answered", under_way <= most.min(beats / 10), detail));
+    }
+    messages(found, &mut checks);
+    presence(found, &mut checks);
+    if let Some((dropped, stalled)) = found.stalled.filter(|(_, stalled)| *stalled > 0) {
+        let slow = |sample: &Option<crate::server::watch::Sample>| {
+            let metrics = sample.as_ref()?.metrics.clone()?;
+            metrics.sum("muster_slow_consumers_total")
+        };
+        if let Some((before, with)) = slow(&found.before).zip(slow(&found.with)) {
+            let counted = (with - before) as u64;
+            let detail =
+                format!("{dropped} of {stalled} stalled readers were dropped, the server counted {counted}");
+            checks.push(check("every drop was counted", counted >= dropped as u64, detail));
+        }
+    }
+    if let Some(turn) = turn_quantile(found, 0.999) {
+        let detail = format!("p99.9 of a shard's turn at most {}", figures::millis(turn));
+        checks.push(check("turns of the shards were seen", true, detail));
+    }
+    checks
+}
+
+fn messages(found: &Found, checks: &mut Vec<Check>) {
+    let (mix, all) = (&found.plan.mix, &found.all);
+    if all.get(Count::Messages) == 0 {
+        return;
+    }
+    checks.push(equal("no message came twice", "repeated", all.get(Count::Repeated), 0));
+    // Who is away is not reached, and who comes back has missed something: then the sum says nothing.
+    if mix.churn.rate > 0.0 || found.interrupted || all.get(Count::Lost) > 0 {
+        return;
+    }
+    let taken = all.get(Count::Taken);
+    checks.push(equal("every message was taken", "taken", taken, all.get(Count::Messages)));
+    let channel = &mix.channel;
+    if mix.send.rate == 0.0 && channel.channels == 1 {
+        let wanted = taken * channel.subscribers;
+        checks.push(equal("every message came", "deliveries", all.get(Count::Deliveries), wanted));
+    } else if channel.rate == 0.0 {
+        checks.push(equal("every message came", "deliveries", all.get(Count::Deliveries), taken));
+    }
+}
+
+fn presence(found: &Found, checks: &mut Vec<Check>) {
+    let (mix, all) = (&found.plan.mix, &found.all);
+    if mix.watch.watchers == 0 {
+        return;
+    }
+    checks.push(equal("watchers were told nothing false", "false", all.get(Count::ToldFalse), 0));
+    let (told, expected) = (all.get(Count::Told), all.get(Count::ToldExpected));
+    if mix.churn.rate > 0.0 {
+        if !found.interrupted {
+            checks.push(equal("watchers were told of every change", "told", told, expected));
+        }
+    } else if mix.storm.times > 0 {
+        checks.push(equal("no watcher was told of the storm", "told", told, 0));
+    }
+}
+
+/// Why the figures may be the generator's and not the server's.
+pub(crate) fn warnings(found: &Found, outcome: &Outcome) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let seconds = found.measured.seconds;
+    if seconds == 0.0 {
+        return warnings;
+    }
+    let threads = found.plan.rings_needed().min(outcome.machine.cores.max(1) as usize);
+    let busy = found.measured.generator_cpu / seconds / threads as f64;
+    if busy > 0.9 {
+        warnings.push(format!(
+            "the generator used {:.0} % of its {threads} cores: the server may be faster than these figures say",
+            busy * 100.0
+        ));
+    }
+    let late = &outcome.generator.lateness;
+    if let Some(kind) = outcome.latencies.iter().find(|latency| latency.name != "connect")
+        && late.p99 > (kind.p99 / 4.0).max(1.0)
+    {
+        warnings.push(format!(
+            "what was due was sent up to {} late (p99), which is part of every latency here: give the generator a \
+             core of its own, or ask for less",
+            figures::millis(late.p99)
+        ));
+    }
+    if found.measured.tally.latency(Kind::Beat).is_none() && found.measured.tally.get(Count::Errors) > 0 {
+        warnings.push("errors came while nothing could be measured: look at their causes first".into());
+    }
+    warnings
+}
