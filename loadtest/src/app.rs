@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::cli::{Command, CompareArgs, MillionArgs, OutputArgs, RunArgs, ServerArgs, Speak, What, scenario_names};
+use crate::cli::{
+    Command, CompareArgs, MillionArgs, OutputArgs, RunArgs, ServerArgs, Speak, What, scenario_names,
+};
 use crate::clock::Clock;
 use crate::dialect::Choice;
 use crate::fleet;
@@ -115,7 +117,13 @@ struct Target {
     tokens: Tokens,
 }
 
-fn choice(dialect: Speak, every: f64, keep_alive: bool, target: SocketAddr, arguments: Option<&RunArgs>) -> Choice {
+fn choice(
+    dialect: Speak,
+    every: f64,
+    keep_alive: bool,
+    target: SocketAddr,
+    arguments: Option<&RunArgs>,
+) -> Choice {
     match dialect {
         Speak::Binary => {
             Choice::Binary { keep_alive, heartbeat: Duration::from_secs_f64(every.clamp(0.0, 600.0)) }
@@ -133,7 +141,8 @@ fn choice(dialect: Speak, every: f64, keep_alive: bool, target: SocketAddr, argu
 fn watch(pid: u32, admin: Option<SocketAddr>, clock: Clock) -> Result<Watcher, String> {
     let sampler = Sampler::new(pid, admin.map(Source::open))
         .map_err(|error| format!("process {pid} cannot be looked at: {error}; is --pid right?"))?;
-    Watcher::start(sampler, WATCH, move || Duration::from_nanos(clock.now())).map_err(|error| error.to_string())
+    Watcher::start(sampler, WATCH, move || Duration::from_nanos(clock.now()))
+        .map_err(|error| error.to_string())
 }
 
 fn running(arguments: &ServerArgs, address: SocketAddr, clock: Clock) -> Result<Target, String> {
@@ -142,14 +151,14 @@ fn running(arguments: &ServerArgs, address: SocketAddr, clock: Clock) -> Result<
         IpAddr::V6(ip) => ip.is_loopback(),
     };
     if !is_local(address) && !arguments.allow_remote {
-        return Err(format!(
-            "{address} is another machine: if you may load it, say so with --allow-remote"
-        ));
+        return Err(format!("{address} is another machine: if you may load it, say so with --allow-remote"));
     }
     let tokens = match &arguments.tokens {
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            let tokens: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+            let text =
+                std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let tokens: Vec<String> =
+                text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
             if tokens.is_empty() {
                 return Err(format!("{}: there is no token in it, one a line is wanted", path.display()));
             }
@@ -181,9 +190,13 @@ fn fresh(settings: &spawn::Settings, dialect: Speak, clock: Clock) -> Result<Tar
 fn stopper() -> Result<Arc<AtomicBool>, String> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, i32::from(thresholds::INTERRUPTED), stop.clone())
-            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
-            .map_err(|error| format!("signals cannot be caught: {error}"))?;
+        signal_hook::flag::register_conditional_shutdown(
+            signal,
+            i32::from(thresholds::INTERRUPTED),
+            stop.clone(),
+        )
+        .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+        .map_err(|error| format!("signals cannot be caught: {error}"))?;
     }
     Ok(stop)
 }
@@ -191,7 +204,8 @@ fn stopper() -> Result<Arc<AtomicBool>, String> {
 fn given() -> String {
     let mut words = std::env::args();
     let program = words.next().unwrap_or_default();
-    let name = Path::new(&program).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name =
+        Path::new(&program).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
 }
 
@@ -209,7 +223,11 @@ fn run_scenario(arguments: &RunArgs) -> Result<ExitCode, String> {
         mix
     } else {
         Mix::built_in(&arguments.scenario, arguments.connections.unwrap_or(1_000)).ok_or_else(|| {
-            format!("{:?} is neither a scenario ({}) nor a file that ends in .toml", arguments.scenario, scenario_names())
+            format!(
+                "{:?} is neither a scenario ({}) nor a file that ends in .toml",
+                arguments.scenario,
+                scenario_names()
+            )
         })?
     };
     arguments.mix.apply(&mut mix);
@@ -223,7 +241,8 @@ fn run_scenario(arguments: &RunArgs) -> Result<ExitCode, String> {
                 .map_err(|excess| excess.to_string())?;
             let mut settings = spawn::Settings {
                 program: arguments.server.program.clone(),
-                cpus: (!arguments.server.server_cpus.is_empty()).then(|| arguments.server.server_cpus.clone()),
+                cpus: (!arguments.server.server_cpus.is_empty())
+                    .then(|| arguments.server.server_cpus.clone()),
                 ..spawn::Settings::default()
             };
             // A crowd that two shards can hold meets the server as it is configured by default.
@@ -323,7 +342,9 @@ fn carry_out(
 
 fn end_server(server: spawn::Server, outcome: &mut Outcome) {
     match server.stop(STOP) {
-        Ok(ended) if ended.killed => outcome.notes.push("the server did not stop when asked to, and was killed".into()),
+        Ok(ended) if ended.killed => {
+            outcome.notes.push("the server did not stop when asked to, and was killed".into())
+        }
         Ok(ended) if !ended.status.success() => {
             outcome.notes.push(format!("the server ended with {}: {}", ended.status, ended.log.join("\n")));
         }

@@ -336,7 +336,8 @@ pub struct CompareArgs {
 fn seconds(text: &str) -> Result<f64, String> {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let number: f64 = number.trim().parse().map_err(|_| format!("{text:?} is no time: write 10s or 500ms"))?;
+    let number: f64 =
+        number.trim().parse().map_err(|_| format!("{text:?} is no time: write 10s or 500ms"))?;
     let factor = match unit {
         "" | "s" => 1.0,
         "ms" => 1e-3,
@@ -389,10 +390,7 @@ mod tests {
         assert_eq!(seconds("1.5"), Ok(1.5));
         assert_eq!(seconds("250ms"), Ok(0.25));
         assert!(seconds("ten").is_err() && seconds("10x").is_err() && seconds("-1s").is_err());
-        assert_eq!(
-            variable("store.kind=memory"),
-            Ok(("MUSTER_STORE__KIND".to_owned(), "memory".to_owned()))
-        );
+        assert_eq!(variable("store.kind=memory"), Ok(("MUSTER_STORE__KIND".to_owned(), "memory".to_owned())));
         assert!(variable("store=memory").is_err());
         assert_eq!(header("X-A: b: c"), Ok(("X-A".into(), "b: c".into())));
     }

@@ -11,7 +11,10 @@ pub struct Clock {
 impl Clock {
     /// Starts at 0.
     #[must_use]
-    #[allow(clippy::disallowed_methods, reason = "the harness measures real time, and this is where it reads it")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the harness measures real time, and this is where it reads it"
+    )]
     pub fn start() -> Self {
         Self { start: Instant::now() }
     }

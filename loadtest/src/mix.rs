@@ -188,7 +188,8 @@ impl Mix {
             "fanout" => mix.channel = Channel { subscribers: connections, rate: 1.0, ..Channel::default() },
             "send" => mix.send.rate = connections as f64,
             "slow" => {
-                mix.channel = Channel { subscribers: connections, rate: 10.0, bytes: 512, ..Channel::default() };
+                mix.channel =
+                    Channel { subscribers: connections, rate: 10.0, bytes: 512, ..Channel::default() };
                 mix.stalled = u32::try_from(connections.div_ceil(100)).unwrap_or(u32::MAX).min(2_000);
             }
             "mixed" => {
@@ -232,7 +233,8 @@ impl Mix {
         if let Some((name, number)) = numbers.iter().find(|(_, number)| !(0.0..=1e9).contains(number)) {
             return Err(format!("{name} is {number}: give 0 or more"));
         }
-        if self.connections == 0 || self.opening == 0 || self.channel.channels == 0 || self.channel.burst == 0 {
+        if self.connections == 0 || self.opening == 0 || self.channel.channels == 0 || self.channel.burst == 0
+        {
             return Err("connections, opening, channel.channels and channel.burst must be at least 1".into());
         }
         let wanting = |what: &str, wanted: u64| {

@@ -200,9 +200,9 @@ pub fn run(order: Order, show: &mut dyn Show) -> Result<Outcome, String> {
     outcome.generator.warnings = verdict::warnings(&found, &outcome);
     if let (Some(server), Some(command)) = (
         outcome.server.as_mut(),
-        watcher.and_then(Watcher::stop).map(|sampler| {
-            (sampler.process().pid(), sampler.process().command_line().unwrap_or_default())
-        }),
+        watcher
+            .and_then(Watcher::stop)
+            .map(|sampler| (sampler.process().pid(), sampler.process().command_line().unwrap_or_default())),
     ) {
         (server.pid, server.command) = command;
     }
@@ -223,7 +223,8 @@ impl Run<'_> {
             self.pass(Duration::from_secs_f64(mix.warm_up), Into::Nothing)?;
         }
         self.begin("measure");
-        let span = self.span(Into::Measured, |run| run.pass(Duration::from_secs_f64(mix.hold), Into::Measured));
+        let span =
+            self.span(Into::Measured, |run| run.pass(Duration::from_secs_f64(mix.hold), Into::Measured));
         self.found.measured = span?;
         self.fleet.set(Phase::Settle);
         self.found.open = self.fleet.open();
@@ -296,7 +297,8 @@ impl Run<'_> {
         let settled = |run: &Self| run.found.all.get(Count::Settled) + run.fresh.get(Count::Settled);
         while settled(self) < wanted && !self.stopped() {
             if self.clock.now() > until {
-                self.notes.push(format!("only {} of {wanted} watches and subscriptions stand", settled(self)));
+                self.notes
+                    .push(format!("only {} of {wanted} watches and subscriptions stand", settled(self)));
                 break;
             }
             self.look(Into::Nothing)?;
@@ -513,11 +515,13 @@ fn server_side(found: &Found) -> Server {
         if units > 0 {
             server.cpu_micros_per_unit = Some(server.cpu_seconds * 1e6 / units as f64);
             let calls = |sample: &Sample| sample.metrics.as_ref().and_then(|metrics| metrics.system_calls());
-            server.system_calls_per_unit =
-                calls(first).zip(calls(last)).map(|(first, last)| last.saturating_sub(first) as f64 / units as f64);
+            server.system_calls_per_unit = calls(first)
+                .zip(calls(last))
+                .map(|(first, last)| last.saturating_sub(first) as f64 / units as f64);
         }
     }
-    let pss = |sample: &Option<Sample>| sample.as_ref().and_then(|sample| sample.pss).map_or(0, |(_, pss)| pss);
+    let pss =
+        |sample: &Option<Sample>| sample.as_ref().and_then(|sample| sample.pss).map_or(0, |(_, pss)| pss);
     let kernel = |sample: &Option<Sample>| sample.as_ref().map_or(0, |sample| sample.memory.kernel());
     server.memory = Memory3 { before: pss(&found.before), with: pss(&found.with), after: pss(&found.after) };
     server.kernel_memory =

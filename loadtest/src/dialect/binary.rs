@@ -89,7 +89,11 @@ impl Dialect for Binary {
             }
             Ask::Send { to, payload } => {
                 let Some(to) = id(to) else { return };
-                self.command(TAKEN, Command::Send { to, payload: Arc::from(payload), except_self: false }, out);
+                self.command(
+                    TAKEN,
+                    Command::Send { to, payload: Arc::from(payload), except_self: false },
+                    out,
+                );
             }
             Ask::Leave => self.encoder.client(&ClientFrame::Goodbye { logout: true }, out),
         }

@@ -44,9 +44,10 @@ pub(super) fn response(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     if status != "101" {
         return Err(Fault(format!("handshake: {}", head.lines().next().unwrap_or_default())));
     }
-    let accept = head.lines().filter_map(|line| line.split_once(':')).find_map(|(name, value)| {
-        name.eq_ignore_ascii_case("sec-websocket-accept").then_some(value.trim())
-    });
+    let accept = head
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find_map(|(name, value)| name.eq_ignore_ascii_case("sec-websocket-accept").then_some(value.trim()));
     if accept != Some(&derive_accept_key(KEY.as_bytes())) {
         return Err(Fault("handshake: the answer's key does not fit".into()));
     }
@@ -153,7 +154,8 @@ mod tests {
         Masks::new().text(b"hello", &mut out);
         assert_eq!(out[1], 0x85);
         let mask: [u8; 4] = out[2..6].try_into().unwrap();
-        let plain: Vec<u8> = out[6..].iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+        let plain: Vec<u8> =
+            out[6..].iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
         assert_eq!(plain, b"hello");
     }
 }

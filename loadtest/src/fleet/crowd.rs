@@ -329,15 +329,15 @@ impl Crowd {
         if matches!(conn.state, State::Free | State::Ending) {
             return;
         }
-        let mut kept = conn.extra.as_mut().map(|extra| std::mem::take(&mut extra.partial)).unwrap_or_default();
+        let mut kept =
+            conn.extra.as_mut().map(|extra| std::mem::take(&mut extra.partial)).unwrap_or_default();
         if !kept.is_empty() {
             kept.extend_from_slice(bytes);
         }
         let whole: &[u8] = if kept.is_empty() { bytes } else { &kept };
         let start = self.arena.len();
         let (mut words, mut step) = (std::mem::take(&mut self.words), conn.step);
-        let heard =
-            self.dialects[kind].hear(&mut step, whole, &mut self.arena, &mut |word| words.push(word));
+        let heard = self.dialects[kind].hear(&mut step, whole, &mut self.arena, &mut |word| words.push(word));
         self.conns[slot as usize].step = step;
         self.stage(slot, start);
         for word in words.drain(..) {

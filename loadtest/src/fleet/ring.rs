@@ -396,7 +396,8 @@ impl Ring<'_> {
             None
         };
         let back = self.crowd.back.front().map(|(due, _)| (*due).max(now + 1_000_000));
-        let dues = [connects, back, self.beats.next(), self.sends.next(), self.publishes.next(), self.churns.next()];
+        let dues =
+            [connects, back, self.beats.next(), self.sends.next(), self.publishes.next(), self.churns.next()];
         let next = dues.into_iter().flatten().min().unwrap_or(u64::MAX).min(now + LONGEST_SLEEP);
         Duration::from_nanos(next.saturating_sub(now))
     }
