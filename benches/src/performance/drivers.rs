@@ -9,10 +9,11 @@ use loadtest::fleet::tally::{Count, Kind, Tally};
 use loadtest::fleet::{Fleet, Phase, Plan};
 use loadtest::mix::{Heartbeat, Mix};
 use loadtest::persona::Tokens;
+use loadtest::server::metrics::Source;
 
 use super::{Context, Row};
 use crate::micro::Trouble;
-use crate::servers::{SECRET, Server, Subject};
+use crate::servers::{Server, Subject};
 use crate::stats::{Comparison, Summary};
 
 /// Connections of each server.
@@ -24,6 +25,8 @@ const WARM: Duration = Duration::from_millis(150);
 const SLICE: Duration = Duration::from_millis(1_000);
 /// The crowds come within this time.
 const PATIENCE: u64 = 120_000_000_000;
+/// Tokens outlive the run.
+const TOKEN_TIME: Duration = Duration::from_secs(86_400);
 /// Where the servers run, and where the generator.
 const SERVER_CORE: usize = 0;
 const LOAD_CORE: usize = 1;
@@ -46,6 +49,7 @@ struct Samples {
     p50: Vec<f64>,
     p99: Vec<f64>,
     rate: Vec<f64>,
+    calls: Vec<f64>,
 }
 
 impl Place {
@@ -57,7 +61,10 @@ impl Place {
             target: server.binary,
             dialect: Choice::Binary { keep_alive: false, heartbeat: Duration::ZERO },
             staff: None,
-            tokens: Tokens::minted(SECRET.as_bytes(), Clock::unix_ms(), Duration::from_secs(86_400)),
+            tokens: match server.muster() {
+                Some(muster) => Tokens::minted(muster.secret.as_bytes(), Clock::unix_ms(), TOKEN_TIME),
+                None => Tokens::None,
+            },
             mix,
             rings: 1,
             cpus: vec![LOAD_CORE],
@@ -69,7 +76,9 @@ impl Place {
             if clock.now() > until {
                 let mut tally = Tally::default();
                 fleet.collect(&mut tally);
-                return Err(format!("{}: {} are open; {:?}", subject.name(), fleet.open(), tally.errors()).into());
+                return Err(
+                    format!("{}: {} are open; {:?}", subject.name(), fleet.open(), tally.errors()).into()
+                );
             }
             Clock::rest(Duration::from_millis(20));
         }
@@ -84,10 +93,12 @@ impl Place {
         Clock::rest(WARM);
         let mut tally = Tally::default();
         self.fleet.collect(&mut tally);
+        let calls = self.calls();
         let (mut tally, cpu, begun) = (Tally::default(), self.server.cpu()?, clock.now());
         Clock::rest(SLICE);
         let (cpu, seconds) = (self.server.cpu()?.saturating_sub(cpu), (clock.now() - begun) as f64 / 1e9);
         self.fleet.collect(&mut tally);
+        let calls = calls.zip(self.calls()).map(|(before, after)| after.saturating_sub(before));
         self.fleet.set(Phase::Rest);
         Clock::rest(Duration::from_millis(50));
         if tally.get(Count::Errors) > 0 {
@@ -97,11 +108,18 @@ impl Place {
         let units = tally.get(units) as f64;
         samples.cpu.push(cpu.as_secs_f64() * 1e6 / units.max(1.0));
         samples.rate.push(units / seconds);
+        samples.calls.extend(calls.map(|calls| calls as f64 / units.max(1.0)));
         if let Some(latency) = tally.latency(Kind::Beat) {
             samples.p50.push(latency.p50 * 1e3);
             samples.p99.push(latency.p99 * 1e3);
         }
         Ok(())
+    }
+
+    /// System calls of Muster's socket driver so far; the floors tell theirs at their end only.
+    fn calls(&self) -> Option<u64> {
+        let source = Source::open(self.server.muster()?.admin);
+        source.scrape(Duration::from_secs(2)).ok()?.system_calls()
     }
 
     /// The process' CPU in a slice without any work, as a share of a core.
@@ -126,7 +144,8 @@ fn row(what: String, unit: &str, samples: &[f64]) -> Result<Row, Trouble> {
 pub fn heartbeats(_: &Context) -> Result<Vec<Row>, Trouble> {
     let subjects = [FLOOR, RING, EPOLL, GLOMMIO];
     let clock = Clock::start();
-    let places = subjects.iter().map(|&subject| Place::open(subject, clock)).collect::<Result<Vec<_>, _>>()?;
+    let places =
+        subjects.iter().map(|&subject| Place::open(subject, clock)).collect::<Result<Vec<_>, _>>()?;
     let paced = Heartbeat { every: 1.0, answer: true, in_flight: 0 };
     let ways = [("10,000/s", paced.clone()), ("256 in flight", Heartbeat { in_flight: 256, ..paced })];
     let mut rows = Vec::new();
@@ -145,8 +164,11 @@ pub fn heartbeats(_: &Context) -> Result<Vec<Row>, Trouble> {
             if let [Some(p50), Some(p99), Some(rate)] =
                 [&samples.p50, &samples.p99, &samples.rate].map(|samples| Summary::of(samples))
             {
+                let calls = Summary::of(&samples.calls).map_or_else(String::new, |calls| {
+                    format!("; {:.2} system calls a heartbeat", calls.median)
+                });
                 cpu = cpu.noted(format!(
-                    "latency p50 {:.0} µs, p99 {:.0} µs; {:.0}/s",
+                    "latency p50 {:.0} µs, p99 {:.0} µs; {:.0}/s{calls}",
                     p50.median, p99.median, rate.median
                 ));
             }
@@ -192,11 +214,8 @@ pub fn liveness(_: &Context) -> Result<Vec<Row>, Trouble> {
         }
         for (gather, samples) in gathers.iter().zip(&samples) {
             let minute: Vec<f64> = samples.cpu.iter().map(|cpu| cpu * 2.0).collect();
-            let mut row = row(
-                format!("{way}, batches of {gather} µs"),
-                "µs CPU a session and minute",
-                &minute,
-            )?;
+            let mut row =
+                row(format!("{way}, batches of {gather} µs"), "µs CPU a session and minute", &minute)?;
             if let [Some(p50), Some(p99)] = [&samples.p50, &samples.p99].map(|samples| Summary::of(samples)) {
                 row = row.noted(format!("latency p50 {:.0} µs, p99 {:.0} µs", p50.median, p99.median));
             }

@@ -156,6 +156,8 @@ pub struct Origin {
     pub rustc: String,
     /// The commit, with a `+` when the files differ from it.
     pub muster: String,
+    /// How many programs wanted to run in the minute before: more than a tenth of the cores, and others were measured too.
+    pub load: String,
 }
 
 impl Origin {
@@ -185,6 +187,7 @@ impl Origin {
             kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
             rustc: say("rustc", &["--version"]),
             muster: say("git", &["rev-parse", "--short=12", "HEAD"]) + if changed { "+" } else { "" },
+            load: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
         }
     }
 }
@@ -219,7 +222,7 @@ impl Context {
     /// When it fails, or has found nothing.
     #[expect(clippy::disallowed_methods, reason = "it says how long a section takes")]
     pub fn measure(&self, section: &Section) -> Result<Measured, Trouble> {
-        let start = std::time::Instant::now();
+        let (start, origin) = (std::time::Instant::now(), Origin::here(&self.root));
         let rows = match section.run {
             Run::Here(run) => run(self)?,
             Run::Program(words) => self.program(words)?,
@@ -228,7 +231,7 @@ impl Context {
             return Err(format!("the section {} has found nothing", section.name).into());
         }
         let seconds = start.elapsed().as_secs();
-        let measured = Measured { origin: Origin::here(&self.root), date: date(), seconds, rows };
+        let measured = Measured { origin, date: date(), seconds, rows };
         store(&self.fresh(section.name), &measured)?;
         Ok(measured)
     }
