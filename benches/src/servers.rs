@@ -1,21 +1,20 @@
 //! The servers that are compared, as children: started on one core, waited for, looked at, and stopped.
 //!
-//! Each says on a line where it listens. CPU time is that of all its threads, in nanoseconds, as the scheduler counts it;
-//! threads that have ended are not in it.
+//! Muster is started as the load test starts it. A floor says on its first line where it listens, and ends when its
+//! standard input does.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use loadtest::server::procfs::Process;
+use loadtest::server::spawn;
 use serde_json::Value;
 
-/// The secret that Muster's tokens are made with.
-pub const SECRET: &str = "benches benches benches benches!";
+use crate::floor::Ready;
 
 /// A server starts, or ends, within this time.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,6 +35,8 @@ pub enum Subject {
         io: &'static str,
         /// `thread` or `glommio`.
         host: &'static str,
+        /// Microseconds in which it gathers a batch.
+        gather_us: u32,
     },
 }
 
@@ -45,14 +46,20 @@ pub enum ServerError {
     /// Not built.
     #[error("{0} is not there: build it with cargo build --release --workspace --bins")]
     Missing(PathBuf),
-    /// It ended, or said nothing in time.
-    #[error("{subject:?} did not say that it is ready; its last words: {words}")]
+    /// A floor ended, or said nothing in time.
+    #[error("{subject:?} did not say that it is ready: {words}")]
     NotReady {
         /// What was started.
         subject: Subject,
-        /// The end of its output.
+        /// What it said instead.
         words: String,
     },
+    /// Muster did not start.
+    #[error(transparent)]
+    Muster(#[from] spawn::SpawnError),
+    /// It speaks no binary protocol.
+    #[error("the server does not listen for the binary protocol")]
+    NoBinary,
     /// The system refused.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -66,7 +73,10 @@ impl Subject {
             Self::RingEcho { gather_us: 0 } => "bare ring echo (floor)".into(),
             Self::RingEcho { gather_us } => format!("bare ring echo, batches of {gather_us} µs"),
             Self::EpollEcho => "bare epoll echo (floor)".into(),
-            Self::Muster { io, host } => format!("Muster, {io} on {host}"),
+            Self::Muster { io, host, gather_us: 0 } => format!("Muster, {io} on {host}"),
+            Self::Muster { io, host, gather_us } => {
+                format!("Muster, {io} on {host}, batches of {gather_us} µs")
+            }
         }
     }
 
@@ -79,18 +89,19 @@ impl Subject {
     }
 }
 
-/// A server that runs.
+/// A server that runs. Dropping it ends it.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
-    /// The floors end with it.
-    stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
+    kind: Kind,
+    process: Process,
     /// Where the binary protocol is spoken.
     pub binary: SocketAddr,
-    /// Where HTTP is spoken, if it is.
-    pub http: Option<SocketAddr>,
-    _data: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Muster(Box<spawn::Server>),
+    Floor(Floor),
 }
 
 impl Server {
@@ -99,15 +110,85 @@ impl Server {
     /// # Errors
     /// When it is not there or does not get ready.
     pub fn start(subject: Subject, core: Option<usize>) -> Result<Self, ServerError> {
-        let program = std::env::current_exe()?.with_file_name(subject.program());
-        // A test's program lies one folder deeper.
-        let beside = program.parent().and_then(|folder| folder.parent()).map(|it| it.join(subject.program()));
-        let program = [Some(program.clone()), beside]
-            .into_iter()
-            .flatten()
-            .find(|it| it.exists())
-            .ok_or(ServerError::Missing(program))?;
-        let data = tempfile::tempdir()?;
+        let program = beside(subject.program())?;
+        let Subject::Muster { io, host, gather_us } = subject else {
+            let (floor, binary) = Floor::start(subject, &program, core)?;
+            let process = Process::open(floor.child.id())?;
+            return Ok(Self { kind: Kind::Floor(floor), process, binary });
+        };
+        let variables = [
+            ("MUSTER_ENGINE__IO", io),
+            ("MUSTER_ENGINE__HOST", host),
+            ("MUSTER_ENGINE__SHARDS", "1"),
+            ("MUSTER_ENGINE__GATHER_MICROS", &gather_us.to_string()),
+            ("MUSTER_STORE__KIND", "memory"),
+        ];
+        let settings = spawn::Settings {
+            program: Some(program),
+            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            cpus: core.map(|core| vec![core]),
+            ..spawn::Settings::default()
+        };
+        let server = spawn::Server::start(&settings)?;
+        let binary = server.binary.ok_or(ServerError::NoBinary)?;
+        Ok(Self { process: Process::open(server.pid())?, kind: Kind::Muster(Box::new(server)), binary })
+    }
+
+    /// Its process, to be looked at.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Muster itself; `None`: a floor.
+    #[must_use]
+    pub fn muster(&self) -> Option<&spawn::Server> {
+        match &self.kind {
+            Kind::Muster(server) => Some(server),
+            Kind::Floor(_) => None,
+        }
+    }
+
+    /// CPU time of all its living threads until now, by the scheduler's count.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn cpu(&self) -> std::io::Result<Duration> {
+        Ok(Duration::from_nanos(self.process.thread_times()?.values().sum()))
+    }
+
+    /// Ends it, and gives a floor's counters.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn stop(self) -> std::io::Result<Option<Value>> {
+        match self.kind {
+            Kind::Muster(server) => server.stop(PATIENCE).map(|_| None),
+            Kind::Floor(mut floor) => Ok(floor.end()),
+        }
+    }
+}
+
+/// A program of ours, in the folder of this one or, for a test's program, above it.
+fn beside(name: &str) -> Result<PathBuf, ServerError> {
+    let here = std::env::current_exe()?;
+    let mut places = here.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    places.find(|it| it.exists()).ok_or_else(|| ServerError::Missing(here.with_file_name(name)))
+}
+
+#[derive(Debug)]
+struct Floor {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Floor {
+    fn start(
+        subject: Subject,
+        program: &Path,
+        core: Option<usize>,
+    ) -> Result<(Self, SocketAddr), ServerError> {
         let mut command = match core {
             Some(core) => {
                 let mut command = Command::new("taskset");
@@ -116,31 +197,13 @@ impl Server {
             }
             None => Command::new(program),
         };
-        match subject {
-            Subject::RingEcho { gather_us } => {
-                _ = command.args(["--hello", "--gather-us", &gather_us.to_string()])
-            }
-            Subject::EpollEcho => _ = command.arg("--hello"),
-            Subject::Muster { io, host } => {
-                command.args(["serve", "--io", io, "--shards", "1", "--data"]).arg(data.path());
-                for listener in ["--http", "--binary", "--admin"] {
-                    command.args([listener, "127.0.0.1:0"]);
-                }
-                command.env("MUSTER_ENGINE__HOST", host);
-                command.env("MUSTER_STORE__KIND", "memory");
-                command.env("MUSTER_AUTH__SECRET", SECRET);
-                command.env("MUSTER_SERVER__LOG", "info").env("MUSTER_SERVER__LOG_FORMAT", "json");
-            }
+        command.arg("--hello");
+        if let Subject::RingEcho { gather_us } = subject {
+            command.args(["--gather-us", &gather_us.to_string()]);
         }
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (sender, lines) = channel();
-        let outputs: [Option<Box<dyn Read + Send>>; 2] = [
-            child.stdout.take().map(|it| Box::new(it) as Box<dyn Read + Send>),
-            child.stderr.take().map(|it| Box::new(it) as Box<dyn Read + Send>),
-        ];
-        for output in outputs.into_iter().flatten() {
-            let sender = sender.clone();
+        if let Some(output) = child.stdout.take() {
             std::thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
                     // Nobody listens any more, but the child must not wait for its pipe.
@@ -148,105 +211,33 @@ impl Server {
                 }
             });
         }
-        drop(sender);
         let stdin = child.stdin.take();
-        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         // From here on, dropping it ends the child.
-        let mut server = Self { child, stdin, lines, binary: nowhere, http: None, _data: data };
-        let mut words = String::new();
-        while let Ok(line) = server.lines.recv_timeout(PATIENCE) {
-            if let Some((binary, http)) = ready(&line) {
-                (server.binary, server.http) = (binary, http);
-                return Ok(server);
-            }
-            words = line;
+        let floor = Self { child, stdin, lines };
+        let words = floor.lines.recv_timeout(PATIENCE).unwrap_or_default();
+        match serde_json::from_str::<Ready>(&words) {
+            Ok(ready) => Ok((floor, ready.binary)),
+            Err(_) => Err(ServerError::NotReady { subject, words }),
         }
-        Err(ServerError::NotReady { subject, words })
     }
 
-    /// Its process.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// CPU time of all its threads until now.
-    ///
-    /// # Errors
-    /// When it is gone.
-    pub fn cpu(&self) -> std::io::Result<Duration> {
-        let mut nanoseconds = 0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.pid()))? {
-            // A thread that ends meanwhile has no file any more.
-            let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            nanoseconds += text.split(' ').next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-        }
-        Ok(Duration::from_nanos(nanoseconds))
-    }
-
-    /// Ends it, and gives the last JSON that it printed: a floor's counters.
-    pub fn stop(mut self) -> Option<Value> {
-        self.end();
-        let lines = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok());
-        lines.filter_map(|line| serde_json::from_str(&line).ok()).last()
-    }
-
-    fn end(&mut self) {
+    /// Lets it end, and gives the last JSON that it printed: its counters.
+    fn end(&mut self) -> Option<Value> {
         self.stdin = None;
-        if let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) {
-            // It may have ended already.
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        for _ in 0..PATIENCE.as_millis() / 10 {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            pause();
-        }
+        // The lines end when the child does, and if it does not it is made to.
+        let lines = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok());
+        let counters = lines.filter_map(|line| serde_json::from_str(&line).ok()).last();
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        counters
     }
 }
 
-impl Drop for Server {
+impl Drop for Floor {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if self.stdin.is_some() {
             self.end();
         }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a child is waited for, and there is nothing to be woken by")]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(10));
-}
-
-/// The addresses in the line that says that a server is up: a floor's own, or Muster's log.
-fn ready(line: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
-    let value: Value = serde_json::from_str(line).ok()?;
-    let said = match value.get("ready") {
-        Some(ready) => ready == true,
-        None => value["fields"]["message"] == "Muster is ready" || value["message"] == "Muster is ready",
-    };
-    let fields = value.get("fields").unwrap_or(&value);
-    let address = |name: &str| fields[name].as_str().and_then(|text| text.parse().ok());
-    address("binary").filter(|_| said).map(|binary| (binary, address("http")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ready_lines() {
-        let check = |line: &str, binary: Option<&str>| {
-            assert_eq!(ready(line).map(|(it, _)| it), binary.map(|it| it.parse().unwrap()), "{line}");
-        };
-        check(r#"{"ready":true,"binary":"127.0.0.1:9","pid":1}"#, Some("127.0.0.1:9"));
-        check(r#"{"ready":false,"binary":"127.0.0.1:9"}"#, None);
-        check(r#"{"fields":{"message":"Muster is ready","binary":"127.0.0.1:9"}}"#, Some("127.0.0.1:9"));
-        check(r#"{"fields":{"message":"Muster is ready","binary":"off"}}"#, None);
-        check(r#"{"fields":{"message":"something","binary":"127.0.0.1:9"}}"#, None);
-        check("hello", None);
     }
 }

@@ -1,4 +1,5 @@
 //! The floors as processes: what a real connection gets from them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -68,7 +69,7 @@ fn a_client_of_the_binary_protocol_takes_a_floor_for_a_server() {
             }
         }
         assert!(server.cpu().unwrap() > Duration::ZERO);
-        let counters = server.stop().unwrap();
+        let counters = server.stop().unwrap().unwrap();
         assert_eq!(
             (&counters["accepted"], &counters["requests"]),
             (&50.into(), &5_100.into()),

@@ -297,6 +297,7 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
     Ok(NodeSettings {
         shards,
         pin: engine.pin && cores > 1,
+        gather: std::time::Duration::from_micros(engine.gather_micros.into()),
         io: match engine.io {
             IoChoice::Auto => Choice::Auto,
             IoChoice::Ring => Choice::Ring,

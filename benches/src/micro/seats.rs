@@ -122,7 +122,7 @@ impl Seats {
             }),
         };
         let place = ConnRef { slot: number as u32, generation: 0 };
-        let mut fx = Effects::new(self.now, place, self.now.mono, &mut self.out, &mut self.wants);
+        let mut fx = Effects::new(self.now, place, None, &mut self.out, &mut self.wants);
         self.conns.push(Conn::arrive(arrival, &mut self.shared, &mut fx));
         self.obey();
         if self.sessions.len() > number { Ok(()) } else { Err("a session did not begin".into()) }
@@ -132,9 +132,10 @@ impl Seats {
     pub fn beat(&mut self, bytes: &mut [u8]) {
         self.next = if self.next + 1 == self.conns.len() { 0 } else { self.next + 1 };
         self.out.clear();
+        let session = Some(self.sessions[self.next]);
         self.machine.touch(self.now, self.sessions[self.next]);
         let place = ConnRef { slot: self.next as u32, generation: 0 };
-        let mut fx = Effects::new(self.now, place, self.now.mono, &mut self.out, &mut self.wants);
+        let mut fx = Effects::new(self.now, place, session, &mut self.out, &mut self.wants);
         self.conns[self.next].received(&mut self.shared, bytes, &mut fx);
         self.obey();
     }
@@ -220,7 +221,8 @@ impl Seats {
                     return;
                 }
                 let slot = conn.slot as usize;
-                let mut fx = Effects::new(self.now, conn, self.now.mono, &mut self.out, &mut self.wants);
+                let session = Some(address.session);
+                let mut fx = Effects::new(self.now, conn, session, &mut self.out, &mut self.wants);
                 self.conns[slot].opened(&mut self.shared, 0, Ok(address), &mut fx);
                 self.sessions.push(address.session);
                 self.wants.clear();

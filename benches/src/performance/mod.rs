@@ -8,6 +8,7 @@
 //! A section is a function or a command that prints rows as JSON; see [`sections`](crate::performance::sections). Each
 //! result says on which machine, with which versions and when it was measured, so that sections may be measured apart.
 
+pub mod drivers;
 pub mod page;
 pub mod sections;
 
@@ -74,7 +75,8 @@ impl Row {
     #[must_use]
     pub fn at_most(mut self, most: f64) -> Self {
         self.target = Some(format!("≤ {} {}", page::number(most), self.unit));
-        self.met = Some(self.median <= most);
+        // A ratio is met when its interval reaches the target.
+        self.met = Some(self.interval.map_or(self.median, |[low, _]| low) <= most);
         self
     }
 
@@ -82,7 +84,7 @@ impl Row {
     #[must_use]
     pub fn at_least(mut self, least: f64) -> Self {
         self.target = Some(format!("≥ {} {}", page::number(least), self.unit));
-        self.met = Some(self.median >= least);
+        self.met = Some(self.interval.map_or(self.median, |[_, high]| high) >= least);
         self
     }
 
@@ -154,6 +156,8 @@ pub struct Origin {
     pub rustc: String,
     /// The commit, with a `+` when the files differ from it.
     pub muster: String,
+    /// How many programs wanted to run in the minute before: more than a tenth of the cores, and others were measured too.
+    pub load: String,
 }
 
 impl Origin {
@@ -183,6 +187,7 @@ impl Origin {
             kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
             rustc: say("rustc", &["--version"]),
             muster: say("git", &["rev-parse", "--short=12", "HEAD"]) + if changed { "+" } else { "" },
+            load: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
         }
     }
 }
@@ -217,7 +222,7 @@ impl Context {
     /// When it fails, or has found nothing.
     #[expect(clippy::disallowed_methods, reason = "it says how long a section takes")]
     pub fn measure(&self, section: &Section) -> Result<Measured, Trouble> {
-        let start = std::time::Instant::now();
+        let (start, origin) = (std::time::Instant::now(), Origin::here(&self.root));
         let rows = match section.run {
             Run::Here(run) => run(self)?,
             Run::Program(words) => self.program(words)?,
@@ -226,7 +231,7 @@ impl Context {
             return Err(format!("the section {} has found nothing", section.name).into());
         }
         let seconds = start.elapsed().as_secs();
-        let measured = Measured { origin: Origin::here(&self.root), date: date(), seconds, rows };
+        let measured = Measured { origin, date: date(), seconds, rows };
         store(&self.fresh(section.name), &measured)?;
         Ok(measured)
     }

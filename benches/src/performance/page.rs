@@ -83,13 +83,14 @@ fn table(page: &mut String, section: &Section, measured: &Measured) {
     add(
         page,
         format_args!(
-            "\n{}, {} s; {}, {} cores, {} GiB, {}; {}; Muster {}. `cargo run --release -p muster-benches --bin performance -- \
+            "\n{}, {} s; {}, {} cores, {} GiB, load {} before; {}; {}; Muster {}. `cargo run --release -p muster-benches --bin performance -- \
              --only {}`\n",
             measured.date,
             measured.seconds,
             origin.processor,
             origin.cores,
             origin.memory_gib,
+            if origin.load.is_empty() { "unknown" } else { &origin.load },
             origin.kernel,
             origin.rustc,
             origin.muster,

@@ -17,6 +17,22 @@ pub fn sections() -> &'static [Section] {
             run: Run::Here(micro),
         },
         Section {
+            name: "drivers",
+            title: "Heartbeats, side by side",
+            about: "10,000 connections; each server on core 0, the generator on core 1. The servers take turns, a second each, at \
+                    least 20 rounds: first with 10,000 heartbeats a second, evenly spaced, then with 256 under way at any time. CPU \
+                    is the server process', all threads. The floors read and write as many bytes and do nothing else.",
+            run: Run::Here(super::drivers::heartbeats),
+        },
+        Section {
+            name: "liveness",
+            title: "What it costs to know that a session lives",
+            about: "10,000 sessions on one shard, 10,000 signs of life a second, evenly spaced; the servers take turns. CPU per session \
+                    and minute is for two signs of life a minute. TCP keep-alive is the kernel's: what the server's process does \
+                    meanwhile is counted, the kernel's own probes are not.",
+            run: Run::Here(super::drivers::liveness),
+        },
+        Section {
             name: "instructions",
             title: "Instructions on the hottest paths",
             about: "Instructions a call under callgrind: the same on any machine, however busy, so CI holds them against \

@@ -225,10 +225,11 @@ impl Machine {
         user.armed = 0;
         match user.presence {
             Presence::Grace { until, .. } if reached(tick, until) => self.go_offline(slot),
-            Presence::Present(_) if away_after > 0 && tick.wrapping_sub(user.active) >= away_after => {
-                if user.rest() {
-                    self.notify(slot);
-                }
+            Presence::Present(_)
+                if user.is_active() && away_after > 0 && tick.wrapping_sub(user.active) >= away_after =>
+            {
+                user.rest();
+                self.notify(slot);
             }
             _ => {}
         }

@@ -386,6 +386,7 @@ pub(crate) static UNSAFE_STAYS_IN_ITS_ROOMS: Law = Law {
 const DRIVERS: Allowed = &[
     ("engine/src/io/clock.rs", "the shards' clock: read once a turn, and handed down as Now"),
     ("gateway/src/clock.rs", "the front door's one clock"),
+    ("loadtest/src/clock.rs", "the harness's one clock: what it measures is real time"),
     ("sim/src/main.rs", "it says how many steps it made in a second; the run itself has a clock of its own"),
     (
         "client/src/blocking/link.rs",

@@ -136,6 +136,9 @@ settings! {
         host: HostChoice = "thread";
         /// Whether each shard is pinned to a core.
         pin: bool = "true";
+        /// Microseconds that a shard on a plain thread rests after each turn, so that it answers in batches: less CPU for
+        /// many sparse requests, and up to that much more latency for each.
+        gather_micros: u32 = "0" in "0"..="10000";
         /// Most connections of one shard; 0 takes what the limit of open files allows.
         connections: u32 = "0" in "0"..="16777216";
         /// Size of one receive buffer. All connections of a shard share its buffers.

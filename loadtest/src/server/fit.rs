@@ -38,10 +38,11 @@ const SHARD: u64 = 2 << 20;
 const RING: u64 = 2 << 20;
 /// Server and generator without shards and sessions: code, pools, write buffers of the store, histograms.
 const BASE: u64 = 96 << 20;
-/// The server's default length of a receive buffer.
-const BUFFER: u64 = 4 << 10;
+/// Length of a receive buffer: a crowd that mostly rests sends small frames, and a shard's buffers are used in turn, so
+/// that all of them are touched in time.
+const BUFFER: u64 = 1 << 10;
 /// Receive buffers of all shards together do not take more than this, while each shard has some.
-const BUFFERS_MEMORY: u64 = 256 << 20;
+const BUFFERS_MEMORY: u64 = 8 << 20;
 /// A small message that waits in a socket's buffer.
 const MESSAGE: u64 = 1_280;
 
@@ -114,7 +115,7 @@ pub struct Plan {
     pub shards: u32,
     /// The most connections of one shard, for the server's configuration.
     pub shard_connections: u64,
-    /// Receive buffers of one shard, of 4 KiB.
+    /// Receive buffers of one shard, of 1 KiB.
     pub receive_buffers: u32,
     /// Rings of the generator.
     pub rings: u32,
@@ -158,6 +159,7 @@ impl Plan {
         let mut variables = vec![
             ("MUSTER_ENGINE__SHARDS".to_owned(), self.shards.to_string()),
             ("MUSTER_ENGINE__CONNECTIONS".to_owned(), self.shard_connections.to_string()),
+            ("MUSTER_ENGINE__RECEIVE_BUFFER".to_owned(), format!("{BUFFER}B")),
             ("MUSTER_ENGINE__RECEIVE_BUFFERS".to_owned(), self.receive_buffers.to_string()),
         ];
         if self.above_watermarks {
@@ -498,7 +500,7 @@ mod tests {
         let plan = plan(&machine(), &wish(1_500_000)).unwrap();
         assert_eq!((plan.shards, plan.rings, plan.sources), (77, 77, 54));
         assert!(plan.connections_per_ring <= 19_500 && plan.connections_per_source <= 28_000);
-        assert_eq!(plan.receive_buffers, 512);
+        assert_eq!(plan.receive_buffers, 128);
         // 18.3 GiB held two million without a server's memory in them.
         let gib = plan.estimate.total() as f64 / GIB as f64;
         assert!((14.5..16.0).contains(&gib), "{gib}");

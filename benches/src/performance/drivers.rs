@@ -1,0 +1,234 @@
+//! Servers side by side: each holds its crowd all the time, and they take turns at working.
+
+use std::time::Duration;
+
+use engine::io::Choice as Io;
+use loadtest::clock::Clock;
+use loadtest::dialect::Choice;
+use loadtest::fleet::tally::{Count, Kind, Tally};
+use loadtest::fleet::{Fleet, Phase, Plan};
+use loadtest::mix::{Heartbeat, Mix};
+use loadtest::persona::Tokens;
+use loadtest::server::metrics::Source;
+
+use super::{Context, Row};
+use crate::micro::Trouble;
+use crate::servers::{Server, Subject};
+use crate::stats::{Comparison, Summary};
+
+/// Connections of each server.
+const CONNECTIONS: u64 = 10_000;
+/// Rounds; a ratio's interval needs 20.
+const ROUNDS: usize = 24;
+/// Time before a slice counts, and the slice.
+const WARM: Duration = Duration::from_millis(150);
+const SLICE: Duration = Duration::from_millis(1_000);
+/// The crowds come within this time.
+const PATIENCE: u64 = 120_000_000_000;
+/// Tokens outlive the run.
+const TOKEN_TIME: Duration = Duration::from_secs(86_400);
+/// Where the servers run, and where the generator.
+const SERVER_CORE: usize = 0;
+const LOAD_CORE: usize = 1;
+
+const RING: Subject = Subject::Muster { io: "ring", host: "thread", gather_us: 0 };
+const EPOLL: Subject = Subject::Muster { io: "epoll", host: "thread", gather_us: 0 };
+const GLOMMIO: Subject = Subject::Muster { io: "ring", host: "glommio", gather_us: 0 };
+const FLOOR: Subject = Subject::RingEcho { gather_us: 0 };
+
+/// A server with its crowd.
+struct Place {
+    server: Server,
+    fleet: Fleet,
+}
+
+/// What a server has shown in one way of working, a sample a round.
+#[derive(Default)]
+struct Samples {
+    cpu: Vec<f64>,
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    rate: Vec<f64>,
+    calls: Vec<f64>,
+}
+
+impl Place {
+    fn open(subject: Subject, clock: Clock) -> Result<Self, Trouble> {
+        let server = Server::start(subject, Some(SERVER_CORE))?;
+        let heartbeat = Heartbeat { every: 0.0, answer: true, in_flight: 0 };
+        let mix = Mix { connections: CONNECTIONS, heartbeat, opening: 256, ..Mix::default() };
+        let fleet = Fleet::start(Plan {
+            target: server.binary,
+            dialect: Choice::Binary { keep_alive: false, heartbeat: Duration::ZERO },
+            staff: None,
+            tokens: match server.muster() {
+                Some(muster) => Tokens::minted(muster.secret.as_bytes(), Clock::unix_ms(), TOKEN_TIME),
+                None => Tokens::None,
+            },
+            mix,
+            rings: 1,
+            cpus: vec![LOAD_CORE],
+            io: Io::Auto,
+            clock,
+        })?;
+        let until = clock.now() + PATIENCE;
+        while fleet.open() < CONNECTIONS {
+            if clock.now() > until {
+                let mut tally = Tally::default();
+                fleet.collect(&mut tally);
+                return Err(
+                    format!("{}: {} are open; {:?}", subject.name(), fleet.open(), tally.errors()).into()
+                );
+            }
+            Clock::rest(Duration::from_millis(20));
+        }
+        fleet.set(Phase::Rest);
+        Ok(Self { server, fleet })
+    }
+
+    /// One slice of work: CPU microseconds an answer (or, one way, a heartbeat) and its latency.
+    fn work(&self, heartbeat: &Heartbeat, clock: Clock, samples: &mut Samples) -> Result<(), Trouble> {
+        self.fleet.set_heartbeat(heartbeat.clone());
+        self.fleet.set(Phase::Run);
+        Clock::rest(WARM);
+        let mut tally = Tally::default();
+        self.fleet.collect(&mut tally);
+        let calls = self.calls();
+        let (mut tally, cpu, begun) = (Tally::default(), self.server.cpu()?, clock.now());
+        Clock::rest(SLICE);
+        let (cpu, seconds) = (self.server.cpu()?.saturating_sub(cpu), (clock.now() - begun) as f64 / 1e9);
+        self.fleet.collect(&mut tally);
+        let calls = calls.zip(self.calls()).map(|(before, after)| after.saturating_sub(before));
+        self.fleet.set(Phase::Rest);
+        Clock::rest(Duration::from_millis(50));
+        if tally.get(Count::Errors) > 0 {
+            return Err(format!("errors in a slice: {:?}", tally.errors()).into());
+        }
+        let units = if heartbeat.answer { Count::Answers } else { Count::Beats };
+        let units = tally.get(units) as f64;
+        samples.cpu.push(cpu.as_secs_f64() * 1e6 / units.max(1.0));
+        samples.rate.push(units / seconds);
+        samples.calls.extend(calls.map(|calls| calls as f64 / units.max(1.0)));
+        if let Some(latency) = tally.latency(Kind::Beat) {
+            samples.p50.push(latency.p50 * 1e3);
+            samples.p99.push(latency.p99 * 1e3);
+        }
+        Ok(())
+    }
+
+    /// System calls of Muster's socket driver so far; the floors tell theirs at their end only.
+    fn calls(&self) -> Option<u64> {
+        let source = Source::open(self.server.muster()?.admin);
+        source.scrape(Duration::from_secs(2)).ok()?.system_calls()
+    }
+
+    /// The process' CPU in a slice without any work, as a share of a core.
+    fn rest(&self, clock: Clock, samples: &mut Vec<f64>) -> Result<(), Trouble> {
+        let (cpu, begun) = (self.server.cpu()?, clock.now());
+        Clock::rest(SLICE);
+        let seconds = (clock.now() - begun) as f64 / 1e9;
+        samples.push(self.server.cpu()?.saturating_sub(cpu).as_secs_f64() / seconds);
+        Ok(())
+    }
+}
+
+fn row(what: String, unit: &str, samples: &[f64]) -> Result<Row, Trouble> {
+    let summary = Summary::of(samples).ok_or_else(|| format!("{what}: nothing was measured"))?;
+    Ok(Row::new(what, unit, summary))
+}
+
+/// The table of the README.
+///
+/// # Errors
+/// When a server does not start, or loses somebody.
+pub fn heartbeats(_: &Context) -> Result<Vec<Row>, Trouble> {
+    let subjects = [FLOOR, RING, EPOLL, GLOMMIO];
+    let clock = Clock::start();
+    let places =
+        subjects.iter().map(|&subject| Place::open(subject, clock)).collect::<Result<Vec<_>, _>>()?;
+    let paced = Heartbeat { every: 1.0, answer: true, in_flight: 0 };
+    let ways = [("10,000/s", paced.clone()), ("256 in flight", Heartbeat { in_flight: 256, ..paced })];
+    let mut rows = Vec::new();
+    for (way, heartbeat) in ways {
+        let mut samples: Vec<Samples> = subjects.iter().map(|_| Samples::default()).collect();
+        for round in 0..ROUNDS {
+            for turn in 0..places.len() {
+                // Nobody is always first.
+                let one = (turn + round) % places.len();
+                places[one].work(&heartbeat, clock, &mut samples[one])?;
+            }
+        }
+        for (subject, samples) in subjects.iter().zip(&samples) {
+            let name = format!("{}, {way}", subject.name());
+            let mut cpu = row(name.clone(), "µs CPU a heartbeat", &samples.cpu)?;
+            if let [Some(p50), Some(p99), Some(rate)] =
+                [&samples.p50, &samples.p99, &samples.rate].map(|samples| Summary::of(samples))
+            {
+                let calls = Summary::of(&samples.calls).map_or_else(String::new, |calls| {
+                    format!("; {:.2} system calls a heartbeat", calls.median)
+                });
+                cpu = cpu.noted(format!(
+                    "latency p50 {:.0} µs, p99 {:.0} µs; {:.0}/s{calls}",
+                    p50.median, p99.median, rate.median
+                ));
+            }
+            rows.push(cpu);
+        }
+        let ratio = |name: &str, a: usize, b: usize| -> Result<Row, Trouble> {
+            let comparison = Comparison::of(&samples[a].cpu, &samples[b].cpu)?;
+            Ok(Row::ratio(format!("{name}, {way}"), &comparison))
+        };
+        rows.push(ratio("Muster on the ring ÷ bare ring echo", 1, 0)?.at_most(1.15));
+        let most = if way.starts_with("256") { 1.0 } else { 1.1 };
+        rows.push(ratio("Muster on the ring ÷ Muster on epoll", 1, 2)?.at_most(most));
+        rows.push(ratio("Muster in a glommio executor ÷ Muster on a thread", 3, 1)?);
+    }
+    Ok(rows)
+}
+
+/// Four ways to know that a session lives, and batches.
+///
+/// # Errors
+/// As [`heartbeats`].
+pub fn liveness(_: &Context) -> Result<Vec<Row>, Trouble> {
+    let gathers = [0, 500, 1_000, 2_000];
+    let clock = Clock::start();
+    let places = gathers
+        .iter()
+        .map(|&gather_us| Place::open(Subject::Muster { io: "ring", host: "thread", gather_us }, clock))
+        .collect::<Result<Vec<_>, _>>()?;
+    let answered = Heartbeat { every: 1.0, answer: true, in_flight: 0 };
+    let one_way = Heartbeat { answer: false, ..answered.clone() };
+    let mut rows = Vec::new();
+    let mut resting = vec![Vec::new(); places.len()];
+    for (way, heartbeat) in [("answered heartbeat", answered), ("one-way heartbeat", one_way)] {
+        let mut samples: Vec<Samples> = gathers.iter().map(|_| Samples::default()).collect();
+        for round in 0..ROUNDS {
+            for turn in 0..places.len() {
+                let one = (turn + round) % places.len();
+                places[one].work(&heartbeat, clock, &mut samples[one])?;
+                if round % 4 == 0 {
+                    places[one].rest(clock, &mut resting[one])?;
+                }
+            }
+        }
+        for (gather, samples) in gathers.iter().zip(&samples) {
+            let minute: Vec<f64> = samples.cpu.iter().map(|cpu| cpu * 2.0).collect();
+            let mut row =
+                row(format!("{way}, batches of {gather} µs"), "µs CPU a session and minute", &minute)?;
+            if let [Some(p50), Some(p99)] = [&samples.p50, &samples.p99].map(|samples| Summary::of(samples)) {
+                row = row.noted(format!("latency p50 {:.0} µs, p99 {:.0} µs", p50.median, p99.median));
+            }
+            rows.push(row);
+        }
+    }
+    for (gather, samples) in gathers.iter().zip(&resting) {
+        let minute: Vec<f64> = samples.iter().map(|share| share * 60.0 * 1e6 / CONNECTIONS as f64).collect();
+        rows.push(row(
+            format!("TCP keep-alive, batches of {gather} µs"),
+            "µs CPU a session and minute",
+            &minute,
+        )?);
+    }
+    Ok(rows)
+}
