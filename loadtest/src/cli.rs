@@ -79,14 +79,19 @@ pub struct RunArgs {
     /// The protocol.
     #[arg(long, value_enum, default_value = "binary")]
     pub dialect: Speak,
+    /// Changes to the scenario.
     #[command(flatten)]
     pub mix: MixArgs,
+    /// The server.
     #[command(flatten)]
     pub server: ServerArgs,
+    /// What the echo dialect says.
     #[command(flatten)]
     pub echo: EchoArgs,
+    /// The generator.
     #[command(flatten)]
     pub generator: GeneratorArgs,
+    /// What comes out.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -285,6 +290,7 @@ pub struct OutputArgs {
     /// Write the report, one page that needs nothing else, here.
     #[arg(long)]
     pub html: Option<PathBuf>,
+    /// What must be kept.
     #[command(flatten)]
     pub thresholds: Thresholds,
 }
@@ -316,6 +322,7 @@ pub struct MillionArgs {
     /// A setting of the server: section.key=value.
     #[arg(long = "set", value_parser = variable)]
     pub settings: Vec<(String, String)>,
+    /// What comes out.
     #[command(flatten)]
     pub output: OutputArgs,
 }

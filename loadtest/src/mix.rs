@@ -238,7 +238,10 @@ impl Mix {
             return Err("connections, opening, channel.channels and channel.burst must be at least 1".into());
         }
         let wanting = |what: &str, wanted: u64| {
-            Err(format!("{what} wants {wanted} sessions of {}: raise connections", self.connections))
+            Err(format!(
+                "{what} wants {wanted} sessions of {}: raise connections, or lower it",
+                self.connections
+            ))
         };
         if self.channel.subscribers > self.connections {
             return wanting("channel.subscribers", self.channel.subscribers);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::{Clock, ms, rfc3339};
 use crate::fleet::tally::{COUNTS, Count, Kind, Tally};
 use crate::fleet::{Fleet, Phase, Plan};
+use crate::mix::Mix;
 use crate::outcome::{Generator, Latency, Memory3, Outcome, Server, Tick};
 use crate::server::machine;
 use crate::server::metrics::Metrics;
@@ -22,6 +23,8 @@ const TICK: u64 = 1_000_000_000;
 const SETTLE: Duration = Duration::from_secs(60);
 /// Quiet time after which nothing more is expected.
 const QUIET: Duration = Duration::from_secs(1);
+/// How long until every ring has seen a phase, and shown what it counted before.
+const SEEN: Duration = Duration::from_millis(300);
 /// How long reading the server's memory may take.
 const SAMPLE: Duration = Duration::from_secs(20);
 
@@ -66,6 +69,8 @@ pub(crate) struct Span {
     pub(crate) seconds: f64,
     pub(crate) generator_cpu: f64,
     pub(crate) tally: Tally,
+    /// What was done between the two looks at the server; the tally has the stragglers besides.
+    units: (&'static str, u64),
 }
 
 /// Everything known at the end, from which checks and the outcome are made.
@@ -161,7 +166,9 @@ pub fn run(order: Order, show: &mut dyn Show) -> Result<Outcome, String> {
     let rings = run.fleet.rings();
     let seconds = |from: u64, to: u64| (to - from) as f64 / 1e9;
     run.begin("tear-down");
-    let Run { fleet, watcher, mut found, timeline, notes, stop, .. } = run;
+    let Run { fleet, watcher, mut found, timeline, notes, stop, fresh, .. } = run;
+    // The second that was not over yet.
+    found.all.add(&fresh);
     fleet.end(&mut found.all)?;
     let ended = clock.now();
     if let Some(watcher) = &watcher {
@@ -235,6 +242,7 @@ impl Run<'_> {
             }
             self.storm(&mix)?;
         }
+        self.rest()?;
         self.found.stalled = self.fleet.stalled_dropped();
         self.found.open = self.fleet.open();
         self.found.with = self.watcher.as_ref().and_then(|watcher| watcher.measure(SAMPLE));
@@ -250,29 +258,27 @@ impl Run<'_> {
         self.look(Into::Ramp)
     }
 
-    fn storm(&mut self, mix: &crate::mix::Mix) -> Result<(), String> {
+    fn storm(&mut self, mix: &Mix) -> Result<(), String> {
         self.begin("drop");
-        let closed = self.found.all.get(Count::Closed) + self.fresh.get(Count::Closed);
+        let closed = self.counted(Count::Closed);
         let dropping = self.fleet.open() - mix.watch.watchers.min(self.fleet.open());
         self.fleet.set(Phase::Drop);
         let until = self.clock.now() + SETTLE.as_nanos() as u64;
-        while self.found.all.get(Count::Closed) + self.fresh.get(Count::Closed) < closed + dropping
-            && self.clock.now() < until
-            && !self.stopped()
-        {
+        while self.counted(Count::Closed) < closed + dropping && self.clock.now() < until && !self.stopped() {
             self.look(Into::Nothing)?;
         }
         self.begin("return");
-        self.fleet.set(Phase::Ramp);
+        let before = std::mem::take(&mut self.found.returned);
         let span = self.span(Into::Returned, |run| {
+            run.fleet.set(Phase::Ramp);
             // The rings say what is missing only after they have seen the phase.
-            run.pass(Duration::from_millis(300), Into::Returned)?;
+            run.pass(SEEN, Into::Returned)?;
             while run.fleet.missing() > 0 && !run.stopped() {
                 run.look(Into::Returned)?;
             }
             Ok(())
         })?;
-        let before = std::mem::replace(&mut self.found.returned, span);
+        self.found.returned = span;
         self.found.returned.tally.add(&before.tally);
         self.found.returned.seconds += before.seconds;
         self.quiet(Into::Returned)
@@ -294,11 +300,10 @@ impl Run<'_> {
         if wanted == 0 {
             return Ok(());
         }
-        let settled = |run: &Self| run.found.all.get(Count::Settled) + run.fresh.get(Count::Settled);
-        while settled(self) < wanted && !self.stopped() {
+        while self.counted(Count::Settled) < wanted && !self.stopped() {
             if self.clock.now() > until {
-                self.notes
-                    .push(format!("only {} of {wanted} watches and subscriptions stand", settled(self)));
+                let settled = self.counted(Count::Settled);
+                self.notes.push(format!("only {settled} of {wanted} watches and subscriptions stand"));
                 break;
             }
             self.look(Into::Nothing)?;
@@ -306,34 +311,46 @@ impl Run<'_> {
         self.quiet(Into::Nothing)
     }
 
-    /// Waits until nothing has come for a while.
+    /// Waits until everybody who is away is back, and nothing has come for a while.
     fn quiet(&mut self, into: Into) -> Result<(), String> {
-        let until = self.clock.now() + SETTLE.as_nanos() as u64;
-        let heard = |run: &Self| {
-            let of = |tally: &Tally| {
-                [Count::Answers, Count::Deliveries, Count::Told, Count::ToldFirst, Count::Taken]
-                    .iter()
-                    .map(|&count| tally.get(count))
-                    .sum::<u64>()
-            };
-            of(&run.found.all) + of(&run.fresh)
-        };
+        let away = (self.found.plan.mix.churn.away * 1e9) as u64;
+        let until = self.clock.now() + SETTLE.as_nanos() as u64 + away;
+        // Paced heartbeats go on, and so do their answers; [`Run::rest`] waits for the last of them.
+        let heard = [Count::Deliveries, Count::Told, Count::ToldFirst, Count::Taken];
+        let heard = |run: &Self| heard.iter().map(|&count| run.counted(count)).sum::<u64>();
         let (mut last, mut since) = (heard(self), self.clock.now());
-        // Paced heartbeats never fall quiet: then the bound is the quiet time itself.
-        let paced = self.found.plan.mix.heartbeat.every > 0.0;
         while self.clock.now() < until && !self.stopped() {
             self.look(into)?;
             let (now, so_far) = (self.clock.now(), heard(self));
-            if so_far != last && !(paced && now - since > 2 * QUIET.as_nanos() as u64) {
-                last = so_far;
-                if !paced {
-                    since = now;
-                }
+            if so_far != last || self.fleet.missing() > 0 {
+                (last, since) = (so_far, now);
             } else if now - since > QUIET.as_nanos() as u64 {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Sends nothing more, and waits for the last answers.
+    fn rest(&mut self) -> Result<(), String> {
+        self.fleet.set(Phase::Rest);
+        // What a ring has sent before it saw the phase is counted only then.
+        self.pass(SEEN, Into::Nothing)?;
+        let until = self.clock.now() + SETTLE.as_nanos() as u64;
+        let over = |run: &Self| run.counted(Count::Answers) + run.counted(Count::Unanswered);
+        while self.found.plan.mix.heartbeat.answer
+            && over(self) < self.counted(Count::Beats)
+            && self.clock.now() < until
+            && !self.stopped()
+        {
+            self.look(Into::Nothing)?;
+        }
+        Ok(())
+    }
+
+    /// Counted so far, in the whole run.
+    fn counted(&self, count: Count) -> u64 {
+        self.found.all.get(count) + self.fresh.get(count)
     }
 
     fn pass(&mut self, time: Duration, into: Into) -> Result<(), String> {
@@ -353,11 +370,6 @@ impl Run<'_> {
         self.gather(Into::Nothing);
         let first = self.watcher.as_ref().and_then(|watcher| watcher.measure(SAMPLE));
         self.gather(Into::Nothing);
-        match into {
-            Into::Measured => self.found.measured.tally = Tally::default(),
-            Into::Returned => {}
-            Into::Ramp | Into::Nothing => {}
-        }
         let (begun, cpu) = (self.clock.now(), own_cpu(self.own.as_ref()));
         part(self)?;
         self.gather(into);
@@ -368,7 +380,8 @@ impl Run<'_> {
             Into::Measured => std::mem::take(&mut self.found.measured.tally),
             _ => std::mem::take(&mut self.found.returned.tally),
         };
-        Ok(Span { server: first.zip(last), seconds, generator_cpu, tally })
+        let units = unit(&self.found.plan.mix, &tally);
+        Ok(Span { server: first.zip(last), seconds, generator_cpu, tally, units })
     }
 
     /// One look at the rings; a line of the time line when a second is over.
@@ -489,11 +502,10 @@ fn latencies(found: &Found) -> Vec<Latency> {
     latencies
 }
 
-/// What the run's work is counted in.
-pub(crate) fn unit(found: &Found) -> (&'static str, u64) {
-    let (mix, tally) = (&found.plan.mix, &found.measured.tally);
+/// What the work is counted in, and how much of it was done.
+fn unit(mix: &Mix, tally: &Tally) -> (&'static str, u64) {
     if mix.storm.times > 0 {
-        return ("connection", found.returned.tally.get(Count::Connected));
+        return ("connection", tally.get(Count::Connected));
     }
     if tally.get(Count::Deliveries) > 0 {
         return ("delivery", tally.get(Count::Deliveries));
@@ -507,7 +519,7 @@ pub(crate) fn unit(found: &Found) -> (&'static str, u64) {
 fn server_side(found: &Found) -> Server {
     let mut server = Server::default();
     let span = if found.plan.mix.storm.times > 0 { &found.returned } else { &found.measured };
-    let (unit, units) = unit(found);
+    let (unit, units) = span.units;
     server.unit = unit.into();
     if let Some((first, last)) = &span.server {
         server.cpu_seconds = last.cpu.saturating_sub(first.cpu).as_secs_f64();

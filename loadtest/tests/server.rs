@@ -1,6 +1,5 @@
 //! A real server, started, watched and ended; a real process, looked at.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,20 +8,10 @@ use loadtest::server::procfs::Process;
 use loadtest::server::spawn::{Server, Settings};
 use loadtest::server::watch::Sampler;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+#[path = "support/server.rs"]
+mod support;
 
-/// The server that the build has put beside this test.
-fn program() -> PathBuf {
-    let here = std::env::current_exe().expect("Linux tells every program where it is");
-    let folder = here.ancestors().nth(2).expect("a test lies in target/PROFILE/deps");
-    let program = folder.join("muster");
-    assert!(
-        program.is_file(),
-        "{} is missing: `cargo build -p muster` makes it, and `cargo test --workspace` does too",
-        program.display()
-    );
-    program
-}
+use support::{PATIENCE, program};
 
 #[test]
 fn a_server_is_started_watched_and_ended() {

@@ -40,6 +40,8 @@ impl Default for EchoSettings {
     }
 }
 
+/// The close code of who leaves on purpose.
+const NORMAL: u16 = 1000;
 const HANDSHAKE: Step = 0;
 const WAITING: Step = 1;
 const OPEN: Step = 2;
@@ -79,8 +81,10 @@ impl Dialect for Echo {
     }
 
     fn say(&mut self, ask: &Ask<'_>, out: &mut Vec<u8>) {
-        if let Ask::Beat { .. } = ask {
-            self.masks.text(self.settings.request.as_bytes(), out);
+        match ask {
+            Ask::Beat { .. } => self.masks.text(self.settings.request.as_bytes(), out),
+            Ask::Leave => self.masks.close(NORMAL, out),
+            _ => {}
         }
     }
 

@@ -112,6 +112,10 @@ impl Masks {
         self.frame(OpCode::Control(Control::Pong), payload, out);
     }
 
+    pub(super) fn close(&mut self, code: u16, out: &mut Vec<u8>) {
+        self.frame(OpCode::Control(Control::Close), &code.to_be_bytes(), out);
+    }
+
     fn frame(&mut self, opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
         let mask = self.next();
         let header = FrameHeader { opcode, mask: Some(mask), ..FrameHeader::default() };

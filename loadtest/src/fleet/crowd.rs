@@ -254,11 +254,13 @@ impl Crowd {
 
     /// The connection is cut without a word.
     pub(super) fn cut(&mut self, slot: u32) {
+        // The service is no session of the crowd, and was not counted when it came.
+        let counted = u64::from(Some(slot) != self.staff);
         let conn = &mut self.conns[slot as usize];
         match conn.state {
             State::Free | State::Ending => return,
             State::Opening => self.opening -= 1,
-            State::Open => self.open -= 1,
+            State::Open => self.open -= counted,
             State::Leaving => {}
         }
         conn.state = State::Ending;
@@ -528,6 +530,8 @@ impl Sink for Crowd {
             let conn = &mut self.conns[slot as usize];
             conn.state = State::Free;
             conn.extra = None;
+            let unanswered = std::mem::take(&mut conn.waiting);
+            self.tally.count(Count::Unanswered, unanswered.into());
             self.tally.count(Count::Closed, 1);
         }
     }

@@ -54,6 +54,8 @@ pub enum Count {
     Beats,
     /// Heartbeats answered.
     Answers,
+    /// Heartbeats without an answer when their connection was over.
+    Unanswered,
     /// Watches and subscriptions that stand.
     Settled,
     /// Messages published and sent.
@@ -81,12 +83,13 @@ pub enum Count {
 }
 
 /// All of them, with their names in reports.
-pub const COUNTS: [(Count, &str); 17] = [
+pub const COUNTS: [(Count, &str); 18] = [
     (Count::Connects, "connects"),
     (Count::Connected, "connected"),
     (Count::Closed, "closed"),
     (Count::Beats, "heartbeats"),
     (Count::Answers, "answers"),
+    (Count::Unanswered, "unanswered"),
     (Count::Settled, "settled"),
     (Count::Messages, "messages"),
     (Count::Taken, "taken"),
