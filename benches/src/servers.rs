@@ -197,7 +197,7 @@ impl Floor {
             }
             None => Command::new(program),
         };
-        command.arg("--hello");
+        command.args(["--hello", "--batch-send", "64"]);
         if let Subject::RingEcho { gather_us } = subject {
             command.args(["--gather-us", &gather_us.to_string()]);
         }

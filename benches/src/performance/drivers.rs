@@ -1,13 +1,15 @@
 //! Servers side by side: each holds its crowd all the time, and they take turns at working.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use engine::io::Choice as Io;
 use loadtest::clock::Clock;
-use loadtest::dialect::Choice;
+use loadtest::dialect::{Ask, Choice};
 use loadtest::fleet::tally::{Count, Kind, Tally};
 use loadtest::fleet::{Fleet, Phase, Plan};
-use loadtest::mix::{Heartbeat, Mix};
+use loadtest::mix::{Channel, Heartbeat, Mix};
 use loadtest::persona::Tokens;
 use loadtest::server::metrics::Source;
 
@@ -230,5 +232,162 @@ pub fn liveness(_: &Context) -> Result<Vec<Row>, Trouble> {
             &minute,
         )?);
     }
+    Ok(rows)
+}
+
+/// Subscribers of each server in the comparison of fan-outs: as many as one ring of the floor holds.
+const SUBSCRIBERS: u64 = 15_000;
+/// Length of a payload, bytes.
+const PAYLOAD: usize = 64;
+
+/// A crowd that is told what is published: Muster's by its channel, the floor's by one batch of sends.
+struct Audience {
+    server: Server,
+    fleet: Fleet,
+    /// The floor publishes when this connection says so.
+    floor: Option<TcpStream>,
+}
+
+impl Audience {
+    fn open(subject: Subject, clock: Clock) -> Result<Self, Trouble> {
+        let server = Server::start(subject, Some(SERVER_CORE))?;
+        let channels = match server.muster() {
+            // The rate is set with each slice; it only says here that somebody will publish.
+            Some(_) => Channel { subscribers: SUBSCRIBERS, rate: 1.0, bytes: PAYLOAD, ..Channel::default() },
+            None => Channel::default(),
+        };
+        let heartbeat = Heartbeat { every: 0.0, answer: true, in_flight: 0 };
+        let mix =
+            Mix { connections: SUBSCRIBERS, heartbeat, opening: 256, channel: channels, ..Mix::default() };
+        let fleet = Fleet::start(Plan {
+            target: server.binary,
+            dialect: Choice::Binary { keep_alive: true, heartbeat: Duration::ZERO },
+            staff: Some(server.binary),
+            tokens: match server.muster() {
+                Some(muster) => Tokens::minted(muster.secret.as_bytes(), Clock::unix_ms(), TOKEN_TIME),
+                None => Tokens::None,
+            },
+            mix,
+            rings: 1,
+            cpus: vec![LOAD_CORE],
+            io: Io::Auto,
+            clock,
+        })?;
+        let (mut tally, until) = (Tally::default(), clock.now() + PATIENCE);
+        let settled = |tally: &Tally| server.muster().is_none() || tally.get(Count::Settled) >= SUBSCRIBERS;
+        while fleet.open() < SUBSCRIBERS || !settled(&tally) {
+            if clock.now() > until {
+                return Err(format!("{}: {} are open", subject.name(), fleet.open()).into());
+            }
+            Clock::rest(Duration::from_millis(20));
+            fleet.collect(&mut tally);
+        }
+        fleet.set(Phase::Rest);
+        let floor = match server.muster() {
+            Some(_) => None,
+            None => Some(publisher(server.binary)?),
+        };
+        Ok(Self { server, fleet, floor })
+    }
+
+    /// Publishes `burst` messages at once and waits until everybody has all of them: CPU microseconds a delivery, and
+    /// milliseconds from the publish to the last delivery as the harness sees it.
+    fn publish(&mut self, burst: u32, clock: Clock) -> Result<(f64, f64), Trouble> {
+        let mut tally = Tally::default();
+        self.fleet.collect(&mut tally);
+        let mut tally = Tally::default();
+        let (cpu, begun) = (self.server.cpu()?, clock.now());
+        match &mut self.floor {
+            Some(floor) => {
+                for _ in 0..burst {
+                    floor.write_all(&publish_request())?;
+                }
+            }
+            None => {
+                // One tick of this rate falls into the wait below; the next is far behind it.
+                self.fleet.set_publishing(0.0, burst);
+                self.fleet.set_publishing(1.0 / PUBLISH_AFTER.as_secs_f64(), burst);
+                self.fleet.set(Phase::Run);
+            }
+        }
+        let wanted = SUBSCRIBERS * u64::from(burst);
+        while tally.get(Count::Deliveries) < wanted {
+            if clock.now() - begun > PATIENCE {
+                return Err(format!("{} of {wanted} deliveries", tally.get(Count::Deliveries)).into());
+            }
+            Clock::rest(Duration::from_millis(1));
+            self.fleet.collect(&mut tally);
+            if tally.get(Count::Taken) > 0 || tally.get(Count::Messages) > 0 {
+                self.fleet.set(Phase::Rest);
+            }
+        }
+        self.fleet.set(Phase::Rest);
+        Clock::rest(Duration::from_millis(50));
+        let cpu = self.server.cpu()?.saturating_sub(cpu).as_secs_f64() * 1e6 / wanted as f64;
+        let last = tally.latency(Kind::Last).map_or(0.0, |last| last.max);
+        Ok((cpu, last))
+    }
+}
+
+/// When the publish of a round is due.
+const PUBLISH_AFTER: Duration = Duration::from_millis(500);
+
+fn publisher(address: std::net::SocketAddr) -> Result<TcpStream, Trouble> {
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_nodelay(true)?;
+    let mut hello = Vec::new();
+    Choice::Binary { keep_alive: true, heartbeat: Duration::ZERO }.make().hello("", &mut hello);
+    socket.write_all(&hello)?;
+    let mut first = [0; 1];
+    socket.read_exact(&mut first)?;
+    // What it is told itself is read and forgotten, so that its socket never fills.
+    let mut reader = socket.try_clone()?;
+    std::thread::spawn(move || {
+        let mut chunk = [0; 4_096];
+        while matches!(reader.read(&mut chunk), Ok(read) if read > 0) {}
+    });
+    Ok(socket)
+}
+
+/// A request of the floor's length that asks for a publish.
+fn publish_request() -> Vec<u8> {
+    let mut request = Vec::new();
+    Choice::Binary { keep_alive: true, heartbeat: Duration::ZERO }
+        .make()
+        .say(&Ask::Beat { answer: true }, &mut request);
+    request[0] = crate::floor::PUBLISH;
+    request
+}
+
+/// One publish to many, against the bare batch of sends, and four at once against one.
+///
+/// # Errors
+/// As [`heartbeats`].
+pub fn fanout(_: &Context) -> Result<Vec<Row>, Trouble> {
+    let clock = Clock::start();
+    let mut floor = Audience::open(Subject::RingEcho { gather_us: 0 }, clock)?;
+    let mut muster = Audience::open(RING, clock)?;
+    let (mut bare, mut one, mut four, mut last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        bare.push(floor.publish(1, clock)?.0);
+        let (cpu, ms) = muster.publish(1, clock)?;
+        one.push(cpu);
+        last.push(ms);
+        four.push(muster.publish(4, clock)?.0);
+    }
+    let samples = [
+        ("bare batched sends (floor), one message", "µs CPU a delivery", &bare),
+        ("Muster, one message", "µs CPU a delivery", &one),
+        ("Muster, four messages under way", "µs CPU a delivery", &four),
+        ("Muster, one message: until the last of 15,000 has it", "ms", &last),
+    ];
+    let mut rows = samples
+        .iter()
+        .map(|(what, unit, samples)| row((*what).into(), unit, samples))
+        .collect::<Result<Vec<_>, _>>()?;
+    rows.push(
+        Row::ratio("deliveries a core second: Muster ÷ floor", &Comparison::of(&bare, &one)?).at_least(0.8),
+    );
+    rows.push(Row::ratio("a delivery of four ÷ a single one", &Comparison::of(&four, &one)?).at_most(0.4));
     Ok(rows)
 }

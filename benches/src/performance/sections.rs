@@ -25,12 +25,55 @@ pub fn sections() -> &'static [Section] {
             run: Run::Here(super::drivers::heartbeats),
         },
         Section {
+            name: "fanout",
+            title: "One message to many",
+            about: "15,000 subscribers of one channel on one shard on core 0, the generator on core 1, a payload of 64 bytes; by turns \
+                    with the bare ring, which sends as many bytes to as many connections in batches and does nothing else.",
+            run: Run::Here(super::drivers::fanout),
+        },
+        Section {
             name: "liveness",
             title: "What it costs to know that a session lives",
             about: "10,000 sessions on one shard, 10,000 signs of life a second, evenly spaced; the servers take turns. CPU per session \
                     and minute is for two signs of life a minute. TCP keep-alive is the kernel's: what the server's process does \
                     meanwhile is counted, the kernel's own probes are not.",
             run: Run::Here(super::drivers::liveness),
+        },
+        Section {
+            name: "density-binary",
+            title: "How many binary sessions",
+            about: "A fresh server and the harness on this machine; authenticated, each its own user with an id of 36 characters, heartbeats every 30 s. User memory is the growth of the server's Pss; the kernel's is that of both ends of a connection.",
+            run: Run::Here(super::load::density_binary),
+        },
+        Section {
+            name: "density-websocket",
+            title: "How many presence WebSockets",
+            about: "As above.",
+            run: Run::Here(super::load::density_websocket),
+        },
+        Section {
+            name: "growth",
+            title: "A heartbeat among many",
+            about: "As many shards and rings, as many heartbeats a second, with few sessions and with a million.",
+            run: Run::Here(super::load::growth),
+        },
+        Section {
+            name: "storm",
+            title: "All drop, all come back",
+            about: "200,000 sessions with a grace of 30 s; the server on core 0, the generator on core 1.",
+            run: Run::Here(super::load::storm),
+        },
+        Section {
+            name: "told",
+            title: "How soon watchers are told",
+            about: "1,000 watchers of 200 users each; 250 of 2,000 users log out a second and come back after 3 s.",
+            run: Run::Here(super::load::told),
+        },
+        Section {
+            name: "crowd",
+            title: "One message to 30,000; readers that do not read",
+            about: "Two shards by default, one for the 30,000.",
+            run: Run::Here(super::load::crowd),
         },
         Section {
             name: "instructions",

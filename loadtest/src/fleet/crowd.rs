@@ -380,7 +380,9 @@ impl Crowd {
                 }
             }
             Word::Message(Some(stamp)) => self.delivered(slot, stamp),
-            Word::Message(None) | Word::Other => {}
+            // Of somebody else, so nothing is known but that it came.
+            Word::Message(None) => self.tally.count(Count::Deliveries, 1),
+            Word::Other => {}
             Word::Presence { user, online } => self.told(user, online),
             Word::Refused(why) => self.tally.error(format!("refused: {why}")),
             Word::Closing(why) => {

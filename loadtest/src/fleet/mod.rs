@@ -20,7 +20,7 @@ use engine::io::Waker;
 
 use crate::clock::Clock;
 use crate::dialect::{Ask, Choice};
-use crate::mix::{Heartbeat, Mix};
+use crate::mix::{Channel, Heartbeat, Mix};
 use crate::persona::Tokens;
 use tally::Tally;
 
@@ -128,6 +128,7 @@ struct Field {
     rings: usize,
     phase: AtomicU8,
     beat: Mutex<Heartbeat>,
+    publishing: Mutex<Channel>,
     /// Of each user: when it last came or left (nanoseconds, shifted by one) and which; 0: neither.
     moves: Vec<AtomicU64>,
     /// Deliveries of each published message, in a circle.
@@ -148,6 +149,10 @@ const PUBLISHED: u64 = 1 << 63;
 impl Field {
     fn phase(&self) -> Phase {
         PHASES[usize::from(self.phase.load(Ordering::Acquire))]
+    }
+
+    fn publishing(&self) -> Channel {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn heartbeat(&self) -> Heartbeat {
@@ -189,6 +194,7 @@ impl Fleet {
             rings,
             phase: AtomicU8::new(Phase::Ramp as u8),
             beat: Mutex::new(plan.mix.heartbeat.clone()),
+            publishing: Mutex::new(plan.mix.channel.clone()),
             moves: (0..users).map(|_| AtomicU64::new(0)).collect(),
             arrivals: (0..arrivals).map(|_| AtomicU32::new(0)).collect(),
             received: (0..received).map(|_| AtomicU64::new(0)).collect(),
@@ -223,6 +229,12 @@ impl Fleet {
     /// Heartbeats of the next [`Phase::Run`].
     pub fn set_heartbeat(&self, heartbeat: Heartbeat) {
         *self.field.beat.lock().unwrap_or_else(PoisonError::into_inner) = heartbeat;
+    }
+
+    /// Publishes of the next [`Phase::Run`]: their rate and burst. With several channels the burst must stay.
+    pub fn set_publishing(&self, rate: f64, burst: u32) {
+        let mut publishing = self.field.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        (publishing.rate, publishing.burst) = (rate, burst);
     }
 
     /// Brings the subscribers that read nothing, and waits until they have subscribed.

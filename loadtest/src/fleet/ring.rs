@@ -150,7 +150,7 @@ impl Ring<'_> {
                 self.sends = each(mix.send.rate);
                 self.churns = each(mix.churn.rate);
                 if self.number == 0 {
-                    self.publishes = Pace::new(now, mix.channel.rate, 1.0);
+                    self.publishes = Pace::new(now, field.publishing().rate, 1.0);
                 }
             }
             Phase::Drop => {
@@ -339,7 +339,10 @@ impl Ring<'_> {
     }
 
     fn publishes_due(&mut self, field: &Field, now: u64) {
-        let channel = &field.plan.mix.channel;
+        if self.publishes.next().is_none_or(|due| due > now) {
+            return;
+        }
+        let channel = field.publishing();
         while let Some(due) = self.publishes.take(now) {
             let Some(staff) = self.crowd.staff.filter(|&staff| self.is_open(staff)) else {
                 self.crowd.tally.error("publish: the service is not connected");
