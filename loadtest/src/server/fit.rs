@@ -500,7 +500,7 @@ mod tests {
         let plan = plan(&machine(), &wish(1_500_000)).unwrap();
         assert_eq!((plan.shards, plan.rings, plan.sources), (77, 77, 54));
         assert!(plan.connections_per_ring <= 19_500 && plan.connections_per_source <= 28_000);
-        assert_eq!(plan.receive_buffers, 128);
+        assert_eq!(plan.receive_buffers, 64);
         // 18.3 GiB held two million without a server's memory in them.
         let gib = plan.estimate.total() as f64 / GIB as f64;
         assert!((14.5..16.0).contains(&gib), "{gib}");
