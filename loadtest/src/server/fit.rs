@@ -509,7 +509,7 @@ mod tests {
         let variables = plan.variables();
         let value = |name: &str| variables.iter().find(|(one, _)| one == name).map(|(_, value)| &**value);
         assert_eq!(value("MUSTER_ENGINE__SHARDS"), Some("77"));
-        assert_eq!(value("MUSTER_ENGINE__RECEIVE_BUFFERS"), Some("512"));
+        assert_eq!(value("MUSTER_ENGINE__RECEIVE_BUFFERS"), Some("64"));
         assert_eq!(value("MUSTER_LIMITS__MEMORY_REFUSE_CONNECTS"), None);
     }
 
