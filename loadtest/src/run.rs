@@ -455,11 +455,16 @@ fn wait_for_nobody(watcher: &Watcher, found: &Found, stop: &AtomicBool) {
         }
         Clock::rest(Duration::from_secs(1));
     }
-    // Last rows are written, pages are given back.
-    for _ in 0..12 {
-        if !stop.load(Ordering::Acquire) {
-            Clock::rest(Duration::from_secs(1));
+    // Last rows are written, pages are given back: until that has come to rest, or has had its time.
+    let (mut last, mut calm) = (u64::MAX, 0);
+    for _ in 0..40 {
+        if calm == 3 || stop.load(Ordering::Acquire) {
+            break;
         }
+        Clock::rest(Duration::from_secs(3));
+        let pss = watcher.measure(SAMPLE).and_then(|sample| sample.pss).map_or(0, |(_, pss)| pss);
+        calm = if pss + pss / 200 >= last { calm + 1 } else { 0 };
+        last = pss;
     }
 }
 
