@@ -1,10 +1,11 @@
 //! Channels: sessions subscribe at their host, hosts tell the channel's home how many they have, the home hands each
 //! publish to the hosts that have any.
 //!
-//! A host gives a publish to its subscribers by a cursor, some thousands a turn. The publishes of one channel stand in
-//! a queue, so a later one never overtakes an earlier one; channels take turns.
+//! A host gives publishes to its subscribers by a cursor, some thousands a turn. The publishes of one channel stand in
+//! a queue, and those that wait together go together, so a later one never overtakes an earlier one; channels take turns.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use schema::{Event, Id, Key, Realm, Refusal, SessionAddr, SessionRef, ShardId};
@@ -22,6 +23,8 @@ use super::user::NIL;
 const FANOUTS: usize = 4_096;
 /// Payload bytes they may hold.
 const FANOUT_BYTES: usize = 16 << 20;
+/// Publishes of one channel that go through its subscribers together.
+const TOGETHER: usize = 32;
 /// Deliveries of one channel before another has its turn.
 const TURN: usize = 1_024;
 
@@ -32,6 +35,9 @@ pub(super) struct Channel {
     subscribers: Vec<Link>,
     holes: Vec<u32>,
     fanouts: VecDeque<Fanout>,
+    /// How many of the first fan-outs are going through the subscribers, and who is next.
+    together: usize,
+    next: u32,
     /// At the home: subscribers of other shards.
     elsewhere: Vec<Elsewhere>,
     /// The home is to be told how many are here.
@@ -44,12 +50,11 @@ struct Elsewhere {
     revision: u64,
 }
 
-/// A publish on its way to the subscribers here: to those from `next` to `end`.
+/// A publish on its way to the subscribers here: to those before `end`, who were there when it came.
 struct Fanout {
     event: Arc<Event>,
     except: Option<SessionRef>,
     bytes: usize,
-    next: u32,
     end: u32,
 }
 
@@ -64,7 +69,8 @@ impl HasKey for Channel {
 impl Channel {
     fn new(key: Key) -> Self {
         let (subscribers, holes) = (Vec::new(), Vec::new());
-        Self { key, subscribers, holes, fanouts: VecDeque::new(), elsewhere: Vec::new(), dirty: false }
+        let (fanouts, elsewhere) = (VecDeque::new(), Vec::new());
+        Self { key, subscribers, holes, fanouts, together: 0, next: 0, elsewhere, dirty: false }
     }
 
     fn count(&self) -> u32 {
@@ -304,7 +310,7 @@ impl Machine {
         if channel.fanouts.is_empty() {
             self.fanouts.turns.push_back(slot);
         }
-        channel.fanouts.push_back(Fanout { event, except, bytes, next: 0, end });
+        channel.fanouts.push_back(Fanout { event, except, bytes, end });
         self.fanouts.count += 1;
         self.fanouts.bytes += bytes;
     }
@@ -326,29 +332,58 @@ impl Machine {
     }
 
     /// One channel's turn; true when nothing is left to give.
+    ///
+    /// What waits when a pass begins goes through the subscribers together, some of them at a time and message by
+    /// message: a subscriber then has several messages in one turn, and they leave in one send.
     fn fan_out_turn(&mut self, slot: u32, mut budget: usize) -> bool {
         while let Some(channel) = self.channels.get_mut(slot) {
-            let Some(fanout) = channel.fanouts.front_mut() else { return true };
-            if fanout.next >= fanout.end {
-                self.fanouts.count -= 1;
-                self.fanouts.bytes -= fanout.bytes;
-                channel.fanouts.pop_front();
+            if channel.together == 0 {
+                channel.together = channel.fanouts.len().min(TOGETHER);
+                channel.next = 0;
+            }
+            let together = channel.together;
+            // Subscribers are only added while fan-outs are under way, so the last one goes furthest.
+            let Some(last) = together.checked_sub(1).and_then(|last| channel.fanouts.get(last)) else {
+                return true;
+            };
+            if channel.next >= last.end {
+                for fanout in channel.fanouts.drain(..together) {
+                    self.fanouts.count -= 1;
+                    self.fanouts.bytes -= fanout.bytes;
+                }
+                channel.together = 0;
                 continue;
             }
             if budget == 0 {
                 return false;
             }
-            budget -= 1;
-            let to = channel.subscribers.get(fanout.next as usize).map_or(NIL, |link| link.to);
-            fanout.next += 1;
-            let left_out = fanout.except.filter(|except| except.slot == to);
-            let event = Arc::clone(&fanout.event);
+            let first = channel.next;
+            let some = u32::try_from(budget / together).unwrap_or(u32::MAX).max(1);
+            channel.next = last.end.min(first.saturating_add(some));
+            let next = channel.next;
+            budget = budget.saturating_sub((next - first) as usize * together);
+            for place in 0..together {
+                self.give(slot, place, first..next);
+            }
+        }
+        true
+    }
+
+    /// Gives one publish to some of its subscribers.
+    fn give(&mut self, slot: u32, place: usize, some: Range<u32>) {
+        let Some(fanout) = self.channels.get(slot).and_then(|channel| channel.fanouts.get(place)) else {
+            return;
+        };
+        let (event, except, end) = (Arc::clone(&fanout.event), fanout.except, fanout.end);
+        for at in some.start..some.end.min(end) {
+            let subscribers = self.channels.get(slot).map(|channel| &channel.subscribers);
+            let to = subscribers.and_then(|links| links.get(at as usize)).map_or(NIL, |link| link.to);
+            let left_out = except.filter(|except| except.slot == to);
             if to == NIL || left_out.is_some_and(|except| self.alive(except).is_some()) {
                 continue;
             }
             self.counters.published += 1;
             self.tell_session(to, &event);
         }
-        true
     }
 }
