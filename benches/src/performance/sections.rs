@@ -40,9 +40,17 @@ pub fn sections() -> &'static [Section] {
             run: Run::Here(super::drivers::liveness),
         },
         Section {
+            name: "million",
+            title: "A million sessions",
+            about: "A fresh server and the harness on this machine; authenticated, each its own user with an id of 36 characters, \
+                    heartbeats every 30 s for ten minutes. User memory is the growth of the server's Pss; the kernel's is that of \
+                    both ends of a connection.",
+            run: Run::Here(super::load::million),
+        },
+        Section {
             name: "density-binary",
             title: "How many binary sessions",
-            about: "A fresh server and the harness on this machine; authenticated, each its own user with an id of 36 characters, heartbeats every 30 s. User memory is the growth of the server's Pss; the kernel's is that of both ends of a connection.",
+            about: "As above, with more of them.",
             run: Run::Here(super::load::density_binary),
         },
         Section {
