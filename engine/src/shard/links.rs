@@ -10,6 +10,7 @@ use schema::ShardId;
 
 use crate::front::Envelope;
 use crate::machine::{Machine, Message};
+use crate::limits::relax::Relax;
 use crate::mesh::Sender;
 
 #[derive(Debug)]
@@ -94,6 +95,7 @@ impl<A> Links<A> {
                     Err(_) => break,
                 }
             }
+            link.backlog.relax_wholly();
         }
     }
 
