@@ -72,8 +72,7 @@ impl KeyTable {
             if table.is_empty() {
                 *table = HashTable::new();
             } else if table.capacity() > SMALL && table.len() * 8 <= table.capacity() {
-                let rehash =
-                    |slot: &u32| key_of(*slot).map_or(0, |(realm, id)| hasher.hash_one((realm, id)));
+                let rehash = |slot: &u32| key_of(*slot).map_or(0, |(realm, id)| hasher.hash_one((realm, id)));
                 table.shrink_to(table.len() * 2, rehash);
             }
         }

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use schema::ShardId;
 
 use crate::front::Envelope;
-use crate::machine::{Machine, Message};
 use crate::limits::relax::Relax;
+use crate::machine::{Machine, Message};
 use crate::mesh::Sender;
 
 #[derive(Debug)]
