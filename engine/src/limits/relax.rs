@@ -43,9 +43,9 @@ pub(crate) trait Relax {
     }
 }
 
-/// The capacity to shrink to; `None` when it is well used, or small.
+/// The capacity to shrink to; `None` when it is well used, or small, or entries take no memory at all.
 fn kept(len: usize, capacity: usize, entry: usize) -> Option<usize> {
-    let least = KEEP / entry.max(1);
+    let least = KEEP.checked_div(entry)?;
     (capacity > least && len <= capacity / SHARE).then(|| least.max(len * 2)).filter(|&kept| kept < capacity)
 }
 
