@@ -3,6 +3,8 @@
 //! The numbers that an operator may change come from the configuration and live in [`Limits`]; the constants are
 //! what the code itself is built for.
 
+pub(crate) mod relax;
+
 /// Hash slots that all keys of a cluster fall into; the table slot → (node, shard) is the only thing that changes
 /// when shards or nodes do.
 pub const HASH_SLOTS: usize = 4_096;

@@ -82,6 +82,9 @@ pub struct Tuning {
     pub linger_time: Duration,
     /// Bytes of a turn's queued sends after which a driver submits before the turn is over.
     pub send_arena: usize,
+    /// After so long in use, pages of the receive buffers and the arena are given back; they come again where they are
+    /// needed.
+    pub relax_time: Duration,
     /// Plain descriptors kept back, so that EMFILE can be answered in order.
     pub reserve_descriptors: u8,
 }
@@ -97,6 +100,7 @@ impl Default for Tuning {
             flush_time: Duration::from_secs(10),
             linger_time: Duration::from_secs(1),
             send_arena: 1 << 20,
+            relax_time: Duration::from_secs(10),
             reserve_descriptors: 4,
         }
     }

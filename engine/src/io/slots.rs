@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::{Ending, Sink, Token};
+use crate::limits::relax::Relax;
 
 /// Slots of one page.
 const PAGE: usize = 1024;
@@ -256,6 +257,7 @@ impl Deadlines {
     pub(super) fn expired(&mut self, now_ms: u64, phase: Phase, slots: &mut Slots) -> Option<Token> {
         while self.next()? <= now_ms {
             let (_, token) = self.queue.pop_front()?;
+            self.queue.relax_wholly();
             if slots.get(token).is_some_and(|slot| slot.phase() == phase) {
                 return Some(token);
             }

@@ -35,6 +35,11 @@ impl Addresses {
         self.0.len()
     }
 
+    /// Bytes of their memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
     /// `None`: there are as many as there can be.
     pub(super) fn keep(&mut self, addr: SocketAddr) -> Option<Address> {
         let port = addr.port().to_ne_bytes();

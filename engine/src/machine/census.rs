@@ -1,6 +1,7 @@
 //! What a machine holds, counted: for tests that want everything freed, and for metrics.
 
 use super::Machine;
+use crate::limits::relax::Relax;
 
 /// Entries of every table and queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -61,6 +62,26 @@ impl Machine {
             fanouts: usize::from(!self.fanouts.is_empty()) + self.spreads.len(),
             outputs: self.outputs.len(),
         }
+    }
+
+    /// Bytes of the tables' and queues' memory, used or kept for later. What lies in a heap of its own beside an entry
+    /// (a watch list, a channel's subscribers) is not in it: it goes with the entry.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let tables = self.sessions.bytes()
+            + self.guests.bytes()
+            + self.users.bytes()
+            + self.watched.bytes()
+            + self.channels.bytes()
+            + self.gathers.bytes()
+            + self.wheel.bytes();
+        let queues = self.outputs.bytes()
+            + self.inner.bytes()
+            + self.spreads.bytes()
+            + self.lookups.bytes()
+            + self.fanouts.bytes()
+            + self.peers.bytes();
+        tables + queues + self.graves.bytes() + self.store.bytes()
     }
 
     /// True when nothing is held at all.

@@ -18,6 +18,7 @@ use super::peers::Dirty;
 use super::slab::Slotted;
 use super::table::HasKey;
 use super::user::NIL;
+use crate::limits::relax::Relax;
 
 /// Fan-outs of one shard under way.
 const FANOUTS: usize = 4_096;
@@ -88,6 +89,11 @@ pub(super) struct Fanouts {
 }
 
 impl Fanouts {
+    /// Bytes of the queue of turns.
+    pub(super) fn bytes(&self) -> usize {
+        self.turns.bytes()
+    }
+
     fn has_place(&self, bytes: usize) -> bool {
         self.count < FANOUTS && self.bytes + bytes <= FANOUT_BYTES
     }
@@ -329,6 +335,7 @@ impl Machine {
             }
             budget -= turn;
         }
+        self.fanouts.turns.relax_wholly();
     }
 
     /// One channel's turn; true when nothing is left to give.

@@ -11,6 +11,7 @@ use super::store::{SeenRow, StoreReply, StoreRequest};
 use super::user::{Presence, Reading, Row, Seen};
 use super::{Machine, Output};
 use crate::limits::STORE_BATCH;
+use crate::limits::relax::Relax;
 
 /// First pause after a failure, and the longest; it doubles in between.
 const BACK_OFF: (u64, u64) = (100, 5_000);
@@ -92,6 +93,11 @@ impl StoreWork {
             Request::Get(_) | Request::Journal => 0,
         });
         self.dirty.len() + puts.sum::<usize>()
+    }
+
+    /// Bytes of its queues' memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.dirty.bytes() + self.reads.bytes()
     }
 
     /// Last seens waited for.
@@ -182,9 +188,7 @@ impl Machine {
             let request = self.store.ask(Request::Get(readers));
             self.output(Output::Store(StoreRequest::GetSeen { request, users }));
         }
-        if self.store.reads.is_empty() {
-            self.store.reads.shrink_to(STORE_BATCH);
-        }
+        self.store.reads.relax_wholly();
         // One batch a turn; the next turn goes on.
         if self.writable(most) {
             self.write_batch();
@@ -219,8 +223,8 @@ impl Machine {
         }
         if self.store.dirty.is_empty() {
             self.store.flush_at = None;
-            self.store.dirty = VecDeque::new();
         }
+        self.store.dirty.relax_wholly();
         let request = self.store.ask(Request::Put(slots));
         self.output(Output::Store(StoreRequest::PutSeen { request, rows }));
     }

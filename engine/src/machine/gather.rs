@@ -13,6 +13,7 @@ use super::roster::newest_first;
 use super::slab::Slotted;
 use super::timer::Timer;
 use super::{Machine, Output};
+use crate::limits::relax::Relax;
 
 /// Users of one query that are looked up in a turn; each may be anywhere in memory.
 const LOOKUPS: usize = 1_024;
@@ -299,6 +300,7 @@ impl Machine {
             Some(Harvest::Query { here, .. }) if !here.is_empty() => self.lookups.rotate_left(1),
             _ => {
                 self.lookups.pop_front();
+                self.lookups.relax_wholly();
             }
         }
     }

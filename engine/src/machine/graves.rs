@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use ahash::RandomState;
 use schema::{Key, SessionAddr, ShardId};
 
+use crate::limits::relax::Relax;
+
 /// How long a grave is kept.
 pub(super) const KEEP: u64 = 60_000;
 /// How many are kept: two thousand ends a second from other shards.
@@ -78,20 +80,26 @@ impl Graves {
         self.order.len()
     }
 
+    /// Bytes of their memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.order.bytes() + self.parts.iter().map(Relax::bytes).sum::<usize>()
+    }
+
     fn forget_oldest(&mut self) {
         if let Some((_, revision, grave)) = self.order.pop_front() {
             let part = self.part(&grave);
             // A later burial of the same thing has its own row further back.
             if self.parts[part].get(&grave) == Some(&revision) {
                 self.parts[part].remove(&grave);
+                // There are many parts, and most of the time all are empty.
                 if self.parts[part].is_empty() {
                     self.parts[part].shrink_to_fit();
+                } else {
+                    self.parts[part].relax();
                 }
             }
         }
-        if self.order.is_empty() {
-            self.order.shrink_to_fit();
-        }
+        self.order.relax_wholly();
     }
 }
 

@@ -65,6 +65,7 @@ pub use output::Output;
 pub use router::Router;
 pub use store::{StoreReply, StoreRequest};
 
+use crate::limits::relax::Relax;
 use crate::limits::{Limits, STAGE_BUDGET};
 use gather::Whom;
 use slab::Slab;
@@ -109,6 +110,8 @@ pub struct Machine {
     online: u64,
     counters: Counters,
     outputs: VecDeque<Output>,
+    /// The most of them at a time since `advance`.
+    busiest: usize,
     /// What the shard says to itself.
     inner: VecDeque<Message>,
     wheel: timer::Wheel<timer::Timer>,
@@ -145,6 +148,7 @@ impl Machine {
             online: 0,
             counters: Counters::default(),
             outputs: VecDeque::new(),
+            busiest: 0,
             inner: VecDeque::new(),
             wheel: timer::Wheel::new(now.mono),
             sessions: sessions::Sessions::new(rate::Rate::new(
@@ -195,6 +199,7 @@ impl Machine {
     /// Does what time has made due, and goes on with what was too much before.
     pub fn advance(&mut self, now: Now) {
         self.set_clocks(now);
+        self.outputs.relax_after(std::mem::take(&mut self.busiest));
         self.graves.advance(self.now.mono, STAGE_BUDGET);
         self.advance_drain(STAGE_BUDGET);
         self.settle();
@@ -229,11 +234,7 @@ impl Machine {
 
     /// The next output.
     pub fn poll(&mut self) -> Option<Output> {
-        let output = self.outputs.pop_front();
-        if output.is_none() {
-            self.outputs.shrink_to(STAGE_BUDGET);
-        }
-        output
+        self.outputs.pop_front()
     }
 
     /// Tells how many messages another shard has room for. The machine counts what it sends against it until it is
@@ -296,6 +297,7 @@ impl Machine {
         while let Some(message) = self.inner.pop_front() {
             self.message(self.shard, message);
         }
+        self.inner.relax();
     }
 
     fn advance_timers(&mut self, mut budget: usize) {
@@ -315,6 +317,7 @@ impl Machine {
 
     fn output(&mut self, output: Output) {
         self.outputs.push_back(output);
+        self.busiest = self.busiest.max(self.outputs.len());
     }
 
     /// Tells a session of this shard.

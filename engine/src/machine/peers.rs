@@ -11,6 +11,7 @@ use super::message::{Message, Question, State};
 use super::session::Tie;
 use super::user::Stay;
 use super::{Machine, Output};
+use crate::limits::relax::Relax;
 
 /// Keys in one [`Message::State`].
 const STATE_BATCH: usize = 512;
@@ -92,6 +93,11 @@ impl Peers {
         self.notes
     }
 
+    /// Bytes of the notes' memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.list.iter().map(|peer| peer.dirty.bytes()).sum()
+    }
+
     /// True when some peer has both notes and room.
     pub(super) fn can_tell(&self) -> bool {
         self.notes > 0 && self.list.iter().any(|peer| peer.room > 0 && !peer.dirty.is_empty())
@@ -104,9 +110,7 @@ impl Peers {
         if dirty == Dirty::Taps {
             peer.taps_noted = false;
         }
-        if peer.dirty.is_empty() {
-            peer.dirty = VecDeque::new();
-        }
+        peer.dirty.relax_wholly();
         Some(dirty)
     }
 

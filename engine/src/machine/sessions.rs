@@ -148,6 +148,11 @@ impl Sessions {
         self.listening.len() as usize + self.addresses.len() as usize + self.refusals.len()
     }
 
+    /// Bytes of the tables' memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.slots.bytes() + self.listening.bytes() + self.addresses.bytes()
+    }
+
     /// A new session, heard of now. `None`: the table is full.
     pub(super) fn insert(&mut self, open: &Open, owner: Owner, now: u64) -> Option<u32> {
         let peer = self.addresses.keep(open.peer)?;

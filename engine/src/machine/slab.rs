@@ -1,5 +1,5 @@
 //! A table of slots that grows and shrinks by pages: no entry ever moves, no turn ever copies a million entries, and
-//! pages whose last entries have left are given back.
+//! pages whose last entries have left are given back; one of them stays while it is nearly new.
 //!
 //! Pages are filled from the lowest, so that after a crowd has left the pages it opened drain. A slot's generation
 //! survives its page: a slot and generation together are never given out twice.
@@ -57,10 +57,13 @@ pub(crate) struct Slab<T> {
     pages: Vec<Room<T>>,
     /// Pages with a vacant slot, closed ones included.
     vacant: BTreeSet<u32>,
-    /// The page that became empty last.
+    /// An empty page that is still open.
     spare: Option<u32>,
     len: u32,
 }
+
+/// Bytes of an empty page that may stay.
+const SPARE: usize = 4 << 10;
 
 /// End of a page's list of vacant slots.
 const END: u16 = u16::MAX;
@@ -75,6 +78,15 @@ impl<T: Slotted> Slab<T> {
     /// Entries in use.
     pub(crate) fn len(&self) -> u32 {
         self.len
+    }
+
+    /// Bytes of its pages, as far as they have been used.
+    pub(crate) fn bytes(&self) -> usize {
+        let touched = |room: &Room<T>| match room {
+            Room::Open(page) => page.slots.len() * size_of::<Entry<T>>(),
+            Room::Closed { .. } => 0,
+        };
+        self.pages.iter().map(touched).sum::<usize>() + self.pages.capacity() * size_of::<Room<T>>()
     }
 
     /// Where the next entry will be put, and the generation it will carry. `None`: four thousand million entries
@@ -142,9 +154,17 @@ impl<T: Slotted> Slab<T> {
         page.used -= 1;
         self.len -= 1;
         if page.used == 0 {
-            // One empty page stays open, so that a crowd of one does not open and close a page each time.
-            if let Some(other) = self.spare.replace(number).filter(|&other| other != number) {
-                self.close(other);
+            // One empty page stays open, so that a crowd of one does not open and close a page each time; but none
+            // that has held a crowd.
+            let touched = page.slots.len() * size_of::<Entry<T>>();
+            let closed = if touched > SPARE {
+                Some(number)
+            } else {
+                self.spare.replace(number).filter(|&other| other != number)
+            };
+            if let Some(closed) = closed {
+                self.spare = self.spare.filter(|&spare| spare != closed);
+                self.close(closed);
             }
         }
         Some(entry)
@@ -248,7 +268,13 @@ mod tests {
         }
         assert_eq!(slab.len(), 0);
         let open = slab.pages.iter().filter(|room| matches!(room, Room::Open(_)));
-        assert_eq!(open.count(), 1, "the spare one");
+        assert_eq!(open.count(), 0, "all of them held a crowd");
+        for _ in 0..3 {
+            let slot = slab.insert(|g| Thing(0, g)).unwrap();
+            slab.remove(slot);
+            let open = slab.pages.iter().filter(|room| matches!(room, Room::Open(_)));
+            assert_eq!(open.count(), 1, "a crowd of one has a page");
+        }
     }
 
     #[test]
@@ -279,13 +305,14 @@ mod tests {
     fn seeking_is_bounded() {
         let mut slab = Slab::new();
         let slots: Vec<u32> = (0..2_000).map(|n| slab.insert(|g| Thing(n, g)).unwrap()).collect();
-        for slot in &slots[..1_999] {
+        for slot in slots[..1_999].iter().filter(|&&slot| slot != slots[1_000]) {
             slab.remove(*slot);
         }
         let mut budget = 10;
         assert_eq!(slab.seek(0, &mut budget), Some(Seek::Later(10)));
         let mut budget = 10_000;
-        assert_eq!(slab.seek(0, &mut budget), Some(Seek::Found(slots[1_999])));
+        assert_eq!(slab.seek(0, &mut budget), Some(Seek::Found(slots[1_000])));
+        assert_eq!(slab.seek(slots[1_000] + 1, &mut budget), Some(Seek::Found(slots[1_999])));
         assert_eq!(slab.seek(slots[1_999] + 1, &mut budget), None);
     }
 }

@@ -11,6 +11,8 @@ use super::slab::{Slab, Slotted};
 
 /// Bits of the hash that choose the part; hashbrown itself uses the lowest and the highest seven.
 const SHIFT: u32 = 40;
+/// A part with room for so few stays as it is until it is empty.
+const SMALL: usize = 28;
 
 /// The table.
 struct KeyTable {
@@ -60,14 +62,18 @@ impl KeyTable {
         self.parts[part].insert_unique(key.hash, slot, rehash);
     }
 
-    /// Takes a slot out.
-    fn remove(&mut self, key: Hashed<'_>, slot: u32) {
+    /// Takes a slot out; `key_of` is the one of [`KeyTable::insert`].
+    fn remove<'a>(&mut self, key: Hashed<'_>, slot: u32, key_of: impl Fn(u32) -> Option<(Realm, &'a Id)>) {
         let part = self.part(key.hash);
+        let hasher = &self.hasher;
         let table = &mut self.parts[part];
         if let Ok(entry) = table.find_entry(key.hash, |&other| other == slot) {
             entry.remove();
             if table.is_empty() {
                 *table = HashTable::new();
+            } else if table.capacity() > SMALL && table.len() * 8 <= table.capacity() {
+                let rehash = |slot: &u32| key_of(*slot).map_or(0, |(realm, id)| hasher.hash_one((realm, id)));
+                table.shrink_to(table.len() * 2, rehash);
             }
         }
     }
@@ -119,7 +125,8 @@ impl<T: HasKey + Slotted> Keyed<T> {
     pub(super) fn remove(&mut self, slot: u32) -> Option<T> {
         let entry = self.slab.remove(slot)?;
         let (realm, id) = entry.key();
-        self.table.remove(self.table.hash(realm, id), slot);
+        let slab = &self.slab;
+        self.table.remove(self.table.hash(realm, id), slot, |slot| slab.get(slot).map(HasKey::key));
         Some(entry)
     }
 
@@ -133,6 +140,11 @@ impl<T: HasKey + Slotted> Keyed<T> {
 
     pub(super) fn len(&self) -> u32 {
         self.slab.len()
+    }
+
+    /// Bytes of its memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.slab.bytes() + self.table.parts.iter().map(HashTable::allocation_size).sum::<usize>()
     }
 }
 
@@ -160,7 +172,9 @@ mod tests {
             assert_eq!(table.find(key, |other| &ids[other as usize] == id), Some(slot));
             let other = table.hash(Realm(9), id);
             assert_eq!(table.find(other, |at| realm(at) == Realm(9)), None);
-            table.remove(key, slot);
+            table.remove(key, slot, |slot| Some((realm(slot), &ids[slot as usize])));
+            let room: usize = table.parts.iter().map(HashTable::capacity).sum();
+            assert!(room <= 16 * SMALL.max(table.len()), "{room} for {}", table.len());
         }
         assert_eq!(table.len(), 0);
         assert!(table.parts.iter().all(|part| part.capacity() == 0));

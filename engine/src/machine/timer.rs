@@ -134,6 +134,11 @@ impl<T: Wakes> Wheel<T> {
         self.len
     }
 
+    /// Bytes of its memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.chunks.bytes()
+    }
+
     /// Sets a timer and gives the deadline it has got: the wanted one, at least the time reached, at most
     /// [`HORIZON`] ahead.
     pub(crate) fn set(&mut self, timer: T, deadline: u64) -> u64 {

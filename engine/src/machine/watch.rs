@@ -16,6 +16,7 @@ use super::peers::Dirty;
 use super::slab::Slotted;
 use super::table::HasKey;
 use super::timer::Timer;
+use crate::limits::relax::Relax;
 
 /// Watchers marked at once when a user's state changes; more are marked by a cursor.
 const AT_ONCE: usize = 64;
@@ -253,6 +254,7 @@ impl Machine {
             }
             self.spreads.pop_front();
         }
+        self.spreads.relax_wholly();
     }
 
     /// A session's presence frame is due.

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use schema::ShardId;
 
 use crate::front::Envelope;
+use crate::limits::relax::Relax;
 use crate::machine::{Machine, Message};
 use crate::mesh::Sender;
 
@@ -94,6 +95,7 @@ impl<A> Links<A> {
                     Err(_) => break,
                 }
             }
+            link.backlog.relax_wholly();
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::front::{Answer, Envelope, Gauge};
 use crate::io::{Clock, Driver};
 use crate::limits::STAGE_BUDGET;
+use crate::limits::relax::Relax;
 use crate::machine::Machine;
 use crate::mesh::{Inbox, Sender};
 use crate::protocol::Protocol;
@@ -170,6 +171,8 @@ impl<P: Protocol> Shard<P> {
         for (token, how) in self.floor.closing.drain(..) {
             self.driver.close(token, how);
         }
+        self.floor.closing.relax();
+        self.floor.staging.rest();
         self.floor.links.flush();
     }
 }

@@ -8,6 +8,7 @@ use schema::event::Class;
 
 use super::conns::{Conns, Phase, Shared};
 use crate::io::{Driver, Token};
+use crate::limits::relax::Relax;
 use crate::outbox::Pushed;
 
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Staging {
     pieces: Vec<Piece>,
     /// Slots and numbers of pieces, for the flush.
     order: Vec<(u32, u32)>,
+    /// Most bytes and pieces of one flush since the last rest.
+    used: (usize, usize),
 }
 
 /// What a flush did.
@@ -41,9 +44,6 @@ pub(super) struct Flushed {
     /// Connections whose required pieces did not fit: to be closed.
     pub(super) overflowed: Vec<Token>,
 }
-
-/// A turn's buffer larger than this is given back after the turn.
-const KEEP: usize = 1 << 20;
 
 impl Staging {
     /// The bytes appended to [`Staging::bytes`] since `start` belong to this connection.
@@ -135,15 +135,17 @@ impl Staging {
                 driver.send(token, &slices);
             }
         }
+        self.used = (self.used.0.max(self.bytes.len()), self.used.1.max(self.pieces.len()));
         self.order.clear();
         self.pieces.clear();
         self.bytes.clear();
-        if self.bytes.capacity() > KEEP {
-            self.bytes = Vec::new();
-        }
-        if self.pieces.capacity() * size_of::<Piece>() > KEEP {
-            self.pieces = Vec::new();
-            self.order = Vec::new();
-        }
+    }
+
+    /// The turn is over: what only an earlier one needed is given back.
+    pub(super) fn rest(&mut self) {
+        let (bytes, pieces) = std::mem::take(&mut self.used);
+        self.bytes.relax_after(bytes);
+        self.pieces.relax_after(pieces);
+        self.order.relax_after(pieces);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use muster_engine::io::{Close, Token, Tuning};
+use muster_engine::io::{Choice, Close, Token, Tuning};
 
 use crate::rig::{PATIENCE, Random, Rig, on_both};
 
@@ -111,6 +111,67 @@ fn several_megabytes_through_tiny_socket_buffers() {
 fn sends_larger_than_the_arena() {
     let tuning = Tuning { send_buffer: 4096, send_arena: 4096, flush_time: PATIENCE, ..Tuning::default() };
     streams_are_exact(&tuning, 3, 600_000, 20_000);
+}
+
+#[test]
+fn no_byte_is_lost_while_pages_are_given_back() {
+    // After every wait. The arena is small, so that some completions come while a turn is still sending.
+    let tuning = Tuning {
+        receive_buffers: 16,
+        send_arena: 64 * 1024,
+        flush_time: PATIENCE,
+        relax_time: Duration::ZERO,
+        ..Tuning::default()
+    };
+    on_both(&tuning, |rig| {
+        let total = 2_000_000;
+        let mut connections: Vec<_> = (0..4)
+            .map(|number| {
+                let (token, client) = rig.connection();
+                let mut writer = client.try_clone().unwrap();
+                let writer = std::thread::spawn(move || {
+                    let mut random = Random(number + 99);
+                    let mut at = 0;
+                    while at < total {
+                        let length = (1 + random.below(20_000)).min(total - at);
+                        writer.write_all(&bytes(number, at, length)).unwrap();
+                        at += length;
+                    }
+                });
+                let (_, start) = channel();
+                (token, number, 0, writer, slow_reader(client, number + 100, start))
+            })
+            .collect();
+        let mut random = Random(5);
+        rig.until("all is sent and heard", |rig| {
+            for (token, number, sent, ..) in &mut connections {
+                let length = (1 + random.below(40_000)).min(total - *sent);
+                if length > 0 && !rig.told.blocked.contains(token) {
+                    rig.driver.send(*token, &[&bytes(*number + 100, *sent, length)]);
+                    *sent += length;
+                }
+            }
+            connections.iter().all(|(token, _, sent, ..)| *sent == total && rig.heard(*token).len() == total)
+        });
+        for (token, number, _, writer, reader) in connections {
+            assert!(rig.heard(token) == bytes(number, 0, total), "stream {number}");
+            writer.join().unwrap();
+            rig.close(token, Close::Graceful);
+            assert_eq!(reader.join().unwrap(), total);
+        }
+    });
+}
+
+#[test]
+fn a_driver_that_rests_gives_pages_back_by_itself() {
+    let relax_time = Duration::from_millis(50);
+    let mut rig = Rig::new(Choice::Ring, &Tuning { relax_time, ..Tuning::default() });
+    let (token, mut client) = rig.connection();
+    client.write_all(&bytes(1, 0, 200_000)).unwrap();
+    rig.until("heard", |rig| rig.heard(token).len() == 200_000);
+    let patience = rig.driver.patience();
+    assert!(patience.is_some_and(|patience| patience <= relax_time), "{patience:?}");
+    rig.until("given back", |rig| rig.driver.patience().is_none());
 }
 
 #[test]

@@ -11,6 +11,7 @@ extern crate muster_engine as engine;
 mod channel;
 mod command;
 mod limits;
+mod memory;
 mod net;
 mod oracle;
 mod presence;

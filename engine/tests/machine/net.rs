@@ -158,6 +158,11 @@ impl Net {
         self.opened.pop().expect("every open is answered in its turn")
     }
 
+    /// The sessions that have opened since the last were asked for.
+    pub(crate) fn take_opened(&mut self) -> Vec<SessionAddr> {
+        std::mem::take(&mut self.opened).into_iter().map(Result::unwrap).collect()
+    }
+
     /// A user's session on its home.
     pub(crate) fn open(&mut self, user: &str) -> SessionAddr {
         self.open_at(self.home(user), user)

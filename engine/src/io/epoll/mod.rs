@@ -15,6 +15,7 @@ use self::calls::Poll;
 use super::listeners::{Failure, Listening, Reserve};
 use super::slots::{Deadlines, ENDED, FINISHED, Flag, Notice, Phase, Rest, Slots, pack, unpack};
 use super::{Clock, Close, Counters, Driver, Ending, Listener, Sink, Token, Tuning, Waker, sockets};
+use crate::limits::relax::Relax;
 
 /// Length of the one receive buffer: a connection with little to say is read by one system call.
 const BUFFER: usize = 64 * 1024;
@@ -402,7 +403,9 @@ impl Driver for Epoll {
         for notice in notices.drain(..) {
             notice.tell(&mut self.slots, sink);
         }
+        notices.relax();
         self.notices = notices;
+        self.left_over.relax_wholly();
         Ok(())
     }
 

@@ -8,8 +8,13 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
 
+use crate::limits::relax::KEEP;
+
 /// The pool's name in the ring.
 pub(super) const GROUP: u16 = 0;
+
+/// What a few bytes in a buffer touch, at the least.
+const PAGE: usize = 4 << 10;
 
 /// The kernel's bound.
 const MOST: u16 = 1 << 15;
@@ -23,6 +28,8 @@ pub(super) struct Buffers {
     count: u16,
     /// Where the next free buffer goes; wraps around.
     tail: u16,
+    /// Bytes of the pages that the kernel has filled since they were new, each as often as it was.
+    touched: usize,
 }
 
 impl Buffers {
@@ -41,7 +48,7 @@ impl Buffers {
             return Err(io::Error::last_os_error());
         }
         let memory = NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let mut buffers = Self { memory, bytes, data, length, count, tail: 0 };
+        let mut buffers = Self { memory, bytes, data, length, count, tail: 0, touched: 0 };
         // SAFETY: the ring of `count` entries lies at the mapping's start, page-aligned. The kernel holds its pages by
         // itself, and writes to the buffers only in receives, which end with the io_uring; whoever arms one drops the
         // io_uring before `self`.
@@ -59,6 +66,7 @@ impl Buffers {
     /// What the kernel has written into a buffer that it handed out.
     pub(super) fn filled(&mut self, number: u16, length: usize) -> &mut [u8] {
         assert!(number < self.count && length <= self.length, "the kernel names a buffer of this pool");
+        self.touched = self.touched.saturating_add(length.next_multiple_of(PAGE));
         // SAFETY: the range lies inside the mapping, checked above, and the kernel does not touch a buffer between
         // handing it out and `give`; the borrow of `self` keeps `give` away.
         unsafe {
@@ -81,6 +89,26 @@ impl Buffers {
             self.tail = self.tail.wrapping_add(1);
             let tail = BufRingEntry::tail(ring).cast::<AtomicU16>();
             (*tail).store(self.tail, Ordering::Release);
+        }
+    }
+}
+
+impl Buffers {
+    /// More of the pool than a few connections need has been touched. The kernel takes the buffers in turn, so a crowd
+    /// touches all of them sooner or later.
+    pub(super) fn is_worn(&self) -> bool {
+        self.touched > 2 * KEEP
+    }
+
+    /// Gives the pages of all buffers back. The caller sees to it that none holds bytes that are still to be read: the
+    /// contents are lost.
+    pub(super) fn relax(&mut self) {
+        self.touched = 0;
+        // SAFETY: the range is the mapping's part with the buffers, page-aligned, and private: whoever next
+        // writes or reads there, the kernel included, finds zeroed pages. The ring of free buffers before it stays.
+        unsafe {
+            let buffers = self.memory.as_ptr().add(self.data);
+            libc::madvise(buffers.cast(), self.bytes - self.data, libc::MADV_DONTNEED);
         }
     }
 }

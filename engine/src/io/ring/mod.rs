@@ -42,6 +42,7 @@ use super::listeners::{Listening, Reserve};
 use super::slots::{Deadlines, ENDED, FINISHED, Flag, Notice, Phase, Rest, Slot, Slots, pack, unpack};
 use super::waker::eventfd;
 use super::{Clock, Close, Counters, Driver, Ending, Listener, Sink, Token, Tuning, Waker, sockets};
+use crate::limits::relax::Relax;
 
 /// A receive is armed.
 const RECEIVING: Flag = Flag::new(2);
@@ -87,6 +88,8 @@ pub(super) struct Ring {
     notices: Vec<Notice>,
     flushing: Deadlines,
     lingering: Deadlines,
+    /// When buffers and arena are looked at: they have been used since they were new.
+    relax_at: Option<u64>,
     counters: Counters,
     broken: Option<io::Error>,
 }
@@ -119,6 +122,7 @@ impl Ring {
             notices: Vec::new(),
             flushing: Deadlines::new(tuning.flush_time),
             lingering: Deadlines::new(tuning.linger_time),
+            relax_at: None,
             counters: Counters::default(),
             broken: None,
             tuning: tuning.clone(),
@@ -155,9 +159,29 @@ impl Ring {
             || self.broken.is_some()
     }
 
+    /// Every now and then gives the pages of buffers and arena back: what a rush has touched does not stay, and to touch a
+    /// page again every few seconds costs the busy nothing that they would notice.
+    fn relax(&mut self) {
+        if !self.buffers.is_worn() && !self.outgoing.is_worn() {
+            return;
+        }
+        let now = self.clock.now_ms();
+        let time = u64::try_from(self.tuning.relax_time.as_millis()).unwrap_or(u64::MAX);
+        if now < *self.relax_at.get_or_insert(now.saturating_add(time)) {
+            return;
+        }
+        self.relax_at = None;
+        // The kernel fills buffers only inside an enter. With no completion left to be looked at, none holds anything.
+        if self.backlog.is_empty() && self.queue.is_settled() {
+            self.buffers.relax();
+        }
+        self.outgoing.relax();
+    }
+
     fn until_deadline(&self) -> Option<Duration> {
         let pauses = self.listeners.iter().filter_map(|listening| listening.paused_until);
-        let first = pauses.chain(self.flushing.next()).chain(self.lingering.next()).min()?;
+        let ends = self.flushing.next().into_iter().chain(self.lingering.next());
+        let first = pauses.chain(ends).chain(self.relax_at).min()?;
         Some(Duration::from_millis(first.saturating_sub(self.clock.now_ms())))
     }
 }
@@ -274,6 +298,7 @@ impl Driver for Ring {
         for entry in backlog.drain(..) {
             self.complete(&entry, sink);
         }
+        backlog.relax();
         if self.backlog.is_empty() {
             self.backlog = backlog;
         }
@@ -283,7 +308,9 @@ impl Driver for Ring {
         for notice in notices.drain(..) {
             notice.tell(&mut self.slots, sink);
         }
+        notices.relax();
         self.notices = notices;
+        self.relax();
         Ok(())
     }
 
@@ -350,7 +377,10 @@ impl Starved {
     fn next(&mut self, hungry: bool) -> Option<Token> {
         let (first, second) =
             if hungry { (&mut self.hungry, &mut self.fed) } else { (&mut self.fed, &mut self.hungry) };
-        first.pop_front().or_else(|| second.pop_front())
+        let next = first.pop_front().or_else(|| second.pop_front());
+        first.relax_wholly();
+        second.relax_wholly();
+        next
     }
 }
 

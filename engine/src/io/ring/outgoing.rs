@@ -4,6 +4,7 @@
 //! them returns. Refusals are read from the completions before anything else happens; then the arena is free again.
 
 use crate::io::Token;
+use crate::limits::relax::KEEP;
 
 /// The most bytes of one connection's rest that are offered at once.
 pub(super) const PIECE: usize = 64 * 1024;
@@ -21,6 +22,8 @@ pub(super) struct Outgoing {
     batch: Vec<Queued>,
     /// Bytes of the batch that the kernel did not take.
     refused: usize,
+    /// The most bytes that lay in the arena at a time since it was new.
+    touched: usize,
     /// Number of the batch: a completion of another one would be a broken assumption, and must not be believed.
     number: u32,
 }
@@ -29,7 +32,8 @@ impl Outgoing {
     pub(super) fn new(length: usize) -> Self {
         // Zeroed memory is not touched before it is used. The bounds keep a piece useful and a length in 32 bits.
         let length = length.clamp(4096, 1 << 30);
-        Self { arena: vec![0; length].into_boxed_slice(), used: 0, batch: Vec::new(), refused: 0, number: 0 }
+        let arena = vec![0; length].into_boxed_slice();
+        Self { arena, used: 0, batch: Vec::new(), refused: 0, touched: 0, number: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -85,11 +89,28 @@ impl Outgoing {
     pub(super) fn clear(&mut self) -> usize {
         let all: usize = self.batch.iter().map(|queued| queued.length).sum();
         let taken = all - self.refused;
+        self.touched = self.touched.max(self.used);
         self.batch.clear();
         self.used = 0;
         self.refused = 0;
         self.number = (self.number + 1) & 0x00ff_ffff;
         taken
+    }
+
+    /// More of the arena than an idle connection or two need has been touched.
+    pub(super) fn is_worn(&self) -> bool {
+        self.touched > 2 * KEEP
+    }
+
+    /// Takes a new arena, none of which is touched, unless something lies in this one.
+    pub(super) fn relax(&mut self) {
+        if self.is_empty() && self.is_worn() {
+            let length = self.arena.len();
+            // First the old one goes, so that there are never two.
+            self.arena = Box::default();
+            self.arena = vec![0; length].into_boxed_slice();
+            self.touched = 0;
+        }
     }
 }
 
@@ -110,5 +131,23 @@ mod tests {
         outgoing.queue(token, &[b"next"]);
         assert_eq!(outgoing.refused(name, 0), None);
         assert_eq!(outgoing.clear(), 4);
+    }
+
+    #[test]
+    fn a_worn_arena_is_exchanged_when_nothing_lies_in_it() {
+        let mut outgoing = Outgoing::new(4 * KEEP);
+        outgoing.piece(&vec![7; 2 * KEEP]);
+        outgoing.clear();
+        assert!(!outgoing.is_worn());
+        outgoing.piece(&vec![7; 2 * KEEP + 1]);
+        outgoing.clear();
+        assert!(outgoing.is_worn());
+        outgoing.piece(b"still to be sent");
+        outgoing.relax();
+        assert!(outgoing.is_worn(), "the kernel may still read it");
+        outgoing.clear();
+        outgoing.relax();
+        assert!(!outgoing.is_worn());
+        assert_eq!((outgoing.capacity(), outgoing.piece(b"ok")), (4 * KEEP, &b"ok"[..]));
     }
 }

@@ -112,6 +112,11 @@ impl Queue {
         self.ring.submission().cq_overflow()
     }
 
+    /// No completion waits to be taken, here or in the kernel.
+    pub(super) fn is_settled(&mut self) -> bool {
+        self.ring.completion().is_empty() && !self.wants_enter()
+    }
+
     /// Completions lost for want of kernel memory. After one, nothing the driver believes is certain.
     pub(super) fn lost(&mut self) -> u32 {
         self.ring.completion().overflow()

@@ -21,6 +21,7 @@ use super::staging::{Flushed, Staging};
 use crate::front::{Answer, Envelope, Gauge, Pressure};
 use crate::io::{Clock, Close, Driver, Token};
 use crate::limits::STAGE_BUDGET;
+use crate::limits::relax::Relax;
 use crate::machine::timer::{Wakes, Wheel};
 use crate::machine::{Asker, Input, Machine, Now};
 use crate::mesh::{Inbox, Sender};
@@ -257,6 +258,7 @@ impl<P: Protocol> Floor<P> {
                 Want::Close { how, reason } => self.close(token, how, reason),
             }
         }
+        wants.relax();
         self.wants = wants;
     }
 
@@ -340,6 +342,7 @@ impl<P: Protocol> Floor<P> {
             self.report.slow_closed += 1;
             self.close(token, Close::Abort, CloseReason::SlowConsumer);
         }
+        flushed.overflowed.relax_wholly();
         self.settle();
     }
 }
