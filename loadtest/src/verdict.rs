@@ -5,6 +5,9 @@ use crate::outcome::{Check, Outcome};
 use crate::report::figures;
 use crate::run::{Found, turn_quantile};
 
+/// Lateness that is too much whatever the latencies, milliseconds.
+const LATE: f64 = 50.0;
+
 fn check(name: &str, passed: bool, detail: String) -> Check {
     Check { name: name.into(), passed, detail }
 }
@@ -137,7 +140,7 @@ pub(crate) fn warnings(found: &Found, outcome: &Outcome) -> Vec<String> {
     }
     let late = &outcome.generator.lateness;
     if let Some(kind) = outcome.latencies.iter().find(|latency| latency.name != "connect")
-        && late.p99 > (kind.p99 / 4.0).max(1.0)
+        && late.p99 > (kind.p99 / 4.0).clamp(1.0, LATE)
     {
         warnings.push(format!(
             "what was due was sent up to {} late (p99), which is part of every latency here: give the generator a \

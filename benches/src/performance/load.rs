@@ -64,15 +64,20 @@ fn turns(outcome: &Outcome) -> String {
     turn.map_or_else(String::new, |check| check.detail.clone())
 }
 
-fn hold(context: &Context, dialect: &str, most: f64, sizes: &[(u64, &str)]) -> Result<Vec<Row>, Trouble> {
+fn hold(
+    context: &Context,
+    dialect: &str,
+    most: f64,
+    sizes: &[(u64, &str, &str)],
+) -> Result<Vec<Row>, Trouble> {
     let mut rows = Vec::new();
-    for (sessions, time) in sizes {
-        let arguments = format!("million -n {sessions} --dialect {dialect} --hold {time}");
+    for (sessions, time, every) in sizes {
+        let arguments = format!("million -n {sessions} --dialect {dialect} --hold {time} --every {every}");
         let (outcome, command) = run(context, &arguments)?;
         let lost = count(&outcome, "lost");
         let words = [failed(&outcome), turns(&outcome)].into_iter().filter(|text| !text.is_empty());
         let mut held = once(
-            format!("{dialect} sessions held for {time} with heartbeats every 30 s"),
+            format!("{dialect} sessions held for {time} with heartbeats every {every}"),
             "sessions",
             count(&outcome, "connected"),
             &command,
@@ -121,7 +126,7 @@ fn hold(context: &Context, dialect: &str, most: f64, sizes: &[(u64, &str)]) -> R
 /// # Errors
 /// When a run cannot be made.
 pub fn million(context: &Context) -> Result<Vec<Row>, Trouble> {
-    hold(context, "binary", 256.0, &[(1_000_000, "10m")])
+    hold(context, "binary", 256.0, &[(1_000_000, "10m", "30s")])
 }
 
 /// How many binary sessions fit.
@@ -129,7 +134,7 @@ pub fn million(context: &Context) -> Result<Vec<Row>, Trouble> {
 /// # Errors
 /// As [`million`].
 pub fn density_binary(context: &Context) -> Result<Vec<Row>, Trouble> {
-    hold(context, "binary", 256.0, &[(1_500_000, "2m"), (1_900_000, "1m")])
+    hold(context, "binary", 256.0, &[(1_500_000, "1m", "60s"), (1_900_000, "1m", "60s")])
 }
 
 /// The same for presence WebSockets.
@@ -137,7 +142,7 @@ pub fn density_binary(context: &Context) -> Result<Vec<Row>, Trouble> {
 /// # Errors
 /// As [`million`].
 pub fn density_websocket(context: &Context) -> Result<Vec<Row>, Trouble> {
-    hold(context, "presence", 512.0, &[(500_000, "1m"), (1_000_000, "1m")])
+    hold(context, "presence", 512.0, &[(500_000, "1m", "30s"), (1_000_000, "1m", "60s")])
 }
 
 /// CPU of a heartbeat with a million sessions and with ten thousand, the same shards and rings.

@@ -86,7 +86,8 @@ pub(super) fn work(field: &Arc<Field>, shown: &Shown, number: usize) -> io::Resu
         expiring: VecDeque::new(),
         heartbeat: field.heartbeat(),
         beats: Pace::never(),
-        beat_cursor: 0,
+        // Each ring begins its round elsewhere, so that a crowd which is not complete yet does not beat in bursts.
+        beat_cursor: (crowd.persons() as usize * number / field.rings) as u32,
         sends: Pace::never(),
         publishes: Pace::never(),
         churns: Pace::never(),
