@@ -5,7 +5,7 @@
 mod cli;
 
 /// Chosen by measurement: after a crowd has left it gives most memory back to the system, which the system's own
-/// allocator does not (see `examples/idle_memory.rs`). `.cargo/config.toml` sets how soon.
+/// allocator does not (`muster-loadtest million` shows it). `.cargo/config.toml` sets how soon.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
