@@ -1,7 +1,7 @@
 //! What the commands do: find or start the server, run, show, write, and judge.
 
 use std::io::{IsTerminal, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -150,11 +150,7 @@ fn watch(pid: u32, admin: Option<SocketAddr>, clock: Clock) -> Result<Watcher, S
 }
 
 fn running(arguments: &ServerArgs, address: SocketAddr, clock: Clock) -> Result<Target, String> {
-    let is_local = |address: SocketAddr| match address.ip() {
-        IpAddr::V4(ip) => ip.is_loopback(),
-        IpAddr::V6(ip) => ip.is_loopback(),
-    };
-    if !is_local(address) && !arguments.allow_remote {
+    if !address.ip().is_loopback() && !arguments.allow_remote {
         return Err(format!("{address} is another machine: if you may load it, say so with --allow-remote"));
     }
     let tokens = match &arguments.tokens {

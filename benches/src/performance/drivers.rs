@@ -56,25 +56,30 @@ struct Samples {
     calls: Vec<f64>,
 }
 
+/// Brings a crowd to a server, from the generator's core.
+fn bring(server: &Server, mix: Mix, keep_alive: bool, clock: Clock) -> Result<Fleet, String> {
+    Fleet::start(Plan {
+        target: server.binary,
+        dialect: Choice::Binary { keep_alive, heartbeat: Duration::ZERO },
+        staff: Some(server.binary),
+        tokens: match server.muster() {
+            Some(muster) => Tokens::minted(muster.secret.as_bytes(), Clock::unix_ms(), TOKEN_TIME),
+            None => Tokens::None,
+        },
+        mix,
+        rings: 1,
+        cpus: vec![LOAD_CORE],
+        io: Io::Auto,
+        clock,
+    })
+}
+
 impl Place {
     fn open(subject: Subject, clock: Clock) -> Result<Self, Trouble> {
         let server = Server::start(subject, Some(SERVER_CORE))?;
         let heartbeat = Heartbeat { every: 0.0, answer: true, in_flight: 0 };
         let mix = Mix { connections: CONNECTIONS, heartbeat, opening: 256, ..Mix::default() };
-        let fleet = Fleet::start(Plan {
-            target: server.binary,
-            dialect: Choice::Binary { keep_alive: false, heartbeat: Duration::ZERO },
-            staff: None,
-            tokens: match server.muster() {
-                Some(muster) => Tokens::minted(muster.secret.as_bytes(), Clock::unix_ms(), TOKEN_TIME),
-                None => Tokens::None,
-            },
-            mix,
-            rings: 1,
-            cpus: vec![LOAD_CORE],
-            io: Io::Auto,
-            clock,
-        })?;
+        let fleet = bring(&server, mix, false, clock)?;
         let until = clock.now() + PATIENCE;
         while fleet.open() < CONNECTIONS {
             if clock.now() > until {
@@ -261,20 +266,7 @@ impl Audience {
         let heartbeat = Heartbeat { every: 0.0, answer: true, in_flight: 0 };
         let mix =
             Mix { connections: SUBSCRIBERS, heartbeat, opening: 256, channel: channels, ..Mix::default() };
-        let fleet = Fleet::start(Plan {
-            target: server.binary,
-            dialect: Choice::Binary { keep_alive: true, heartbeat: Duration::ZERO },
-            staff: Some(server.binary),
-            tokens: match server.muster() {
-                Some(muster) => Tokens::minted(muster.secret.as_bytes(), Clock::unix_ms(), TOKEN_TIME),
-                None => Tokens::None,
-            },
-            mix,
-            rings: 1,
-            cpus: vec![LOAD_CORE],
-            io: Io::Auto,
-            clock,
-        })?;
+        let fleet = bring(&server, mix, true, clock)?;
         let (mut tally, until) = (Tally::default(), clock.now() + PATIENCE);
         let settled = |tally: &Tally| server.muster().is_none() || tally.get(Count::Settled) >= SUBSCRIBERS;
         while fleet.open() < SUBSCRIBERS || !settled(&tally) {
@@ -306,8 +298,7 @@ impl Audience {
                 }
             }
             None => {
-                // One tick of this rate falls into the wait below; the next is far behind it.
-                self.fleet.set_publishing(0.0, burst);
+                // The first tick of this rate falls into the wait below, which is over before the next.
                 self.fleet.set_publishing(1.0 / PUBLISH_AFTER.as_secs_f64(), burst);
                 self.fleet.set(Phase::Run);
             }

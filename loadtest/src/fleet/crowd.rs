@@ -454,7 +454,7 @@ impl Crowd {
             self.tally.count(Count::Repeated, 1);
         }
         conn.sequence = number as u32 + 1;
-        let channel = self.field.plan.mix.channel.clone();
+        let channel = &self.field.plan.mix.channel;
         let wanted = self.field.plan.mix.subscribers_of(number / u64::from(channel.burst) % channel.channels);
         let arrived = self.field.arrivals[number as usize % ARRIVALS].fetch_add(1, Ordering::AcqRel) + 1;
         if u64::from(arrived) == wanted {

@@ -12,7 +12,7 @@ pub mod tally;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -136,7 +136,6 @@ struct Field {
     /// A bit for each message sent to a user, in a circle.
     received: Vec<AtomicU64>,
     published: AtomicU64,
-    over: AtomicBool,
 }
 
 /// Published messages whose deliveries are remembered.
@@ -199,7 +198,6 @@ impl Fleet {
             arrivals: (0..arrivals).map(|_| AtomicU32::new(0)).collect(),
             received: (0..received).map(|_| AtomicU64::new(0)).collect(),
             published: AtomicU64::new(0),
-            over: AtomicBool::new(false),
             plan,
         });
         let shown: Vec<Arc<Shown>> = (0..rings).map(|_| Arc::default()).collect();
@@ -296,7 +294,6 @@ impl Fleet {
     /// What a ring died of.
     pub fn end(mut self, into: &mut Tally) -> Result<(), String> {
         self.set(Phase::End);
-        self.field.over.store(true, Ordering::Release);
         let mut failed = None;
         for thread in std::mem::take(&mut self.threads) {
             match thread.join() {

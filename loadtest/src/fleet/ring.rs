@@ -51,6 +51,8 @@ struct Ring<'a> {
     publishes: Pace,
     churns: Pace,
     churn_cursor: u32,
+    /// The crowd's dialect has words for a message to a user; otherwise the service sends.
+    sends_itself: bool,
     sent: u64,
     random: u64,
     shown_at: u64,
@@ -92,6 +94,7 @@ pub(super) fn work(field: &Arc<Field>, shown: &Shown, number: usize) -> io::Resu
         publishes: Pace::never(),
         churns: Pace::never(),
         churn_cursor: 0,
+        sends_itself: plan.can(&Ask::Send { to: 0, payload: b"" }),
         sent: 0,
         random: 0x2545_f491_4f6c_dd1d ^ number as u64,
         shown_at: 0,
@@ -318,8 +321,7 @@ impl Ring<'_> {
         let mix = &field.plan.mix;
         for _ in 0..BUDGET {
             let Some(due) = self.sends.take(now) else { return };
-            let own = field.plan.can(&Ask::Send { to: 0, payload: b"" });
-            let from = if own {
+            let from = if self.sends_itself {
                 let persons = self.crowd.persons();
                 let first = (self.random() % u64::from(persons.max(1))) as u32;
                 (first..first + LOOK).map(|slot| slot % persons).find(|&slot| self.is_open(slot))
