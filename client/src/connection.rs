@@ -314,6 +314,7 @@ impl Connection {
             ServerFrame::Message { from, payload } => Event::Message { from, payload },
             ServerFrame::Published { channel, from, payload } => Event::Published { channel, from, payload },
             ServerFrame::Tap(tap) => Event::Tap(tap),
+            ServerFrame::Chat(_) => return,
         };
         self.events.push_back(event);
     }

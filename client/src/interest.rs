@@ -45,7 +45,8 @@ impl Interest {
             | Command::Publish { .. }
             | Command::Occupancy { .. }
             | Command::DisconnectUser { .. }
-            | Command::DisconnectSession { .. } => {}
+            | Command::DisconnectSession { .. }
+            | Command::Chat { .. } => {}
         }
     }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use schema::{Actor, Command, Event, Key, Refusal, ShardId};
 
-use crate::machine::{Message, Router, StoreReply};
+use crate::machine::{ChatAnswer, Message, Router, StoreReply};
 use crate::mesh::{Inbox, Sender};
 use crate::shard::report::Report;
 
@@ -28,6 +28,8 @@ pub enum Envelope<A> {
     Message { from: ShardId, message: Message },
     /// The store answers.
     Store(StoreReply),
+    /// The store answers about conversations.
+    Chat(ChatAnswer),
     /// How is it going? Answered at the desk.
     Report { ticket: u64 },
     /// Take no more sockets, close the sessions over this many milliseconds, write what is dirty, and end.

@@ -21,6 +21,9 @@ pub const LIST_MAX: u32 = 1_000;
 /// Users in one write to, or one read from, the store.
 pub const STORE_BATCH: usize = 1_000;
 
+/// Conversations in one read from the store.
+pub const CHAT_BATCH: usize = 256;
+
 /// What one stage of a turn may do before the next stage has its turn: timers, deliveries, journal rows.
 pub const STAGE_BUDGET: usize = 4_096;
 

@@ -115,6 +115,8 @@ impl<P: Protocol> Node<P> {
             },
         )?;
 
+        let (_, chat_sender) = mesh::inbox(Capacity { commands: settings.store_queue, replies: 0 });
+
         let gauge = Gauge::default();
         let door = Door::new(router.clone(), senders.clone(), desk_sender.clone(), gauge.clone());
         let (started, starts) = mpsc::channel::<Started>();
@@ -130,6 +132,7 @@ impl<P: Protocol> Node<P> {
                 peers: senders.clone(),
                 desk: desk_sender.clone(),
                 store: store_sender.clone(),
+                chats: chat_sender.clone(),
                 shared: shared(shard),
                 gauge: gauge.clone(),
                 settings: settings.clone(),
@@ -204,6 +207,7 @@ struct Wiring<P: Protocol> {
     peers: Vec<Sender<Envelope<P::Arrival>>>,
     desk: Sender<crate::front::Answer>,
     store: Sender<store::Ask>,
+    chats: Sender<store::ChatOrder>,
     shared: P::Shared,
     gauge: Gauge,
     settings: Settings,
@@ -229,7 +233,7 @@ fn live<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) {
 }
 
 fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::Result<()> {
-    let Wiring { shard, cpu, router, inbox, peers, desk, store, shared, gauge, settings, .. } = wiring;
+    let Wiring { shard, cpu, router, inbox, peers, desk, store, chats, shared, gauge, settings, .. } = wiring;
     if let Some(cpu) = cpu
         && let Err(error) = affinity::pin_current_thread(cpu)
     {
@@ -272,6 +276,7 @@ fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::R
         peers,
         desk,
         store,
+        chats,
         shard,
         connections: settings.tuning.connections,
         outbox_bytes: settings.outbox.0,

@@ -4,8 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::cli::{
@@ -174,8 +174,16 @@ fn running(arguments: &ServerArgs, address: SocketAddr, clock: Clock) -> Result<
     Ok(Target { own: None, address, binary: arguments.binary, watcher, tokens })
 }
 
-fn fresh(settings: &spawn::Settings, dialect: Speak, clock: Clock) -> Result<Target, String> {
+fn fresh(
+    settings: &spawn::Settings,
+    dialect: Speak,
+    clock: Clock,
+    stopper: &Stopper,
+) -> Result<Target, String> {
     let server = spawn::Server::start(settings).map_err(|error| error.to_string())?;
+    if let Ok(reins) = server.reins() {
+        let _ = stopper.child.set(reins);
+    }
     let address = match dialect {
         Speak::Binary => server.binary.ok_or("the server's binary listener is switched off")?,
         Speak::Presence => server.http,
@@ -186,20 +194,33 @@ fn fresh(settings: &spawn::Settings, dialect: Speak, clock: Clock) -> Result<Tar
     Ok(Target { address, binary: server.binary, watcher: Some(watcher), tokens, own: Some(server) })
 }
 
-/// Ctrl-C and SIGTERM set it; a second one ends the program at once. Caught before a server is started, which the
-/// signal does not reach and which would be left behind.
-fn stopper() -> Result<Arc<AtomicBool>, String> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(
-            signal,
-            i32::from(thresholds::INTERRUPTED),
-            stop.clone(),
-        )
-        .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
-        .map_err(|error| format!("signals cannot be caught: {error}"))?;
+/// What Ctrl-C and SIGTERM do: the first asks the run to end with a report, a second one ends this program at once, and
+/// with it the server that was started here, which the signal does not reach and which would be left behind.
+struct Stopper {
+    stop: Arc<AtomicBool>,
+    child: Arc<OnceLock<spawn::Reins>>,
+}
+
+impl Stopper {
+    fn new() -> Result<Self, String> {
+        let stopper = Self { stop: Arc::default(), child: Arc::default() };
+        let (stop, child) = (stopper.stop.clone(), stopper.child.clone());
+        let caught = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+        let mut signals = signal_hook::iterator::Signals::new(caught)
+            .map_err(|error| format!("signals cannot be caught: {error}"))?;
+        std::thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || {
+                for _ in signals.forever() {
+                    if stop.swap(true, Ordering::AcqRel) {
+                        child.get().inspect(|reins| reins.kill());
+                        std::process::exit(i32::from(thresholds::INTERRUPTED));
+                    }
+                }
+            })
+            .map_err(|error| format!("the thread that waits for signals cannot be started: {error}"))?;
+        Ok(stopper)
     }
-    Ok(stop)
 }
 
 fn given() -> String {
@@ -233,7 +254,7 @@ fn run_scenario(arguments: &RunArgs) -> Result<ExitCode, String> {
     };
     arguments.mix.apply(&mut mix);
     mix.check()?;
-    let (clock, stop) = (Clock::start(), stopper()?);
+    let (clock, stopper) = (Clock::start(), Stopper::new()?);
     let target = match arguments.server.target {
         Some(address) => running(&arguments.server, address, clock)?,
         None => {
@@ -254,7 +275,7 @@ fn run_scenario(arguments: &RunArgs) -> Result<ExitCode, String> {
                 settings.variables.push(("MUSTER_PRESENCE__GRACE".into(), STORM_GRACE.into()));
             }
             settings.variables.extend(arguments.server.settings.iter().cloned());
-            fresh(&settings, arguments.dialect, clock)?
+            fresh(&settings, arguments.dialect, clock, &stopper)?
         }
     };
     let dialect = choice(
@@ -275,7 +296,7 @@ fn run_scenario(arguments: &RunArgs) -> Result<ExitCode, String> {
         io: arguments.generator.io.map_or_else(Default::default, Into::into),
         clock,
     };
-    carry_out(plan, target, stop, None, false, &arguments.output)
+    carry_out(plan, target, stopper.stop, None, false, &arguments.output)
 }
 
 fn million(arguments: &MillionArgs) -> Result<ExitCode, String> {
@@ -290,12 +311,12 @@ fn million(arguments: &MillionArgs) -> Result<ExitCode, String> {
     mix.name = "million".into();
     (mix.hold, mix.heartbeat.every, mix.opening, mix.warm_up) =
         (arguments.hold, arguments.every, arguments.opening, 0.0);
-    let (clock, stop) = (Clock::start(), stopper()?);
+    let (clock, stopper) = (Clock::start(), Stopper::new()?);
     let mut settings = spawn::Settings { program: arguments.program.clone(), ..spawn::Settings::default() };
     settings.variables = fits.variables();
     settings.variables.extend(arguments.settings.iter().cloned());
     let guard = Guard::new().map_err(|error| format!("/proc: {error}"))?;
-    let target = fresh(&settings, arguments.dialect, clock)?;
+    let target = fresh(&settings, arguments.dialect, clock, &stopper)?;
     let dialect = choice(arguments.dialect, mix.heartbeat.every, false, target.address, None);
     let plan = fleet::Plan {
         target: target.address,
@@ -308,7 +329,7 @@ fn million(arguments: &MillionArgs) -> Result<ExitCode, String> {
         io: engine::io::Choice::Auto,
         clock,
     };
-    carry_out(plan, target, stop, Some(guard), true, &arguments.output)
+    carry_out(plan, target, stopper.stop, Some(guard), true, &arguments.output)
 }
 
 fn carry_out(

@@ -27,6 +27,10 @@ const QUIET: Duration = Duration::from_secs(1);
 const SEEN: Duration = Duration::from_millis(300);
 /// How long reading the server's memory may take.
 const SAMPLE: Duration = Duration::from_secs(20);
+/// A server remembers for a minute who has left (a late word about a session must not revive it) before its memory
+/// can come back; a crowd that took more than this many bytes is waited for that long.
+const AFTERMATH: Duration = Duration::from_secs(75);
+const SMALL_CROWD: u64 = 16 << 20;
 
 /// Who looks on.
 pub trait Show {
@@ -455,14 +459,21 @@ fn wait_for_nobody(watcher: &Watcher, found: &Found, stop: &AtomicBool) {
         }
         Clock::rest(Duration::from_secs(1));
     }
-    // Last rows are written, pages are given back: until that has come to rest, or has had its time.
+    // Last rows are written, graves are forgotten, pages are given back: until that has come to rest, or has had its
+    // time. What a small crowd took is not worth the wait.
+    let pss = |sample: Option<Sample>| sample.and_then(|sample| sample.pss).map_or(0, |(_, pss)| pss);
+    let before = pss(found.before.clone());
+    let worth = pss(found.with.clone()).saturating_sub(before) > SMALL_CROWD;
+    let least = if worth { AFTERMATH } else { Duration::ZERO };
+    let clock = Clock::start();
     let (mut last, mut calm) = (u64::MAX, 0);
-    for _ in 0..40 {
-        if calm == 3 || stop.load(Ordering::Acquire) {
+    for _ in 0..60 {
+        let waited = Duration::from_nanos(clock.now());
+        if (calm >= 3 && waited >= least) || stop.load(Ordering::Acquire) {
             break;
         }
         Clock::rest(Duration::from_secs(3));
-        let pss = watcher.measure(SAMPLE).and_then(|sample| sample.pss).map_or(0, |(_, pss)| pss);
+        let pss = pss(watcher.measure(SAMPLE));
         calm = if pss + pss / 200 >= last { calm + 1 } else { 0 };
         last = pss;
     }

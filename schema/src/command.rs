@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::chat::ChatCommand;
 use crate::id::{Id, Key, SessionAddr};
 
 /// Bytes that Muster carries and does not read; shared, never copied, by all who are told.
@@ -76,6 +77,8 @@ pub enum Command {
     DisconnectSession { session: SessionAddr },
     /// Tell this session of every session that opens or closes on this node. Services only.
     Tap { on: bool },
+    /// Something about conversations. `acting`: the user whom a service acts for; users act as themselves.
+    Chat { acting: Option<Id>, command: Box<ChatCommand> },
 }
 
 impl Command {
@@ -86,7 +89,7 @@ impl Command {
     }
 
     /// The words of [`Command::name`], by [`Command::index`].
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 16] = [
         "activity",
         "watch",
         "unwatch",
@@ -102,6 +105,7 @@ impl Command {
         "disconnect_user",
         "disconnect_session",
         "tap",
+        "chat",
     ];
 
     /// Position in [`Command::NAMES`].
@@ -123,6 +127,7 @@ impl Command {
             Self::DisconnectUser { .. } => 12,
             Self::DisconnectSession { .. } => 13,
             Self::Tap { .. } => 14,
+            Self::Chat { .. } => 15,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "the fields of a variant are told in the variant's own text")]
 
+use crate::chat::{ChatEvent, ChatReply};
 use crate::close::CloseReason;
 use crate::command::Payload;
 use crate::id::{Id, Key};
@@ -21,6 +22,8 @@ pub enum Event {
     Published { channel: Id, from: Id, payload: Payload },
     /// A session opened or closed somewhere on the node.
     Tap(TapEvent),
+    /// Something happened in a conversation of this user.
+    Chat(ChatEvent),
     /// The session ends now, for this reason. The last event of a session.
     Closing(CloseReason),
 }
@@ -40,6 +43,7 @@ impl Event {
     pub fn class(&self) -> Class {
         match self {
             Self::Published { .. } | Self::Tap(_) => Class::Volatile,
+            Self::Chat(event) => event.class(),
             Self::Reply { .. } | Self::Presence(_) | Self::Message { .. } | Self::Closing(_) => {
                 Class::Required
             }
@@ -64,6 +68,8 @@ pub enum Reply {
     Reached(u32),
     /// Sessions subscribed to a channel.
     Occupancy(u64),
+    /// To a command about conversations.
+    Chat(Box<ChatReply>),
 }
 
 /// A session opened or closed. Numbered per shard and realm without a gap; a listener that sees one has missed

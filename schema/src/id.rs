@@ -127,6 +127,21 @@ impl Id {
         matches!(self.0, Repr::Uuid(_))
     }
 
+    /// The id that is this UUID.
+    #[must_use]
+    pub fn from_uuid(bytes: [u8; 16]) -> Self {
+        Self(Repr::Uuid(bytes))
+    }
+
+    /// The bytes of an id that is a UUID in its canonical form.
+    #[must_use]
+    pub fn uuid_bytes(&self) -> Option<[u8; 16]> {
+        match self.0 {
+            Repr::Uuid(bytes) => Some(bytes),
+            Repr::Short { .. } | Repr::Long(_) => None,
+        }
+    }
+
     /// Bytes on the heap beside the 24 of the value itself.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {

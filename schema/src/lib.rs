@@ -3,6 +3,7 @@
 //! Every other crate speaks in these types; none of them knows a socket, a thread or a clock.
 //! Read [`id`] first, then [`command`] and [`event`].
 
+pub mod chat;
 pub mod close;
 pub mod command;
 pub mod device;

@@ -33,12 +33,20 @@ pub enum Refusal {
     LimitReached = 7,
     /// The payload is larger than allowed.
     TooLarge = 8,
-    /// There is no such session.
+    /// There is no such session, conversation, member or message.
     NotFound = 9,
     /// An answer from another shard or the store did not come in time.
     Timeout = 10,
     /// The server is stopping.
     Draining = 11,
+    /// It is there already: the user is a member, the id is taken by another conversation.
+    Conflict = 12,
+    /// A member has blocked the conversation.
+    Blocked = 13,
+    /// The store cannot take writes now: its disk is full, or it fails. Whatever was acknowledged is safe.
+    Unavailable = 14,
+    /// The message was deleted.
+    Gone = 15,
 }
 
 impl Refusal {
@@ -55,13 +63,17 @@ impl Refusal {
         Self::NotFound,
         Self::Timeout,
         Self::Draining,
+        Self::Conflict,
+        Self::Blocked,
+        Self::Unavailable,
+        Self::Gone,
     ];
 
     /// Whose fault it is.
     #[must_use]
     pub fn fault(self) -> Fault {
         match self {
-            Self::Busy | Self::Timeout | Self::Draining => Fault::Server,
+            Self::Busy | Self::Timeout | Self::Draining | Self::Unavailable => Fault::Server,
             _ => Fault::Caller,
         }
     }
@@ -72,7 +84,7 @@ impl Refusal {
         match self {
             Self::Busy => Some(100),
             Self::RateLimited | Self::Timeout => Some(1_000),
-            Self::Draining => Some(2_000),
+            Self::Draining | Self::Unavailable => Some(2_000),
             _ => None,
         }
     }
@@ -92,6 +104,10 @@ impl Refusal {
             Self::NotFound => "NOT_FOUND",
             Self::Timeout => "TIMEOUT",
             Self::Draining => "DRAINING",
+            Self::Conflict => "CONFLICT",
+            Self::Blocked => "BLOCKED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Gone => "GONE",
         }
     }
 
@@ -107,9 +123,13 @@ impl Refusal {
             Self::TooMany => "too many ids in one call; split it",
             Self::LimitReached => "the session's limit is reached; remove some first",
             Self::TooLarge => "the payload is too large",
-            Self::NotFound => "no such session",
+            Self::NotFound => "there is no such thing",
             Self::Timeout => "no answer in time; try again",
             Self::Draining => "the server is stopping; connect again",
+            Self::Conflict => "it is there already",
+            Self::Blocked => "a member has blocked the conversation",
+            Self::Unavailable => "the store cannot take writes now; try again later",
+            Self::Gone => "the message was deleted",
         }
     }
 }

@@ -385,7 +385,7 @@ impl World {
             }
             Output::Message { to, .. } => 4 | u64::from(to.0) << 8,
             Output::Front { ticket, .. } => 5 | ticket << 8,
-            Output::Store(_) => 6,
+            Output::Store(_) | Output::Chat(_) => 6,
             Output::Tap(tap) => 7 | tap.seq << 8,
         };
         let mixed = (self.digest ^ kind ^ u64::from(shard) << 56 ^ self.time << 4)
@@ -408,6 +408,7 @@ impl World {
                 self.store.ask(self.time, shard, request);
                 Ok(())
             }
+            Output::Chat(_) => Ok(()),
             Output::Tap(tap) => self.oracle.tapped(shard, &tap),
         }
     }

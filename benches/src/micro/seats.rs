@@ -258,6 +258,7 @@ impl Seats {
             | Output::Close { .. }
             | Output::Message { .. }
             | Output::Front { .. }
+            | Output::Chat(_)
             | Output::Tap(_) => {}
         }
     }

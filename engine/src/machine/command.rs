@@ -16,15 +16,15 @@ use super::sessions::{Owner, Session};
 use crate::limits::LIST_MAX;
 
 /// Who commands, as the machine knows it.
-struct Caller {
-    key: Key,
-    service: bool,
-    session: Option<SessionRef>,
-    whom: Whom,
+pub(super) struct Caller {
+    pub(super) key: Key,
+    pub(super) service: bool,
+    pub(super) session: Option<SessionRef>,
+    pub(super) whom: Whom,
 }
 
 /// How a command went: answered here, or somebody will answer.
-type Outcome = Result<Option<Reply>, Refusal>;
+pub(super) type Outcome = Result<Option<Reply>, Refusal>;
 
 impl Machine {
     /// A command comes in.
@@ -147,6 +147,7 @@ impl Machine {
                 let question = Question::Publish { channel: key.clone(), event, except };
                 self.ask_home(caller.whom, &key, question)
             }
+            Command::Chat { acting, command } => self.chat(caller, acting, *command),
             Command::Occupancy { channel } => {
                 let channel = Key::new(caller.key.realm, channel);
                 self.ask_home(caller.whom, &channel.clone(), Question::Occupancy { channel })

@@ -8,7 +8,7 @@ use schema::command::Edge;
 use schema::{Actor, CloseReason, Command, Device, SessionRef, ShardId};
 
 use super::message::Message;
-use super::store::StoreReply;
+use super::store::{ChatAnswer, StoreReply};
 
 /// The two clocks, read once a turn by the driver.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -73,6 +73,8 @@ pub enum Input {
     Message { from: ShardId, message: Message },
     /// The store answers.
     Store(StoreReply),
+    /// The store answers about conversations.
+    Chat(ChatAnswer),
     /// Close all sessions, spread over this many milliseconds (0: as fast as the budget allows); refuse new ones.
     Drain { over: u32 },
 }

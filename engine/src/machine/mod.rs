@@ -31,6 +31,7 @@ pub mod store;
 mod address;
 mod census;
 mod channel;
+mod chat;
 mod command;
 mod counters;
 mod drain;
@@ -63,7 +64,7 @@ pub use input::{Asker, ConnRef, Input, Now, Open};
 pub use message::Message;
 pub use output::Output;
 pub use router::Router;
-pub use store::{StoreReply, StoreRequest};
+pub use store::{ChatAnswer, ChatRequest, StoreReply, StoreRequest};
 
 use crate::limits::relax::Relax;
 use crate::limits::{Limits, STAGE_BUDGET};
@@ -186,6 +187,7 @@ impl Machine {
             Input::Closed { session, reason } => self.closed(session, reason),
             Input::Message { from, message } => self.message(from, message),
             Input::Store(reply) => self.stored(reply),
+            Input::Chat(answer) => self.chat_stored(answer),
             Input::Drain { over } => self.drain(over),
         }
         self.settle();

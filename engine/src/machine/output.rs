@@ -9,7 +9,7 @@ use schema::{CloseReason, Event, Refusal, SessionAddr, SessionRef, ShardId};
 
 use super::input::ConnRef;
 use super::message::Message;
-use super::store::StoreRequest;
+use super::store::{ChatRequest, StoreRequest};
 
 /// Everything a machine can want. The driver carries each out in order.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub enum Output {
     Front { ticket: u64, event: Event },
     /// Ask the store.
     Store(StoreRequest),
+    /// Ask the store about conversations.
+    Chat(ChatRequest),
     /// A session opened or closed here; for hooks, logs and dashboards.
     Tap(Arc<TapEvent>),
 }

@@ -1,8 +1,19 @@
-//! The store port: what a machine asks of the store and what it hears back. Adapters answer it ([`crate::store`]).
+//! The store as the machine sees it: what it asks, and what comes back.
+//!
+//! Presence ([`StoreRequest::PutSeen`] and its like) may be lost for some seconds, and is written coalesced.
+//! What is said ([`ChatRequest`]) is answered [`ChatStored::Written`] when it is on stable storage, and not before.
+//!
+//! A conversation has one writer, its home, which gives out sequence numbers and creation times. An adapter gets the
+//! writes of a conversation in their order and answers them in any; a read sees every write that was answered before it
+//! was asked. A write is all or nothing. One that is answered [`ChatStored::Failed`] has not happened and will not: an
+//! adapter that cannot know goes on trying, and answers when it knows.
 
 #![allow(missing_docs, reason = "the fields of a variant are told in the variant's own text")]
 
-use schema::{Key, LastSeen};
+use std::sync::Arc;
+
+use schema::chat::{Conversation, ConversationId, Member, Message};
+use schema::{Id, Key, LastSeen, Realm};
 
 /// One user's row in `last_seen` and `online_journal`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,4 +49,135 @@ pub enum StoreReply {
     Journal { request: u64, users: Vec<(Key, u64)>, more: bool },
     /// It could not be done; the text is for the log. The machine tries writes again.
     Failed { request: u64, error: String },
+}
+
+/// What a machine asks about conversations. `request` numbers it at the asker, apart from [`StoreRequest`]s; each gets
+/// exactly one answer.
+#[derive(Clone, Debug)]
+pub struct ChatRequest {
+    /// The number.
+    pub request: u64,
+    /// What is asked.
+    pub ask: ChatAsk,
+}
+
+/// The answer to a [`ChatRequest`].
+#[derive(Clone, Debug)]
+pub struct ChatAnswer {
+    /// The request's number.
+    pub request: u64,
+    /// What became of it.
+    pub stored: ChatStored,
+}
+
+/// A conversation as the store knows it.
+pub type Place = (Realm, ConversationId);
+
+/// What is asked about conversations.
+#[derive(Clone, Debug)]
+pub enum ChatAsk {
+    /// Write all of this, or nothing. Answered `Written`.
+    Write(Box<Write>),
+    /// Everything but the messages of these conversations; at most [`crate::limits::CHAT_BATCH`]. Answered `Loaded`.
+    Load { places: Vec<Place> },
+    /// Messages created before `before` and after `after` (both exclusive), newest first, with receipts if `receipts`.
+    /// `forward`: the oldest of them, still newest first. Answered `Page`.
+    Page { place: Place, before: u64, after: u64, forward: bool, limit: u16, receipts: bool },
+    /// One message, with its receipts. Answered `Message`.
+    Message { place: Place, at: u64 },
+    /// The creation time of the message that this member sent under this client id, if that was after `since`.
+    /// Answered `Sent`.
+    Sent { place: Place, row: u32, client_id: Arc<str>, since: u64 },
+    /// The conversations of a user in the order of their ids, after this one. Answered `Memberships`.
+    Memberships { user: Key, after: Option<ConversationId>, limit: u32 },
+}
+
+/// What comes back.
+#[derive(Clone, Debug)]
+pub enum ChatStored {
+    /// It is on stable storage.
+    Written,
+    /// In the order asked; `None`: there is no such conversation.
+    Loaded(Vec<Option<Box<Loaded>>>),
+    /// Some messages, newest first, and whether more lie beyond the last (with `forward`: beyond the first).
+    Page { messages: Vec<Message>, more: bool },
+    /// The message, if there is one.
+    Message(Option<Box<Message>>),
+    /// The creation time, if there is one.
+    Sent(Option<u64>),
+    /// Some ids, and whether there are more.
+    Memberships { conversations: Vec<ConversationId>, more: bool },
+    /// It was not done and will not be; the text is for the log.
+    Failed { failure: ChatFailure, error: String },
+}
+
+/// Why the store did not do what was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChatFailure {
+    /// Too much is on its way: try again at once.
+    Busy,
+    /// No room on the disk, or it fails: try again later.
+    Unavailable,
+}
+
+/// One command's changes to one conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// Which.
+    pub place: Place,
+    /// What.
+    pub parts: Vec<Part>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// The conversation is made, or its name, extra or time of change is another. Members are not part of it
+    /// (`members` is empty, `members_count` is to be ignored).
+    Conversation(Arc<Conversation>),
+    /// The conversation is no more: everything of it goes, messages perhaps later.
+    Gone,
+    /// A member is added, or has changed.
+    Member(MemberRow),
+    /// A member has left. The row's number is not given out again.
+    MemberGone { row: u32, user: Id },
+    /// A message is new, or has changed (same creation time). Its receipts are not part of it. `sent` counts the messages
+    /// of its sender in this conversation, itself included; kept for conversations of two.
+    Message { message: Arc<Message>, sent: u64 },
+    /// A member has read a message.
+    Receipt { message: u64, row: u32, at: u64 },
+    /// A message was deleted: its sequence, and its sender's row. Comes with the changed message.
+    Deleted { sequence: u64, row: u32 },
+    /// The message that a client id stands for, by its creation time. May be forgotten after the retention window.
+    Sent { row: u32, client_id: Arc<str>, message: u64 },
+}
+
+/// A member, and what only the store and the home need of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberRow {
+    /// As it is told.
+    pub member: Member,
+    /// Everything up to this sequence counts as read. At least what `member.read_to` says.
+    pub floor: u64,
+    /// Messages of its own up to `floor`; kept for conversations of two.
+    pub sent_at_floor: u64,
+    /// Sequences beyond `floor` that were read one by one, as ranges (first, last) in order.
+    pub singles: Vec<(u64, u64)>,
+}
+
+/// A conversation as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The conversation; `members` is empty and `members_count` is 0.
+    pub conversation: Conversation,
+    /// Its members in the order of their rows.
+    pub members: Vec<MemberRow>,
+    /// The highest row that was ever given out.
+    pub last_row: u32,
+    /// Deleted messages: sequence and sender's row, in order.
+    pub deleted: Vec<(u64, u32)>,
+    /// The newest message, deleted or not, and its sender's count (as [`Part::Message`] brought it).
+    pub newest: Option<(Message, u64)>,
+    /// The newest message that is not deleted.
+    pub last: Option<Message>,
 }

@@ -49,6 +49,8 @@ pub struct Parts<P: Protocol> {
     pub desk: Sender<Answer>,
     /// The store worker's inbox.
     pub store: Sender<store::Ask>,
+    /// Where questions about conversations go.
+    pub chats: Sender<store::ChatOrder>,
     /// Which shard this is.
     pub shard: schema::ShardId,
     /// Connections it may hold.

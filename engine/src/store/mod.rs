@@ -36,7 +36,7 @@ pub use embedded::Embedded;
 pub use health::Health;
 pub use latency::{BOUNDS, LatencyHistogram, Snapshot};
 pub use memory::Memory;
-pub use worker::{Ask, Status, Worker};
+pub use worker::{Ask, ChatOrder, Status, Worker};
 
 /// What a store can do; every call blocks until it is done.
 ///

@@ -358,6 +358,7 @@ impl Net {
                 assert!(self.fronts.insert(ticket, event).is_none(), "one reply for each call");
             }
             Output::Store(request) => self.ask_store(shard, request),
+            Output::Chat(_) => {}
             Output::Tap(tap) => self.taps.push((*tap).clone()),
         }
     }

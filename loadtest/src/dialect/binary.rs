@@ -123,7 +123,7 @@ impl Dialect for Binary {
                 ServerFrame::HeartbeatAck { .. } => tell(Word::Beat),
                 ServerFrame::Reply { tag: TAKEN, reply: Reply::Reached(_) } => tell(Word::Taken),
                 ServerFrame::Reply { reply: Reply::Done, .. } => tell(Word::Done),
-                ServerFrame::Reply { .. } | ServerFrame::Tap(_) => tell(Word::Other),
+                ServerFrame::Reply { .. } | ServerFrame::Tap(_) | ServerFrame::Chat(_) => tell(Word::Other),
                 ServerFrame::Refused(refused) => tell(Word::Refused(refused.text.into_owned())),
                 ServerFrame::Presence(users) => {
                     for presence in users {

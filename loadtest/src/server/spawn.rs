@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use engine::io::Clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -217,6 +218,14 @@ impl Server {
         self.child.0.id()
     }
 
+    /// What can end it from another thread, at any time.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn reins(&self) -> io::Result<Reins> {
+        Ok(Reins(pidfd_open(Pid::from_child(&self.child.0), PidfdFlags::empty())?))
+    }
+
     /// Its data directory.
     #[must_use]
     pub fn data(&self) -> &Path {
@@ -304,6 +313,17 @@ fn start_on(mut command: Command, settings: &Settings, program: &Path) -> Result
 
 fn last<'a>(variables: &'a [(String, String)], name: &str) -> Option<&'a str> {
     variables.iter().rev().find(|(one, _)| one == name).map(|(_, value)| &**value)
+}
+
+/// A hold on a started server that outlives it: its number may become another's, this never does.
+#[derive(Debug)]
+pub struct Reins(OwnedFd);
+
+impl Reins {
+    /// Kills it, if it still runs.
+    pub fn kill(&self) {
+        let _ = pidfd_send_signal(&self.0, Signal::KILL);
+    }
 }
 
 /// The child; dropping it kills it, if it has not ended.

@@ -218,6 +218,11 @@ impl Encoder {
                 let args = wire::TapArgs { on: *on };
                 (Body::Tap, wire::Tap::create(&mut self.builder, &args).as_union_value())
             }
+            // Has no frame yet.
+            Command::Chat { .. } => {
+                let args = wire::ActivityArgs {};
+                (Body::Activity, wire::Activity::create(&mut self.builder, &args).as_union_value())
+            }
         }
     }
 

@@ -43,6 +43,7 @@ pub use inbound::decode_client;
 pub use outbound::decode_server;
 pub use split::{PREFIX, Splitter, split};
 
+use crate::chat::ChatEvent;
 use crate::close::{Advice, CloseReason};
 use crate::command::{Command, Payload};
 use crate::device::Device;
@@ -177,6 +178,8 @@ pub enum ServerFrame {
     },
     /// A session opened or closed on the node.
     Tap(TapEvent),
+    /// Something happened in a conversation.
+    Chat(Box<ChatEvent>),
     /// The last frame of a connection.
     Closing(Closing),
 }
@@ -295,6 +298,7 @@ impl From<Event> for ServerFrame {
             Event::Message { from, payload } => Self::Message { from, payload },
             Event::Published { channel, from, payload } => Self::Published { channel, from, payload },
             Event::Tap(tap) => Self::Tap(tap),
+            Event::Chat(event) => Self::Chat(Box::new(event)),
             Event::Closing(reason) => Self::Closing(Closing::new(reason)),
         }
     }

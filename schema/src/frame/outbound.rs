@@ -181,6 +181,7 @@ impl Encoder {
             ServerFrame::Message { from, payload } => self.message(from, payload, out),
             ServerFrame::Published { channel, from, payload } => self.published(channel, from, payload, out),
             ServerFrame::Tap(tap) => self.tap(tap, out),
+            ServerFrame::Chat(_) => {} // Has no frame yet.
             ServerFrame::Closing(closing) => self.closing(closing, out),
         }
     }
@@ -199,6 +200,7 @@ impl Encoder {
             Event::Message { from, payload } => self.message(from, payload, out),
             Event::Published { channel, from, payload } => self.published(channel, from, payload, out),
             Event::Tap(tap) => self.tap(tap, out),
+            Event::Chat(_) => {} // Has no frame yet.
             Event::Closing(reason) => self.closing(&Closing::new(*reason), out),
         }
     }
@@ -233,6 +235,11 @@ impl Encoder {
                 (Body::Reached, wire::Reached::create(&mut self.builder, &args).as_union_value())
             }
             Reply::Occupancy(value) => (Body::OccupancyIs, self.number(*value)),
+            // Has no frame yet.
+            Reply::Chat(_) => {
+                let args = wire::DoneArgs {};
+                (Body::Done, wire::Done::create(&mut self.builder, &args).as_union_value())
+            }
         }
     }
 

@@ -332,6 +332,9 @@ impl Oracle {
             Event::Message { from, payload } => self.message(session, from, payload),
             Event::Published { channel, from, payload } => self.published(session, channel, from, payload),
             Event::Tap(tap) => self.tap_told(session, tap),
+            Event::Chat(event) => {
+                broken("nobody is told of conversations unasked", format!("{session}: {event:?}"))
+            }
             Event::Closing(reason) => {
                 broken("ends are outputs of their own", format!("{session}: {reason:?}"))
             }

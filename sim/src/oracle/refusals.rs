@@ -81,7 +81,12 @@ impl Oracle {
                 _ => false,
             },
             Refusal::Timeout => self.slow_ways || self.stall > 0 || self.tight,
-            Refusal::Invalid | Refusal::Draining => false,
+            Refusal::Invalid
+            | Refusal::Draining
+            | Refusal::Conflict
+            | Refusal::Blocked
+            | Refusal::Unavailable
+            | Refusal::Gone => false,
         };
         check(holds, "a refusal has a cause", seen)
     }

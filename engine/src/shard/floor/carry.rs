@@ -10,7 +10,8 @@ use super::super::report::Report;
 use super::{Encoded, Floor};
 use crate::front::{Answer, Envelope};
 use crate::io::{Close, Token};
-use crate::machine::{Asker, Input, Output, StoreReply, StoreRequest};
+use crate::machine::store::{ChatFailure, ChatStored};
+use crate::machine::{Asker, ChatAnswer, ChatRequest, Input, Output, StoreReply, StoreRequest};
 use crate::protocol::{DIALECTS, Protocol};
 use crate::store;
 
@@ -53,6 +54,7 @@ impl<P: Protocol> Floor<P> {
             Output::Message { to, message } => self.links.send(to, message),
             Output::Front { ticket, event } => self.desk.send_reserved(Answer::Event { ticket, event }),
             Output::Store(request) => self.ask_store(request),
+            Output::Chat(request) => self.ask_chats(request),
             Output::Tap(event) => {
                 tracing::trace!(shard = self.shard.0, seq = event.seq, user = ?event.user, "tap");
             }
@@ -105,6 +107,22 @@ impl<P: Protocol> Floor<P> {
         }
     }
 
+    fn ask_chats(&mut self, request: ChatRequest) {
+        let number = request.request;
+        let sent = self.inbox.reserve_raw() && {
+            let sent = self.chats.try_send_command(store::ChatOrder { shard: self.shard, request }).is_ok();
+            if !sent {
+                self.inbox.release_raw();
+            }
+            sent
+        };
+        if !sent {
+            let error = "the queue of the conversations' store is full".to_owned();
+            let stored = ChatStored::Failed { failure: ChatFailure::Busy, error };
+            self.machine.handle(self.now, Input::Chat(ChatAnswer { request: number, stored }));
+        }
+    }
+
     /// One envelope that needs no driver.
     pub(in crate::shard) fn take(&mut self, envelope: Envelope<P::Arrival>) {
         self.envelopes += 1;
@@ -118,6 +136,7 @@ impl<P: Protocol> Floor<P> {
             }
             Envelope::Message { from, message } => Input::Message { from, message },
             Envelope::Store(reply) => Input::Store(reply),
+            Envelope::Chat(answer) => Input::Chat(answer),
             Envelope::Socket { .. } | Envelope::Report { .. } | Envelope::Drain { .. } => return,
         };
         self.machine.handle(self.now, input);

@@ -91,10 +91,11 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
-            Refusal::Busy | Refusal::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Busy | Refusal::Draining | Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Conflict => StatusCode::CONFLICT,
             Refusal::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Forbidden => StatusCode::FORBIDDEN,
-            Refusal::NotFound => StatusCode::NOT_FOUND,
+            Refusal::Forbidden | Refusal::Blocked => StatusCode::FORBIDDEN,
+            Refusal::NotFound | Refusal::Gone => StatusCode::NOT_FOUND,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Refusal::Unsupported | Refusal::Invalid | Refusal::TooMany | Refusal::LimitReached => {

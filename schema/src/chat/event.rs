@@ -1,0 +1,74 @@
+//! What is told about conversations: events to the sessions of their members, and replies.
+
+#![allow(missing_docs, reason = "the fields of a variant are told in the variant's own text")]
+
+use std::sync::Arc;
+
+use super::ids::{ConversationId, MessageId};
+use super::model::{Conversation, History, Member, Message, Summary};
+use crate::event::Class;
+use crate::id::Id;
+
+/// What happened in a conversation. Told to every session that follows its user's conversations, of every member, the
+/// acting session included; typing only to sessions that have joined, and not to the typist's.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ChatEvent {
+    /// Somebody said something.
+    Said(Message),
+    /// Somebody changed what they had said.
+    Edited(Message),
+    /// Somebody took back what they had said.
+    Removed { message: MessageId, at: u64 },
+    /// Somebody has read a message.
+    Read { message: MessageId, user: Id, at: u64 },
+    /// Somebody has read everything up to a creation time. `newly`: the newest messages (at most 50, newest first) that
+    /// became read with it; none in conversations of more than a hundred members.
+    ReadAll { conversation: ConversationId, user: Id, at: u64, up_to: u64, newly: Vec<MessageId> },
+    /// Somebody types, or no longer.
+    Typing { conversation: ConversationId, user: Id, on: bool },
+    /// A conversation was made with this user in it, or this user was added to it.
+    Created(Arc<Conversation>),
+    /// Its name, or what the edge keeps with it, has changed. Without its members.
+    Updated(Arc<Conversation>),
+    /// Somebody was added.
+    MemberAdded { conversation: ConversationId, member: Member },
+    /// Somebody left or was taken out; told to them too.
+    MemberRemoved { conversation: ConversationId, member: Member },
+    /// A member has pinned, hidden or blocked it (or no longer). Told to that member's sessions; blocking to all.
+    MemberChanged { conversation: ConversationId, member: Member },
+    /// It is no more.
+    Deleted { conversation: ConversationId },
+}
+
+impl ChatEvent {
+    /// How important it is to the session it goes to.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Typing { .. } => Class::Volatile,
+            _ => Class::Required,
+        }
+    }
+}
+
+/// The answer to a command.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ChatReply {
+    /// To `Create`: the conversation, and whether it is new.
+    Made { conversation: Arc<Conversation>, new: bool },
+    /// To `Find` and `Update`.
+    Conversation(Arc<Conversation>),
+    /// To `List`, the ones written to last first, and whether there are more.
+    Summaries { rows: Vec<Summary>, more: bool },
+    /// To `AddMember` and `SetMember`.
+    Member { conversation: ConversationId, member: Member },
+    /// To `Send`, `Edit`, `Remove` and `Message`. `again`: the command was carried out before, and nobody was told
+    /// anything.
+    Message { message: Message, again: bool },
+    /// To `History`.
+    History(History),
+    /// To `Unread` and `CountUnread`.
+    Count(u64),
+    /// It is done.
+    Done,
+}
