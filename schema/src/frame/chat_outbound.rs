@@ -7,7 +7,7 @@
 use flatbuffers::{UnionWIPOffset, WIPOffset};
 
 use super::values::{self, Bad};
-use super::{Encoder, ServerFrame, chat_rows};
+use super::{Encoder, ServerFrame, chat_columns, chat_rows};
 use crate::chat::ids::LAST_MS;
 use crate::chat::{ChatEvent, ChatReply, ConversationId, History, Member, Message, MessageId};
 use crate::event::Reply;
@@ -26,27 +26,27 @@ fn read_reply(frame: &Frame<'_>) -> Option<Result<ChatReply, Bad>> {
         Body::Made => {
             let body = frame.body_as_made()?;
             let new = body.fresh();
-            chat_rows::one_conversation(body).map(|conversation| ChatReply::Made { conversation, new })
+            chat_columns::one_conversation(body).map(|conversation| ChatReply::Made { conversation, new })
         }
         Body::ConversationIs => {
-            chat_rows::one_conversation(frame.body_as_conversation_is()?).map(ChatReply::Conversation)
+            chat_columns::one_conversation(frame.body_as_conversation_is()?).map(ChatReply::Conversation)
         }
         Body::ConversationsAre => {
             let body = frame.body_as_conversations_are()?;
             let more = body.more();
-            chat_rows::summaries(body).map(|rows| ChatReply::Summaries { rows, more })
+            chat_columns::summaries(body).map(|rows| ChatReply::Summaries { rows, more })
         }
-        Body::MemberIs => chat_rows::one_member(frame.body_as_member_is()?)
+        Body::MemberIs => chat_columns::one_member(frame.body_as_member_is()?)
             .map(|(conversation, member)| ChatReply::Member { conversation, member }),
         Body::MessageIs => {
             let body = frame.body_as_message_is()?;
             let again = body.again();
-            chat_rows::one_message(body).map(|message| ChatReply::Message { message, again })
+            chat_columns::one_message(body).map(|message| ChatReply::Message { message, again })
         }
         Body::HistoryIs => {
             let body = frame.body_as_history_is()?;
             let more = body.more();
-            chat_rows::messages(body).map(|messages| ChatReply::History(History { messages, more }))
+            chat_columns::messages(body).map(|messages| ChatReply::History(History { messages, more }))
         }
         _ => return None,
     })
@@ -54,8 +54,8 @@ fn read_reply(frame: &Frame<'_>) -> Option<Result<ChatReply, Bad>> {
 
 fn read_event(frame: &Frame<'_>) -> Option<Result<ChatEvent, Bad>> {
     Some(match frame.body_type() {
-        Body::Said => chat_rows::one_message(frame.body_as_said()?).map(ChatEvent::Said),
-        Body::Edited => chat_rows::one_message(frame.body_as_edited()?).map(ChatEvent::Edited),
+        Body::Said => chat_columns::one_message(frame.body_as_said()?).map(ChatEvent::Said),
+        Body::Edited => chat_columns::one_message(frame.body_as_edited()?).map(ChatEvent::Edited),
         Body::Removed => {
             let body = frame.body_as_removed()?;
             let at = body.at();
@@ -64,13 +64,13 @@ fn read_event(frame: &Frame<'_>) -> Option<Result<ChatEvent, Bad>> {
         Body::ReadBy => read_read(frame.body_as_read_by()?),
         Body::AllReadBy => read_read_all(frame.body_as_all_read_by()?),
         Body::Types => read_types(frame.body_as_types()?),
-        Body::Created => chat_rows::one_conversation(frame.body_as_created()?).map(ChatEvent::Created),
-        Body::Updated => chat_rows::one_conversation(frame.body_as_updated()?).map(ChatEvent::Updated),
-        Body::MemberAdded => chat_rows::one_member(frame.body_as_member_added()?)
+        Body::Created => chat_columns::one_conversation(frame.body_as_created()?).map(ChatEvent::Created),
+        Body::Updated => chat_columns::one_conversation(frame.body_as_updated()?).map(ChatEvent::Updated),
+        Body::MemberAdded => chat_columns::one_member(frame.body_as_member_added()?)
             .map(|(conversation, member)| ChatEvent::MemberAdded { conversation, member }),
-        Body::MemberRemoved => chat_rows::one_member(frame.body_as_member_removed()?)
+        Body::MemberRemoved => chat_columns::one_member(frame.body_as_member_removed()?)
             .map(|(conversation, member)| ChatEvent::MemberRemoved { conversation, member }),
-        Body::MemberChanged => chat_rows::one_member(frame.body_as_member_changed()?)
+        Body::MemberChanged => chat_columns::one_member(frame.body_as_member_changed()?)
             .map(|(conversation, member)| ChatEvent::MemberChanged { conversation, member }),
         Body::Deleted => values::conversation(frame.body_as_deleted()?.conversation())
             .map(|conversation| ChatEvent::Deleted { conversation }),

@@ -9,7 +9,7 @@
 //! `muster.fbs` is the specification and `docs/PROTOCOL.md` its explanation. Reading order: this file, then
 //! [`error`] (what is wrong with a frame, and what to answer), then the two directions: `inbound` (client to server)
 //! and `outbound` (server to client), each with its encoding and decoding side by side. What is said about
-//! conversations has files of its own: `chat_inbound`, `chat_outbound`, and `chat_rows` for what comes in numbers.
+//! conversations has files of its own: `chat_inbound`, `chat_outbound`, and for rows `chat_rows` and `chat_columns`.
 //!
 //! Invariants worth naming:
 //! - No bytes make it panic: every buffer goes through the FlatBuffers verifier before a field is read.
@@ -18,6 +18,7 @@
 //! - A frame has two tables and no row is a table, so what a frame costs to verify is bounded by its bytes.
 
 mod beat;
+mod chat_columns;
 mod chat_inbound;
 mod chat_outbound;
 mod chat_rows;
@@ -30,9 +31,13 @@ mod split;
 mod values;
 
 #[cfg(test)]
+mod chat_arbitrary;
+#[cfg(test)]
 mod chat_hostile;
 #[cfg(test)]
 mod chat_samples;
+#[cfg(test)]
+mod chat_vectors;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
