@@ -129,11 +129,14 @@ fn a_page_that_is_too_long_is_cut_by_whoever_knows_the_question() {
         let mut page = all.clone();
         fit_history(&mut page, forward);
         let kept = page.messages.len();
-        assert_eq!((kept, page.more), (13, true));
+        assert_eq!((kept, page.more), (6, true));
         let expected = if forward { &all.messages[100 - kept..] } else { &all.messages[..kept] };
         assert_eq!(page.messages, expected);
         assert_eq!(decoded(&encoded(ChatReply::History(page.clone()))), ChatReply::History(page));
     }
+    let mut long = page(2, 300_000);
+    fit_history(&mut long, true);
+    assert_eq!((long.messages.len(), long.messages[0].id, long.more), (1, usual(1).id, true));
     let mut short = page(3, 100);
     fit_history(&mut short, true);
     assert_eq!(short, page(3, 100));

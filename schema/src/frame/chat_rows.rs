@@ -15,6 +15,10 @@ use crate::id::Id;
 /// Bytes of rows in a frame: what is left beside its tables and the lengths of its vectors.
 const ROOM: usize = SERVER_FRAME_MAX - 1_024;
 
+/// Bytes of a page of history: less than what may wait for a slow reader (256 KiB by default), so that a page behind
+/// another long answer does not cost the connection.
+const PAGE: usize = 240 * 1024;
+
 /// Rows on their way into a frame.
 #[derive(Default, Debug)]
 pub(super) struct Rows {
@@ -165,16 +169,16 @@ fn fitting(lengths: impl Iterator<Item = usize>, room: usize) -> usize {
     lengths.take_while(fits).count()
 }
 
-/// Cuts a page of history to what one frame takes, and says that there is more. `forward`, as in the command that asked
+/// Cuts a page of history to what one answer should carry (at least one message), and says that there is more. `forward`, as in the command that asked
 /// for it, says which end stays: the newest messages, or with it the oldest. Either way the next page begins where this
 /// one ends, so whoever answers calls this before the page is encoded; an encoder cannot know which end it was.
 pub fn fit_history(page: &mut History, forward: bool) {
     let count = page.messages.len();
     if forward {
-        let fits = fitting(page.messages.iter().rev().map(message_bytes), ROOM);
-        page.messages.drain(..count - fits);
+        let fits = fitting(page.messages.iter().rev().map(message_bytes), PAGE).max(1);
+        page.messages.drain(..count.saturating_sub(fits));
     } else {
-        page.messages.truncate(fitting(page.messages.iter().map(message_bytes), ROOM));
+        page.messages.truncate(fitting(page.messages.iter().map(message_bytes), PAGE).max(1));
     }
     page.more |= page.messages.len() < count;
 }
