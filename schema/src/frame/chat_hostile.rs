@@ -301,69 +301,6 @@ fn empty_is_not_set() {
     }
 }
 
-/// A page as a server would write it that means harm.
-fn forged(
-    row: &wire::MessageRow,
-    texts: &[u8],
-    readers: &[u8],
-    read_at: &[u64],
-) -> Result<ServerFrame, FrameError> {
-    let mut fbb = FlatBufferBuilder::new();
-    let args = wire::MessageRowsArgs {
-        rows: Some(fbb.create_vector(&[*row])),
-        texts: Some(fbb.create_vector(texts)),
-        readers: Some(fbb.create_vector(readers)),
-        read_at: Some(fbb.create_vector(read_at)),
-        ..Default::default()
-    };
-    let body = Some(wire::MessageRows::create(&mut fbb, &args).as_union_value());
-    let args = wire::FrameArgs { tag: 7, body_type: wire::Body::HistoryIs, body, acting: None };
-    let frame = wire::Frame::create(&mut fbb, &args);
-    wire::finish_frame_buffer(&mut fbb, frame);
-    decode_server(fbb.finished_data())
-}
-
-#[test]
-fn forged_rows_are_refused() {
-    let id = values::message_to_wire(MessageId { conversation: conversation_id(), at: 1 });
-    let row = |content, reads| {
-        wire::MessageRow::new(&id, 1, 1, 1, 0, content, 0, 0, reads, 1, 0, false, false, false, false)
-    };
-    assert!(forged(&row(2, 1), b"uhi", b"\x01a", &[5]).is_ok());
-    let mut named = row(2, 0);
-    named.set_client_id(1);
-    let mut attached = row(1, 0);
-    attached.set_attachment_kind(1);
-    let mut nameless = row(2, 0);
-    nameless.set_id(&values::conversation_to_wire(conversation_id()));
-    let torn = "the texts of rows end in the middle of one";
-    let left = "there is more than the rows account for";
-    let utf8 = "a text of a row is not UTF-8";
-    for (row, texts, readers, read_at, expected) in [
-        (row(3, 0), &b"uhi"[..], &b""[..], &[][..], torn),
-        (row(u32::MAX, 0), b"uhi", b"", &[], torn),
-        (row(2, u32::MAX), b"uhi", b"\x01a", &[5], torn),
-        (row(2, 1), b"uhi", b"\x02a", &[5], torn),
-        (row(2, 1), b"uhi", b"", &[5], torn),
-        (row(2, 1), b"uhi", b"\x01a", &[], torn),
-        (row(1, 0), b"uhi", b"", &[], left),
-        (row(2, 0), b"uhi", b"\x01a", &[], left),
-        (row(2, 0), b"uhi", b"", &[5], left),
-        (named, b"unhi", b"", &[], left),
-        (attached, b"uhi", b"", &[], left),
-        (row(2, 0), b"u\xc3x", b"", &[], utf8),
-        // Two halves of one character.
-        (row(1, 0), b"\xc3\xa9", b"", &[], utf8),
-        (nameless, b"uhi", b"", &[], "this is no id of a message"),
-    ] {
-        let what = match forged(&row, texts, readers, read_at) {
-            Err(FrameError::Invalid { tag: 7, what }) => what,
-            other => panic!("{other:?} instead of {expected}"),
-        };
-        assert_eq!(what, expected);
-    }
-}
-
 proptest! {
     #[test]
     fn commands_read_back(tag: u64, acting in option::of(any_id()), command in any_command()) {

@@ -33,6 +33,8 @@ mod values;
 #[cfg(test)]
 mod chat_arbitrary;
 #[cfg(test)]
+mod chat_forged;
+#[cfg(test)]
 mod chat_hostile;
 #[cfg(test)]
 mod chat_samples;

@@ -337,6 +337,19 @@ mod tests {
         });
     }
 
+    /// What the protocol's documentation says of them: clients make ids, and take them apart.
+    #[test]
+    fn ids_of_conversations_are_laid_out_as_documented() {
+        let made = 0x0123_4567_89ab_8cde_bfff_f000_0000_0000_u128;
+        let id = wire::Uuid::new((made >> 64) as u64, made as u64);
+        let id = conversation(Some(&id)).unwrap();
+        let at = message_to_wire(MessageId { conversation: id, at: 0x1a0_c5b2_e07b });
+        let whole = conversation_to_wire(id);
+        assert_eq!((at.high(), at.low() & !((1 << 44) - 1)), (whole.high(), whole.low()));
+        assert_eq!(at.low() & ((1 << 43) - 1), 0x1a0_c5b2_e07b);
+        assert_eq!((whole.high(), whole.low()), (0x0123_4567_89ab_8cde, 0xbfff_f000_0000_0000));
+    }
+
     #[test]
     fn addresses_read_back() {
         for text in ["1.2.3.4:5", "[::1]:65535", "[2001:db8::ff00:42:8329]:0", "[::ffff:1.2.3.4]:80"] {

@@ -5672,7 +5672,8 @@ pub enum OneConversationOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
 /// A command that needs no more than a conversation: FindConversation (answered with ConversationIs),
-/// DeleteConversation, JoinConversation, LeaveConversation (Done), CountUnreadMessages (CountIs).
+/// DeleteConversation, JoinConversation, LeaveConversation (Done), CountUnreadMessages (CountIs). Also the event
+/// Deleted: it is no more.
 pub struct OneConversation<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
