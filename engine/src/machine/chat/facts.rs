@@ -88,9 +88,8 @@ impl Facts {
     }
 
     fn index(&mut self) {
-        self.rows = (self.members.len() > FEW).then(|| {
-            self.members.iter().map(|row| (row.member.user.clone(), row.member.row)).collect()
-        });
+        self.rows = (self.members.len() > FEW)
+            .then(|| self.members.iter().map(|row| (row.member.user.clone(), row.member.row)).collect());
     }
 
     /// Conversations of two count each side's messages.
@@ -181,10 +180,6 @@ impl Facts {
         }
     }
 
-    pub(super) fn is_deleted(&self, sequence: u64) -> bool {
-        self.deleted.binary_search_by_key(&sequence, |&(sequence, _)| sequence).is_ok()
-    }
-
     /// Whether a member has read a message.
     pub(super) fn has_read(row: &MemberRow, sequence: u64) -> bool {
         sequence <= row.floor || row.singles.iter().any(|&(first, last)| (first..=last).contains(&sequence))
@@ -246,7 +241,14 @@ impl Facts {
     }
 
     /// The row of a member who has read everything up to a message.
-    pub(super) fn with_floor(&self, row: &MemberRow, floor: u64, sent_at_floor: u64, to: u64, now: u64) -> MemberRow {
+    pub(super) fn with_floor(
+        &self,
+        row: &MemberRow,
+        floor: u64,
+        sent_at_floor: u64,
+        to: u64,
+        now: u64,
+    ) -> MemberRow {
         let mut row = row.clone();
         if floor > row.floor {
             (row.floor, row.sent_at_floor) = (floor, sent_at_floor);
@@ -290,15 +292,24 @@ impl Facts {
 
     /// Roughly its bytes.
     pub(super) fn bytes(&self) -> usize {
-        let members = self.members.iter().map(|row| {
-            size_of::<MemberRow>() + row.member.user.heap_bytes() + row.singles.len() * 16
-        });
+        let members = self
+            .members
+            .iter()
+            .map(|row| size_of::<MemberRow>() + row.member.user.heap_bytes() + row.singles.len() * 16);
         let rows = self.rows.as_ref().map_or(0, |rows| rows.len() * 48);
-        let last = self.last.as_ref().and_then(Option::as_ref).map_or(0, |message| {
-            size_of::<Message>() + message.content.len()
-        });
+        let last = self
+            .last
+            .as_ref()
+            .and_then(Option::as_ref)
+            .map_or(0, |message| size_of::<Message>() + message.content.len());
         let name = self.conversation.name.as_ref().map_or(0, |name| name.len());
-        size_of::<Self>() + size_of::<Conversation>() + name + self.conversation.extra.len()
-            + members.sum::<usize>() + rows + last + self.deleted.len() * 16
+        size_of::<Self>()
+            + size_of::<Conversation>()
+            + name
+            + self.conversation.extra.len()
+            + members.sum::<usize>()
+            + rows
+            + last
+            + self.deleted.len() * 16
     }
 }

@@ -101,7 +101,9 @@ impl Machine {
 
     /// Gives an event to a user's sessions, here and elsewhere; false when another shard has no room for it.
     fn give_to_user(&mut self, realm: Realm, user: &Id, event: &Arc<Event>) -> bool {
-        let Some(found) = self.users.find(realm, user).and_then(|slot| self.users.get(slot)) else { return true };
+        let Some(found) = self.users.find(realm, user).and_then(|slot| self.users.get(slot)) else {
+            return true;
+        };
         let mut hosts: Vec<(ShardId, Vec<SessionRef>)> = Vec::new();
         for attachment in found.attachments() {
             let (host, session) = attachment.place();
