@@ -220,8 +220,7 @@ impl Machine {
         let Some(op) = room.op(number) else { return };
         op.stage = match (std::mem::replace(&mut op.stage, Stage::Asked), stored) {
             (Stage::Writing(effect), ChatStored::Written) => Stage::Written(effect),
-            (Stage::Writing(effect), ChatStored::Failed { failure, error }) => {
-                tracing::debug!(error, "a conversation's write failed");
+            (Stage::Writing(effect), ChatStored::Failed { failure, .. }) => {
                 if let Effect::Said { message, .. } = effect {
                     room.holes.push((message.sequence, message.row));
                 }
