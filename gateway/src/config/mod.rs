@@ -22,9 +22,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-pub use choice::{Algorithm, HostChoice, IoChoice, LogFormat, StoreKind};
+pub use choice::{Algorithm, GroupHistory, HostChoice, IoChoice, LogFormat, StoreKind};
 pub use keys::{
-    Admin, Auth, Binary, Config, Engine, Http, Limits, Presence, PresenceApi, SECTIONS, Server, Store,
+    Admin, Auth, Binary, Config, Conversations, Engine, Http, Limits, Presence, PresenceApi, SECTIONS,
+    Server, Store,
 };
 pub use print::{markdown, toml};
 pub use problem::{ConfigError, Problem};
