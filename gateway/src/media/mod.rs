@@ -63,7 +63,7 @@ impl Owner {
             .chain_update(name.as_str())
             .chain_update([0])
             .chain_update(user.realm.0.to_le_bytes())
-            .chain_update(user.id.as_ref().as_bytes())
+            .chain_update(user.id.to_string())
             .finalize();
         Self(URL_SAFE_NO_PAD.encode(digest))
     }
