@@ -212,7 +212,7 @@ impl Bucket {
 
     /// What is kept of an object.
     pub(super) async fn about(&self, name: &ObjectName) -> Result<About, MediaError> {
-        let found = self.store.get_opts(&at(name), GetOptions { head: true, ..GetOptions::default() }).await;
+        let found = self.store.get_opts(&at(name)?, GetOptions { head: true, ..GetOptions::default() }).await;
         let found = found.map_err(|error| of_store("the bucket does not say who owns a file", error))?;
         let attribute = |attribute| found.attributes.get(&attribute).map(|value| value.to_string());
         Ok(About {
@@ -224,7 +224,7 @@ impl Bucket {
 
     /// Deletes an object that was seen to be there.
     pub(super) async fn delete(&self, name: &ObjectName) -> Result<(), MediaError> {
-        let deleted = self.store.delete(&at(name)).await;
+        let deleted = self.store.delete(&at(name)?).await;
         deleted.map_err(|error| of_store("the bucket did not delete a file", error))
     }
 
@@ -267,8 +267,9 @@ fn policy(bucket: &str) -> String {
     )
 }
 
-fn at(name: &ObjectName) -> ObjectPath {
-    ObjectPath::from_iter([PREFIX, name.as_str()])
+/// As it is: what would have to be encoded is in no name.
+fn at(name: &ObjectName) -> Result<ObjectPath, MediaError> {
+    ObjectPath::parse(format!("{PREFIX}/{name}")).map_err(|error| MediaError::failed("not a name", &error))
 }
 
 fn of_store(what: &str, error: Error) -> MediaError {

@@ -91,16 +91,19 @@ fn is_same(seen: &HeaderValue, headers: &HeaderMap) -> bool {
 }
 
 fn dressed(mut answer: Response, kind: &str) -> Response {
+    let good = answer.status().is_success() || answer.status() == StatusCode::NOT_MODIFIED;
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, NOTHING_RUNS);
     headers.insert(RESOURCE_POLICY, CROSS_ORIGIN);
-    headers.insert(CACHE_CONTROL, FOREVER);
+    if good {
+        headers.insert(CACHE_CONTROL, FOREVER);
+    }
     if headers.contains_key(CONTENT_TYPE) {
         let kind = HeaderValue::from_str(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"));
         headers.insert(CONTENT_TYPE, kind);
     }
     if !is_shown(kind) {
         headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+        headers.insert(CONTENT_SECURITY_POLICY, NOTHING_RUNS);
     }
     answer
 }
