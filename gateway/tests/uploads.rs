@@ -92,7 +92,10 @@ fn what_is_not_taken() {
     let good = file("a.gif", "image/gif", b"GIF89a");
     let twice = [&good[..], &good, &end()].concat();
     let many: Vec<u8> = std::iter::repeat_n(&text[..], 20).flatten().copied().chain(end()).collect();
-    let bomb = format!("Content-Disposition: form-data; name=\"file\"; filename=\"a\"\r\nX: {}", "x".repeat(300_000));
+    let bomb = format!(
+        "Content-Disposition: form-data; name=\"file\"; filename=\"a\"\r\nX: {}",
+        "x".repeat(300_000)
+    );
     let heads = format!("Content-Disposition: form-data; name=\"x\"{}", "\r\nX: 1".repeat(100));
     let preamble = [vec![b'x'; 300_000], form("a.gif", "image/gif", b"GIF89a")].concat();
     let malformed = "Malformed multipart form";
@@ -213,9 +216,13 @@ fn names_and_types_are_as_they_should_be() {
         assert_eq!(answer.json()["mimetype"], "image/gif", "{kind}");
     }
     // A picture with a page in it is a picture, and never shown as anything else.
-    let answer = send(&node, &token, &form("a.html", "image/jpeg", b"\xff\xd8\xff\xe0<html><script>x</script>"));
+    let answer =
+        send(&node, &token, &form("a.html", "image/jpeg", b"\xff\xd8\xff\xe0<html><script>x</script>"));
     let shown = node.get(path(&url(&answer)));
-    assert_eq!((shown.header("Content-Type"), shown.header("X-Content-Type-Options")), ("image/jpeg", "nosniff"));
+    assert_eq!(
+        (shown.header("Content-Type"), shown.header("X-Content-Type-Options")),
+        ("image/jpeg", "nosniff")
+    );
     // The front end's field, in any order.
     let folder = part("Content-Disposition: form-data; name=\"folder\"", b"../avatars");
     for parts in [[&folder[..], &file("a.gif", "", b"GIF89a")], [&file("a.gif", "", b"GIF89a"), &folder]] {
@@ -337,7 +344,8 @@ fn curl_uploads_and_reads_its_refusal() {
         passed(&run_curl(&args, limit))
     };
     assert!(curl("photo.gif", 5_000_000, &[]).ends_with("\n201"));
-    let refused = "{\"error\":\"Bad Request\",\"message\":\"File size exceeds 10MB\",\"statusCode\":400}\n400";
+    let refused =
+        "{\"error\":\"Bad Request\",\"message\":\"File size exceeds 10MB\",\"statusCode\":400}\n400";
     assert_eq!(curl("over.gif", MOST + 1, &[]), refused);
     assert_eq!(curl("far-over.gif", 3 * MOST, &[]), refused);
     // Without asking for leave first.

@@ -49,7 +49,10 @@ impl Folder {
     async fn store(&self) -> Result<&LocalFileSystem, MediaError> {
         let root: &Path = &self.root;
         let open = || async { LocalFileSystem::new_with_prefix(root).map(|store| store.with_fsync(true)) };
-        self.store.get_or_try_init(open).await.map_err(|error| of_store("cannot open the folder of files", error))
+        self.store
+            .get_or_try_init(open)
+            .await
+            .map_err(|error| of_store("cannot open the folder of files", error))
     }
 
     /// Moves an upload to its place.
@@ -83,7 +86,8 @@ impl Folder {
         let about = at(ABOUT, name)?;
         let read = async { store.get(&about).await?.bytes().await };
         let text = read.await.map_err(|error| of_store("cannot read who owns a file", error))?;
-        serde_json::from_slice(&text).map_err(|error| MediaError::failed("who owns a file cannot be read", &error))
+        serde_json::from_slice(&text)
+            .map_err(|error| MediaError::failed("who owns a file cannot be read", &error))
     }
 
     /// Deletes an object. The file goes first: it is what must no longer be seen.

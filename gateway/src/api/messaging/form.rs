@@ -110,7 +110,8 @@ impl Intake {
     /// Of a request, with at most so many bytes.
     #[must_use]
     pub fn new(body: Body, headers: &HeaderMap, most: u64, times: Times) -> Self {
-        let waits = headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let waits =
+            headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         Self {
             body: body.into_data_stream(),
             taken: Arc::default(),
@@ -204,7 +205,9 @@ impl Stream for Intake {
         };
         let stall = this.stall;
         this.stalled.set(sleep(stall));
-        let Some(left) = this.left.checked_sub(bytes.len() as u64) else { return this.fail(FormError::TooLarge) };
+        let Some(left) = this.left.checked_sub(bytes.len() as u64) else {
+            return this.fail(FormError::TooLarge);
+        };
         this.left = left;
         if this.taken.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len() > LEASH {
             return this.fail(FormError::Bloated);
