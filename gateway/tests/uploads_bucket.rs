@@ -1,4 +1,4 @@
-//! Uploads into a bucket: a real S3 server that checks every signature, and curl's own signature to look at what came.
+//! Uploads into a bucket: a real S3 server that checks every signature, and boto3 to look at what came.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -9,16 +9,14 @@ mod servers;
 mod support;
 
 use std::io::Write;
-use std::time::Duration;
 
-use clients::run_curl;
+use serde_json::{Value, json};
 use servers::S3;
 use support::forms::{begin, delete, file, form, gif, send, status, url};
 use support::process::{Process, command};
 use support::{Answer, eventually};
 
 const MOST: usize = 10 * 1024 * 1024;
-const LIMIT: Duration = Duration::from_secs(60);
 
 fn settings(s3: &S3) -> String {
     format!(
@@ -28,21 +26,11 @@ fn settings(s3: &S3) -> String {
     )
 }
 
-/// What the server answers to a request signed by curl: status, head and body.
-fn ask(s3: &S3, method: &str, url: &str) -> (u16, String) {
-    let signature = format!("aws:amz:{}:s3", s3.region);
-    let user = format!("{}:{}", s3.access_key, s3.secret_key);
-    let mut args = vec!["-i", "--aws-sigv4", &signature, "--user", &user];
-    args.extend_from_slice(if method == "HEAD" { &["-I"] } else { &["-X", method] });
-    args.push(url);
-    let output = run_curl(&args, LIMIT);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    (text.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an answer"), text)
-}
-
-/// The line of a header.
-fn has(text: &str, line: &str) -> bool {
-    text.lines().any(|found| found.trim().eq_ignore_ascii_case(line))
+/// An object by its address, as boto3 sees it.
+#[track_caller]
+fn look(s3: &S3, address: &str) -> Value {
+    let key = address.strip_prefix(&format!("{}/messaging/", s3.endpoint)).expect("in the bucket");
+    s3.look("messaging", Some(key))
 }
 
 #[test]
@@ -53,21 +41,23 @@ fn files_go_to_a_bucket() {
     let left = || std::fs::read_dir(&incoming).map_or(0, Iterator::count);
     let process = Process::start_in(folder.path(), "ring", &settings(&s3));
     assert!(process.log().contains("made the bucket"), "{}", process.log());
-    let (code, text) = ask(&s3, "GET", &format!("{}/messaging?policy=", s3.endpoint));
-    assert!(code == 200 && text.contains("arn:aws:s3:::messaging/messages/*"), "{text}");
+    assert!(!process.log().contains("does not take a policy"), "{}", process.log());
 
     let (alice, bob) = (process.token("alice"), process.token("bob"));
     let address = url(&send(&process, &alice, &form("photo.gif", "image/gif", b"GIF89a hello")));
     assert!(address.starts_with(&format!("{}/messaging/messages/", s3.endpoint)), "{address}");
     assert!(address.ends_with("-photo.gif"), "{address}");
-    let (code, text) = ask(&s3, "GET", &address);
-    assert!(code == 200 && text.ends_with("GIF89a hello"), "{text}");
-    assert!(has(&text, "Content-Type: image/gif") && !text.contains("attachment"), "{text}");
-    assert!(has(&text, "Cache-Control: public, max-age=31536000, immutable"), "{text}");
+    let seen = look(&s3, &address);
+    assert_eq!((&seen["begins"], &seen["type"]), (&json!("GIF89a hello"), &json!("image/gif")), "{seen}");
+    assert_eq!(
+        (&seen["cache"], &seen["disposition"]),
+        (&json!("public, max-age=31536000, immutable"), &json!(null))
+    );
+    assert!(seen["owner"].as_str().is_some_and(|owner| !owner.contains("alice")), "{seen}");
     let pdf = url(&send(&process, &alice, &form("a.pdf", "application/pdf", b"%PDF-1.7")));
-    assert!(has(&ask(&s3, "HEAD", &pdf).1, "Content-Disposition: attachment"));
+    assert_eq!(look(&s3, &pdf)["disposition"], "attachment");
     let large = url(&send(&process, &alice, &form("large.gif", "image/gif", &gif(MOST))));
-    assert!(has(&ask(&s3, "HEAD", &large).1, &format!("Content-Length: {MOST}")));
+    assert_eq!(look(&s3, &large)["length"], MOST);
     // A name that needs every kind of encoding is signed as it is asked for.
     let odd = url(&send(&process, &alice, &form("ảnh đẹp (1)+&='!.gif", "image/gif", b"GIF89a")));
     assert_eq!(delete(&process, &bob, &odd).status, 403);
@@ -80,8 +70,11 @@ fn files_go_to_a_bucket() {
     drop(stream);
     assert_eq!(send(&process, &alice, &form("c.gif", "image/gif", &gif(MOST + 1))).status, 400);
     eventually("nothing left behind", || (left() == 0).then_some(()));
-    let (_, list) = ask(&s3, "GET", &format!("{}/messaging", s3.endpoint));
-    assert_eq!(list.matches("<Key>").count(), 3, "{list}");
+    let seen = s3.look("messaging", None);
+    assert_eq!(seen["keys"].as_array().map(Vec::len), Some(3), "{seen}");
+    assert!(
+        seen["policy"].as_str().is_some_and(|policy| policy.contains("arn:aws:s3:::messaging/messages/*"))
+    );
 
     // Whoever uploaded it still may after a restart, and the bucket is found as it is.
     process.terminate();
@@ -90,7 +83,7 @@ fn files_go_to_a_bucket() {
     assert!(!process.log().contains("made the bucket"));
     assert_eq!(delete(&process, &bob, &address).status, 403);
     assert_eq!(delete(&process, &alice, &address).status, 200);
-    assert_eq!(ask(&s3, "HEAD", &address).0, 404);
+    assert_eq!(look(&s3, &address)["status"], 404);
 
     let whole = form("a.gif", "image/gif", &gif(MOST));
     let before = process.resident();
@@ -134,6 +127,10 @@ fn a_bucket_that_is_gone_is_an_error() {
     url(&upload());
     drop(s3);
     let answer = upload();
-    assert_eq!((answer.status, &answer.json()["error"]), (500, &serde_json::json!("Internal Server Error")));
-    assert!(!answer.body.contains("127.0.0.1"), "what is behind Muster is nobody's business: {}", answer.body);
+    assert_eq!((answer.status, &answer.json()["error"]), (500, &json!("Internal Server Error")));
+    assert!(
+        !answer.body.contains("127.0.0.1"),
+        "what is behind Muster is nobody's business: {}",
+        answer.body
+    );
 }

@@ -67,7 +67,7 @@ pub fn verified(declared: Option<&str>, head: &[u8], file_name: &str, allowed: &
         },
         Some(declared) if !is_allowed(&declared, allowed) => return None,
         Some(declared) if is_document(&declared) => match sniffed {
-            Sniffed::Zip(_) | Sniffed::Ole | Sniffed::Unknown => declared.into(),
+            Sniffed::Zip(_) | Sniffed::Ole | Sniffed::Unknown => declared,
             Sniffed::Type(_) | Sniffed::Harmful => return None,
         },
         Some(declared) => match sniffed {
@@ -75,11 +75,11 @@ pub fn verified(declared: Option<&str>, head: &[u8], file_name: &str, allowed: &
             Sniffed::Type("video/mp4" | "video/quicktime")
                 if declared == "video/mp4" || declared == "video/quicktime" =>
             {
-                declared.into()
+                declared
             }
             Sniffed::Type(kind) if top(kind) == top(&declared) => kind.into(),
             // The operator allows a type that this table does not know.
-            Sniffed::Unknown if !IS_KNOWN.contains(&declared.as_ref()) => declared.into(),
+            Sniffed::Unknown if !IS_KNOWN.contains(&declared.as_ref()) => declared,
             _ => return None,
         },
     };

@@ -4,6 +4,7 @@
 #   s3.sh start [--port P] [--timeout S] DIR   start in the background, wait until it answers, make a key, and print
 #                                              S3_ENDPOINT, S3_REGION, S3_ACCESS_KEY and S3_SECRET_KEY as KEY=value
 #   s3.sh stop DIR                             stop it; what it kept in memory is gone
+#   s3.sh look DIR BUCKET [KEY]                print as JSON what another client sees: an object, or all and the policy
 #   s3.sh fetch                                only install
 #
 # The packages of s3/requirements.txt go into ${MUSTER_TEST_SERVERS:-target/test-servers}, once. Needs Python with venv, and curl.
@@ -60,10 +61,17 @@ start() {
     wait_until "$DIR" "an answer from 127.0.0.1:$PORT" answers
     if [[ ! -s $DIR/keys ]]; then
         keys=$(key) || give_up "$DIR" "no key could be made"
-        printf '%s\n' "$keys" >"$DIR/keys"
+        printf '%s=%s\n' S3_ENDPOINT "http://127.0.0.1:$PORT" S3_REGION "$REGION" >"$DIR/keys"
+        printf '%s\n' "$keys" >>"$DIR/keys"
     fi
-    printf '%s=%s\n' S3_ENDPOINT "http://127.0.0.1:$PORT" S3_REGION "$REGION"
     cat "$DIR/keys"
+}
+
+look() {
+    (($# >= 2)) || die "look needs a DIR and a BUCKET"
+    # shellcheck source=/dev/null
+    source "$1/keys"
+    "$CACHE/$FOLDER/bin/python" "$HERE/s3/look.py" "$S3_ENDPOINT" "$S3_REGION" "$S3_ACCESS_KEY" "$S3_SECRET_KEY" "${@:2}"
 }
 
 case ${1:-} in
@@ -72,6 +80,7 @@ stop)
     [[ $# -eq 2 ]] || die "stop needs a DIR"
     if [[ -d $2 ]]; then stop "$(absolute "$2")" && rm -f "$2/keys"; fi
     ;;
+look) shift && look "$@" ;;
 fetch) cached "$FOLDER" install_packages ;;
 *) usage ;;
 esac

@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::clients::{passed, run};
 
 /// Installing the packages, once, and the start.
 const START: Duration = Duration::from_secs(420);
+/// A question of another client.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// A running S3 server with a key and no bucket.
 pub(crate) struct S3 {
@@ -47,6 +50,14 @@ impl S3 {
             secret_key: value("S3_SECRET_KEY"),
             folder,
         }
+    }
+
+    /// What another client sees of an object, or of the whole bucket.
+    #[track_caller]
+    pub(crate) fn look(&self, bucket: &str, key: Option<&str>) -> Value {
+        let mut command = script("s3.sh");
+        command.arg("look").arg(self.folder.path()).arg(bucket).args(key);
+        serde_json::from_str(&passed(&run("s3.sh look", command, LOOK))).unwrap()
     }
 }
 
