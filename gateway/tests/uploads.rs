@@ -151,6 +151,7 @@ fn what_is_not_taken() {
 fn a_token_is_needed() {
     let (node, _folder) = node("");
     let good = form("a.gif", "image/gif", b"GIF89a");
+    assert_eq!(node.call("POST", UPLOAD, &[], "").status, 401);
     let answer = node.call("POST", UPLOAD, &[], "x");
     assert_eq!(
         answer.body,
@@ -281,6 +282,8 @@ fn an_upload_that_is_given_up_leaves_nothing() {
     eventually("nothing left behind", || (files(folder.path(), "incoming") == 0).then_some(()));
     let good = || send(&node, &token, &form("b.gif", "image/gif", b"GIF89a")).status == 201;
     eventually("the place again", || good().then_some(()));
+
+    assert_eq!(node.metric("muster_upload_places"), 1);
 
     // Who stands still is told, and leaves nothing either.
     let mut stream = begin(&node, &token, MOST, &some);
