@@ -353,6 +353,11 @@ fn curl_uploads_and_reads_its_refusal() {
     assert_eq!(curl("far-over.gif", 3 * MOST, &[]), refused);
     // Without asking for leave first.
     assert_eq!(curl("far-over.gif", 3 * MOST, &["-H", "Expect:"]), refused);
+    // Without a length.
+    let chunked = ["-H", "Transfer-Encoding: chunked"];
+    assert!(curl("photo.gif", 5_000_000, &chunked).ends_with("\n201"));
+    assert_eq!(curl("over.gif", MOST + 1, &chunked), refused);
+    assert_eq!(curl("far-over.gif", 3 * MOST, &chunked), refused);
 }
 
 #[test]

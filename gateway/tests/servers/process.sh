@@ -8,6 +8,7 @@
 NAME=$(basename "$0" .sh)
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 CACHE=${MUSTER_TEST_SERVERS:-$HERE/../../../target/test-servers}
+# DEADLINE is set by a script once all is installed: the time limit is that of the start.
 LAUNCHED=() SETTINGS=() DIR='' TIMEOUT=60 DEADLINE=0
 
 say() { printf '%s: %s\n' "$NAME" "$*" >&2; }
@@ -34,7 +35,6 @@ read_options() {
     done
     [[ -n $dir ]] || die "start needs a DIR"
     DIR=$(absolute "$dir")
-    DEADLINE=$((SECONDS + TIMEOUT))
 }
 
 # A zombie has no command line, so a server that was killed and not yet reaped counts as ended.

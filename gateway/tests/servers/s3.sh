@@ -52,6 +52,7 @@ start() {
     read_options "$@"
     need curl "install curl"
     cached "$FOLDER" install_packages
+    DEADLINE=$((SECONDS + TIMEOUT))
     if ! running "$DIR"; then
         # Its last argument is the mark.
         launch "$DIR" env INITIAL_NO_AUTH_ACTION_COUNT=$STEPS \
