@@ -240,7 +240,7 @@ settings! {
         /// Region of the bucket.
         region: String = "us-east-1";
         /// Name of the key that requests to the bucket are signed with.
-        access_key: Option<String> = "";
+        access_key: Option<Secret> = "";
         /// The key itself.
         secret_key: Option<Secret> = "";
         /// Whether the endpoint may be spoken to without TLS.
