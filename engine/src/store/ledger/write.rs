@@ -84,8 +84,7 @@ impl Writer {
         };
         let log_end = Log::at(disk, current, salt, end);
         log_end.cut().map_err(fails)?;
-        let spares = segment::list(&log).map_err(fails)?;
-        shared.stock(end.segment + 1, spares.into_iter().filter(|&it| it < checkpoint.segment).collect());
+        shared.stock(end.segment + 1, checkpoint.segment).map_err(fails)?;
         let seconds = (shared.options.clock)().saturating_duration_since(begun).as_secs_f64();
         tracing::debug!(frames, seconds, "the ledger's log is read");
         Ok(Self {
