@@ -32,7 +32,7 @@ const HELP: &str = "\
 --loops closed,open   which loops             --seconds 20     of each turn of the ledger; the floor has a quarter
 --rounds 1            turns                   --rate 15000     messages a second in the open loop
 --flight 1024         under way in the closed --dir PATH       where (a folder of its own is made and removed)
---table 32 --segment 16 --merged 16 --cache 64   MiB            --runs 4  --separate 64|no
+--table 32 --segment 16 --merged 16 --cache 64   MiB   --spares 8            --runs 4  --separate 64|no
 --fill 0              messages written before anything is measured
 --reopen 0            instead: write as many messages, none of them flushed, and time the opening";
 
@@ -52,6 +52,7 @@ fn main() {
     options.table_bytes = (number("table", 32) << 20) as usize;
     options.segment_bytes = number("segment", 16) << 20;
     options.merged_bytes = number("merged", 16) << 20;
+    options.spare_segments = number("spares", 8) as usize;
     options.cache_bytes = number("cache", 64) << 20;
     options.runs = number("runs", 4) as u8;
     options.separate = match text("separate").as_deref() {

@@ -85,6 +85,8 @@ pub struct Options {
     pub salt: u64,
     /// Bytes of a segment of the log.
     pub segment_bytes: u64,
+    /// Old segments that are kept to be used again.
+    pub spare_segments: usize,
     /// Bytes of rows, with what it takes to keep them, at which the table in memory is frozen and flushed.
     pub table_bytes: usize,
     /// Frozen tables that may wait for the flusher; one more and commits are refused as [`Kind::Busy`].
@@ -109,6 +111,7 @@ impl Options {
             clock,
             salt,
             segment_bytes: 16 << 20,
+            spare_segments: 8,
             table_bytes: 32 << 20,
             tables_waiting: 4,
             reserve_bytes: 256 << 20,

@@ -52,8 +52,8 @@ pub(super) fn replay(
             };
             return Err(OpenError::damaged(file, 0, why));
         }
-        let mut offset = if number == from.segment { from.offset as usize } else { segment::HEADER };
-        if bytes.len() < offset {
+        let mut offset = if number == from.segment { from.offset as usize } else { segment::BEGIN };
+        if bytes.len() < offset && offset > segment::BEGIN {
             let why = format!("it ends here, and is to reach byte {offset}");
             return Err(OpenError::damaged(file, bytes.len() as u64, why));
         }
@@ -92,5 +92,5 @@ pub(super) fn replay(
 
 /// What comes where frames begin.
 fn aligned(bytes: &[u8]) -> &[u8] {
-    bytes.get(segment::HEADER..).unwrap_or_default()
+    bytes.get(segment::BEGIN..).unwrap_or_default()
 }

@@ -75,9 +75,6 @@ struct Merging {
     busy: bool,
 }
 
-/// Old segments that are kept for use. What is beyond is deleted.
-const SPARES: usize = 8;
-
 /// How long a thread waits before it tries again what has failed.
 const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -267,7 +264,9 @@ impl Shared {
                 continue;
             }
             let path = segment::path(&log, number);
-            if shelf.spares.len() < SPARES && path.metadata()?.len() <= 2 * self.options.segment_bytes {
+            if shelf.spares.len() < self.options.spare_segments
+                && path.metadata()?.len() <= 2 * self.options.segment_bytes
+            {
                 shelf.spares.push(number);
             } else {
                 std::fs::remove_file(path)?;

@@ -35,7 +35,7 @@ fn pass(time: Duration) {
 /// So small that everything happens: segments of some frames, tables of some rows.
 fn small() -> Options {
     Options {
-        segment_bytes: 1 << 10,
+        segment_bytes: 20 << 10,
         table_bytes: 4 << 10,
         tables_waiting: 2,
         reserve_bytes: 1 << 20,
