@@ -145,9 +145,7 @@ fn what_an_earlier_use_left_is_no_frame() {
     // Segments go round several times.
     for number in 0..400 {
         let batch = put(&format!("{number:05}"), &"v".repeat(90));
-        while writer.commit(std::slice::from_ref(&batch)).is_err() {
-            writer.wait_for_index().unwrap();
-        }
+        commit(&mut writer, &[batch]);
         if number % 100 == 99 {
             writer.flush().unwrap();
         }
