@@ -148,6 +148,8 @@ fn the_description_lists_all_routes_and_the_pages_are_served(io: &str) {
         ("/api/v1/presence/check/{userId}", &["get"]),
         ("/api/v1/presence/check-multiple", &["post"]),
         ("/api/v1/presence/ws", &["get"]),
+        ("/api/v1/storage/upload", &["post"]),
+        ("/api/v1/storage/delete", &["delete"]),
         ("/server/v1/presence/query", &["post"]),
         ("/server/v1/presence/count", &["get"]),
         ("/server/v1/presence/online", &["get"]),
@@ -161,7 +163,7 @@ fn the_description_lists_all_routes_and_the_pages_are_served(io: &str) {
             assert!(paths.get(path).is_some_and(|path| path.get(*method).is_some()), "{method} {path}");
         }
     }
-    assert_eq!(paths.len(), 13);
+    assert_eq!(paths.len(), 15);
 
     assert_eq!(node.get("/swagger").status / 100, 3);
     let page = node.get("/swagger/");

@@ -49,6 +49,13 @@ macro_rules! choices {
 }
 
 choices! {
+    /// What a new member of a group sees of what was said before.
+    GroupHistory {
+        /// Everything.
+        All = "all",
+        /// Nothing.
+        SinceJoin = "since_join",
+    }
     /// How log lines look.
     LogFormat {
         /// Human on a terminal, JSON elsewhere.
@@ -83,6 +90,22 @@ choices! {
         Embedded = "embedded",
         /// In memory: gone after a restart.
         Memory = "memory",
+    }
+
+    /// Where uploaded files are kept.
+    MediaStore {
+        /// In a folder of this machine; Muster serves them.
+        Folder = "folder",
+        /// In a bucket of S3, MinIO or the like, which serves them.
+        S3 = "s3",
+    }
+
+    /// How an uploaded file's address is made.
+    KeyStyle {
+        /// The time and the name.
+        Plain = "plain",
+        /// The time, a random part and the name.
+        Random = "random",
     }
 
     /// A signature algorithm of a token.

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
 
+pub(crate) mod forms;
 pub(crate) mod process;
 pub(crate) mod web;
 pub(crate) mod wire;
@@ -72,6 +73,8 @@ fn configuration_text(io: &str, extra: &str) -> String {
         ("engine", vec![format!("io = \"{io}\""), "shards = 2".into(), "pin = false".into()]),
         ("presence", vec![]),
         ("presence_api", vec![]),
+        ("messaging_api", vec![]),
+        ("media", vec![]),
         ("limits", vec![]),
     ];
     for line in extra.lines().map(str::trim).filter(|line| !line.is_empty()) {
