@@ -118,8 +118,7 @@ impl<P: Protocol> Node<P> {
             },
         )?;
 
-        let opened =
-            store::chat::open(&kind, &settings.chats, settings.seed).map_err(io::Error::other)?;
+        let opened = store::chat::open(&kind, &settings.chats, settings.seed).map_err(io::Error::other)?;
         tracing::debug!(store = opened.what, "store of conversations opened");
         let clock = settings.clock.clone();
         let (chats, orders) = store::chat::Worker::start(

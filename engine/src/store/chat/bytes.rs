@@ -130,7 +130,8 @@ impl<'a> Taker<'a> {
         match self.byte()? {
             0 => Ok(Id::from_uuid(self.array()?)),
             len => {
-                let text = std::str::from_utf8(self.some(usize::from(len))?).map_err(|_| Damage::Senseless)?;
+                let text =
+                    std::str::from_utf8(self.some(usize::from(len))?).map_err(|_| Damage::Senseless)?;
                 Id::new(text).map_err(|_| Damage::Senseless)
             }
         }
@@ -202,7 +203,10 @@ mod tests {
         let damage = Taker::format(&[2, 9], 1).unwrap_err();
         assert_eq!(damage, Damage::Newer { found: 2, known: 1 });
         let failure = damage.of_row(Space::States, &[1, 0xab]);
-        assert!(failure.what.contains("01ab") && failure.what.contains("start the newer Muster"), "{failure}");
+        assert!(
+            failure.what.contains("01ab") && failure.what.contains("start the newer Muster"),
+            "{failure}"
+        );
         assert_eq!(failure.kind, FailureKind::Refused);
         assert!(Taker::format(&[1, 9], 1).is_ok() && Taker::format(&[1, 9], 2).is_ok());
         for bad in [&[][..], &[0]] {

@@ -145,9 +145,7 @@ pub(super) fn read_side(key: &[u8]) -> Result<Side, Damage> {
     let side = match taker.byte()? {
         MEMBER => Side::Member { row: u32::from_be_bytes(taker.array()?) },
         DELETION => Side::Deletion { sequence: u64::from_be_bytes(taker.array()?) },
-        RECEIPT => {
-            Side::Receipt { message: take_time(&mut taker)?, row: u32::from_be_bytes(taker.array()?) }
-        }
+        RECEIPT => Side::Receipt { message: take_time(&mut taker)?, row: u32::from_be_bytes(taker.array()?) },
         _ => return Err(Damage::Senseless),
     };
     taker.end()?;

@@ -120,7 +120,9 @@ impl Failure {
     pub fn answer(self) -> ChatStored {
         let failure = match self.kind {
             FailureKind::Busy => ChatFailure::Busy,
-            FailureKind::Unavailable | FailureKind::Refused | FailureKind::InDoubt => ChatFailure::Unavailable,
+            FailureKind::Unavailable | FailureKind::Refused | FailureKind::InDoubt => {
+                ChatFailure::Unavailable
+            }
         };
         ChatStored::Failed { failure, error: self.what }
     }

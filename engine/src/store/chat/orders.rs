@@ -81,7 +81,8 @@ impl Orders {
         if matches!(order.request.ask, ChatAsk::Write(_)) {
             return self.writer.try_send_command(order);
         }
-        let Some(reader) = self.readers.iter().min_by_key(|reader| reader.owed.load(Ordering::Relaxed)) else {
+        let Some(reader) = self.readers.iter().min_by_key(|reader| reader.owed.load(Ordering::Relaxed))
+        else {
             return Err(order);
         };
         // Counted first, so that an answer that comes at once finds it.

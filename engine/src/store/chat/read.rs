@@ -42,7 +42,8 @@ impl Reads for RowReader {
                 ChatStored::Loaded(places.iter().map(load).collect::<Result<_, Failure>>()?)
             }
             ChatAsk::Page { place, before, after, forward, limit, receipts } => {
-                let wanted = Wanted { after: *after, before: *before, forward: *forward, limit: (*limit).into() };
+                let wanted =
+                    Wanted { after: *after, before: *before, forward: *forward, limit: (*limit).into() };
                 let page = self.under(*place, |of, _| self.page(of, &wanted, *receipts))?;
                 let (messages, more) = page.unwrap_or_default();
                 ChatStored::Page { messages, more }
@@ -160,7 +161,11 @@ impl RowReader {
 
     /// The newest message with its count, and the newest that is not deleted. So many messages are deleted, so
     /// looking at one more is enough.
-    fn newest(&self, of: Incarnation, deleted: usize) -> Result<(Option<(Message, u64)>, Option<Message>), Failure> {
+    fn newest(
+        &self,
+        of: Incarnation,
+        deleted: usize,
+    ) -> Result<(Option<(Message, u64)>, Option<Message>), Failure> {
         let prefix = keys::messages(of);
         let (mut newest, mut last) = (None, None);
         let range = (&*prefix, &*keys::behind(&prefix));
@@ -176,7 +181,12 @@ impl RowReader {
         Ok((newest, last))
     }
 
-    fn page(&self, of: Incarnation, wanted: &Wanted, receipts: bool) -> Result<(Vec<Message>, bool), Failure> {
+    fn page(
+        &self,
+        of: Incarnation,
+        wanted: &Wanted,
+        receipts: bool,
+    ) -> Result<(Vec<Message>, bool), Failure> {
         let lower = keys::message(of, wanted.after.saturating_add(1));
         let upper = match wanted.before {
             // No time is so late that a message could have it.

@@ -48,6 +48,14 @@ impl SizeHistogram {
     }
 }
 
+impl SizeSnapshot {
+    /// How many there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.at_most[SIZES.len()]
+    }
+}
+
 /// How the store of conversations is.
 #[derive(Debug, Default)]
 pub struct Status {

@@ -54,7 +54,7 @@ impl RowWriter {
         if !self.sweeper.awake {
             return Ok(false);
         }
-        let course = match self.sweeper.course.take() {
+        let mut course = match self.sweeper.course.take() {
             Some(course) => course,
             None => match self.next_sweep()? {
                 Some(of) => Course { of, space: 0, from: Vec::new() },
@@ -64,20 +64,22 @@ impl RowWriter {
                 }
             },
         };
-        let next = match SPACES.get(course.space) {
-            Some(&space) => self.clear_part(course.clone(), space).map(Some),
-            None => self.finish_sweep(course.of).map(|()| None),
-        };
-        match next {
-            Ok(next) => {
-                self.sweeper.course = next;
-                Ok(true)
-            }
-            Err(failure) => {
-                self.sweeper.course = Some(course);
-                Err(failure)
+        let result = self.go_on(&mut course);
+        if !matches!(result, Ok(true)) {
+            self.sweeper.course = Some(course);
+        }
+        result.map(|_| true)
+    }
+
+    /// Deletes something, and says whether that was the end of it.
+    fn go_on(&mut self, course: &mut Course) -> Result<bool, Failure> {
+        while let Some(&space) = SPACES.get(course.space) {
+            if self.clear_part(course, space)? > 0 {
+                return Ok(false);
             }
         }
+        self.finish_sweep(course.of)?;
+        Ok(true)
     }
 
     fn next_sweep(&self) -> Result<Option<Incarnation>, Failure> {
@@ -90,8 +92,8 @@ impl RowWriter {
         Ok(next)
     }
 
-    /// Deletes some rows of a space, and says where it goes on.
-    fn clear_part(&mut self, mut course: Course, space: Space) -> Result<Course, Failure> {
+    /// Deletes some rows of a space, notes where it goes on, and says how many there were.
+    fn clear_part(&mut self, course: &mut Course, space: Space) -> Result<usize, Failure> {
         let of = course.of;
         let prefix = if space == Space::States { keys::sides(of) } else { keys::messages(of) };
         let end = keys::behind(&prefix);
@@ -123,7 +125,7 @@ impl RowWriter {
             last.push(0);
             course.from = last;
         }
-        Ok(course)
+        Ok(count)
     }
 
     /// Everything is cleared away: the sweep goes, and the conversation's row if nothing needs its epoch any more.

@@ -301,7 +301,8 @@ mod tests {
     /// Rows of format 1 as they are on disk. These lines never change; a new format gets lines of its own.
     #[test]
     fn rows_of_format_1_stay_readable() {
-        let bytes = [&[1, 0b11_1101, 2, 4, 1, 3][..], b"ann", &[3, 0xad, 2, 2], b"c1", &[1, b'u', 1, b'k', 2], b"hi"];
+        let bytes =
+            [&[1, 0b11_1101, 2, 4, 1, 3][..], b"ann", &[3, 0xad, 2, 2], b"c1", &[1, b'u', 1, b'k', 2], b"hi"];
         let message_row = bytes.concat();
         assert_eq!(message(&some_message(), 4), message_row);
         assert_eq!(read_message(some_message().id, &message_row), Ok((some_message(), 4)));

@@ -375,7 +375,10 @@ impl<C: Fn() -> Instant, A: Fn(ShardId, ChatAnswer)> Turn<C, A> {
                 match failure.kind {
                     FailureKind::Busy => {}
                     FailureKind::Refused => {
-                        tracing::warn!(error = failure.what, "what deleted conversations left cannot be cleared away");
+                        tracing::warn!(
+                            error = failure.what,
+                            "what deleted conversations left cannot be cleared away"
+                        );
                     }
                     FailureKind::Unavailable => self.failed(failure.what),
                     FailureKind::InDoubt => {

@@ -102,8 +102,10 @@ impl Writes for RowWriter {
         let mut rows = Staging::default();
         let before = self.known(place)?;
         let mut known = self.turn(write, before, &mut rows)?;
-        let is_nowhere = known.state != State::Here && before.state != State::Here;
-        if is_nowhere && write.parts.iter().any(|part| !matches!(part, Part::Gone)) {
+        if known.state != State::Here
+            && known == before
+            && write.parts.iter().any(|part| !matches!(part, Part::Gone))
+        {
             // Its rows would be met by the next one under this id.
             let what = format!("a write to the conversation {}, which is not there", place.1);
             return Err(Failure::new(FailureKind::Refused, what));
