@@ -75,6 +75,9 @@ struct Wanted {
     limit: usize,
 }
 
+/// A message, and its sender's count.
+type Counted = (Message, u64);
+
 impl RowReader {
     /// A reader of these rows.
     #[must_use]
@@ -161,11 +164,7 @@ impl RowReader {
 
     /// The newest message with its count, and the newest that is not deleted. So many messages are deleted, so
     /// looking at one more is enough.
-    fn newest(
-        &self,
-        of: Incarnation,
-        deleted: usize,
-    ) -> Result<(Option<(Message, u64)>, Option<Message>), Failure> {
+    fn newest(&self, of: Incarnation, deleted: usize) -> Result<(Option<Counted>, Option<Message>), Failure> {
         let prefix = keys::messages(of);
         let (mut newest, mut last) = (None, None);
         let range = (&*prefix, &*keys::behind(&prefix));
@@ -324,6 +323,6 @@ impl RowReader {
     }
 }
 
-fn read_message(of: Incarnation, key: &[u8], value: &[u8]) -> Result<(Message, u64), Damage> {
+fn read_message(of: Incarnation, key: &[u8], value: &[u8]) -> Result<Counted, Damage> {
     values::read_message(MessageId { conversation: of.place.1, at: keys::read_message(key)? }, value)
 }

@@ -135,9 +135,12 @@ fn now() -> Instant {
     Instant::now()
 }
 
+type BenchClock = Box<dyn Fn() -> Instant>;
+type BenchAnswer = Box<dyn Fn(ShardId, ChatAnswer)>;
+
 /// The writer without a thread.
 struct Bench {
-    turn: Turn<Box<dyn Fn() -> Instant>, Box<dyn Fn(ShardId, ChatAnswer)>>,
+    turn: Turn<BenchClock, BenchAnswer>,
     inbox: Inbox<ChatOrder>,
     sender: Sender<ChatOrder>,
     time: Rc<Cell<Instant>>,
