@@ -32,7 +32,7 @@ const HELP: &str = "\
 --loops closed,open   which loops             --seconds 20     of each turn of the ledger; the floor has a quarter
 --rounds 1            turns                   --rate 15000     messages a second in the open loop
 --flight 1024         under way in the closed --dir PATH       where (a folder of its own is made and removed)
---table 32 --segment 16 --merged 16 --cache 64   MiB            --runs 4  --separate 64|no
+--table 32 --segment 16 --merged 16 --cache 64   MiB   --spares 8            --runs 4  --separate 64|no
 --fill 0              messages written before anything is measured
 --reopen 0            instead: write as many messages, none of them flushed, and time the opening";
 
@@ -52,6 +52,7 @@ fn main() {
     options.table_bytes = (number("table", 32) << 20) as usize;
     options.segment_bytes = number("segment", 16) << 20;
     options.merged_bytes = number("merged", 16) << 20;
+    options.spare_segments = number("spares", 8) as usize;
     options.cache_bytes = number("cache", 64) << 20;
     options.runs = number("runs", 4) as u8;
     options.separate = match text("separate").as_deref() {
@@ -69,7 +70,7 @@ fn main() {
     let mut floor = Subject::Floor(File::create(folder.path().join("floor")).unwrap(), Vec::new());
     let fill = number("fill", 0);
     if fill > 0 {
-        let run = Run { pace: Pace::Closed(4_096), time: Duration::MAX, messages: fill };
+        let run = Run { pace: Pace::Closed(4_096), time: Duration::MAX, messages: fill, settled: true };
         let traffic = measure("ledger, filled", &run, &mut subject, traffic, folder.path());
         return go_on(traffic, &arguments, &mut subject, &mut floor, folder.path());
     }
@@ -99,9 +100,9 @@ fn go_on(
             if let Subject::Ledger(writer, ..) = &*subject {
                 writer.wait_until_merged();
             }
-            let run = Run { pace, time: time / 4, messages: u64::MAX };
+            let run = Run { pace, time: time / 4, messages: u64::MAX, settled: true };
             traffic = measure(&format!("floor,  {which}"), &run, floor, traffic, folder);
-            let run = Run { pace, time, messages: u64::MAX };
+            let run = Run { pace, time, messages: u64::MAX, settled: true };
             traffic = measure(&format!("ledger, {which}"), &run, subject, traffic, folder);
         }
     }
@@ -113,7 +114,7 @@ fn reopen(folder: &Path, mut options: Options, messages: u64) {
     let path = folder.join("ledger");
     let (writer, reader) = ledger::open(&path, options.clone()).unwrap();
     let mut subject = Subject::Ledger(Box::new(writer), reader);
-    let run = Run { pace: Pace::Closed(1_024), time: Duration::MAX, messages };
+    let run = Run { pace: Pace::Closed(1_024), time: Duration::MAX, messages, settled: false };
     measure("ledger, never flushed", &run, &mut subject, Traffic::new(), folder);
     drop(subject);
     let begun = Instant::now();
@@ -169,6 +170,8 @@ struct Run {
     pace: Pace,
     time: Duration,
     messages: u64,
+    /// Whether all of it is to be in the index, and merged, before what was written is counted.
+    settled: bool,
 }
 
 /// A message on its way to the writer.
@@ -326,7 +329,9 @@ fn measure(name: &str, run: &Run, subject: &mut Subject, mut traffic: Traffic, f
     stop.store(true, Ordering::Relaxed);
     let pages = pages.map(|pages| pages.join().unwrap());
     let behind = Usage::now(folder);
-    if let Subject::Ledger(writer, ..) = subject {
+    if let Subject::Ledger(writer, ..) = subject
+        && run.settled
+    {
         // What this run has to write is written before it is counted.
         writer.flush().unwrap();
         writer.wait_until_merged();
@@ -361,7 +366,7 @@ fn measure(name: &str, run: &Run, subject: &mut Subject, mut traffic: Traffic, f
         processor / 1_000.0 / messages as f64
     );
     println!(
-        "    written ÷ payload: {:.2} by the process (/proc/self/io), {:.2} at the whole disk (/sys/dev/block/*/stat), flushed and merged",
+        "    written ÷ payload: {:.2} by the process (/proc/self/io), {:.2} at the whole disk (/sys/dev/block/*/stat)",
         each(after.process - before.process),
         each(after.disk - before.disk)
     );

@@ -36,7 +36,7 @@ pub(super) struct Position {
 
 impl Position {
     /// Where a log begins.
-    pub(super) const BEGINNING: Self = Self { segment: 1, offset: segment::HEADER as u64, sequence: 1 };
+    pub(super) const BEGINNING: Self = Self { segment: 1, offset: segment::BEGIN as u64, sequence: 1 };
 }
 
 /// A folder that is ours alone for as long as this lives.

@@ -4,11 +4,16 @@
 //! a merge may take a minute.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, Builder, JoinHandle};
+use std::time::Duration;
 
 use super::batch::Space;
 use super::shared::{Frozen, Shared};
+
+/// How often it is looked whether a table is read by others, and how many times.
+const OUTLIVE: (Duration, u32) = (Duration::from_millis(1), 200);
 
 /// The threads; they end when this is dropped.
 pub(super) struct Threads {
@@ -26,7 +31,12 @@ impl Threads {
             ("ledger-merge", merge_trees),
         ] {
             let shared = shared.clone();
-            threads.handles.push(Builder::new().name(name.into()).spawn(move || work(&shared))?);
+            threads.handles.push(Builder::new().name(name.into()).spawn(move || {
+                if panic::catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {
+                    tracing::error!(name, "a thread of the ledger has panicked");
+                    shared.died(name);
+                }
+            })?);
         }
         Ok(threads)
     }
@@ -36,9 +46,8 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.shared.stop();
         for handle in self.handles.drain(..) {
-            if handle.join().is_err() {
-                tracing::error!("a thread of the ledger has panicked");
-            }
+            // Its panic, if there was one, is told already.
+            _ = handle.join();
         }
     }
 }
@@ -52,6 +61,7 @@ fn flush_tables(shared: &Shared) {
                 }
                 shared.flushed();
                 shared.want_merging();
+                outlive(&table);
             }
             Err(error) => {
                 if shared.trouble().is_none() {
@@ -68,6 +78,18 @@ fn flush_tables(shared: &Shared) {
                 shared.not_flushed(error);
             }
         }
+    }
+}
+
+/// Who lets go of a table last has a hundred thousand rows to free: that is to be this thread, and neither a reader nor
+/// the writer.
+fn outlive(table: &Frozen) {
+    let (pause, times) = OUTLIVE;
+    for _ in 0..times {
+        if Arc::strong_count(&table.rows) == 1 {
+            break;
+        }
+        thread::park_timeout(pause);
     }
 }
 

@@ -35,7 +35,7 @@ impl Log {
     /// Whether as many more bytes keep the segment below its size. A frame that is larger than a segment has one to
     /// itself.
     pub(super) fn fits(&self, bytes: usize, most: u64) -> bool {
-        self.offset + bytes as u64 <= most || self.offset == segment::HEADER as u64
+        self.offset + bytes as u64 <= most || self.offset == segment::BEGIN as u64
     }
 
     /// Writes a frame and waits until it is on the disk.
@@ -50,7 +50,7 @@ impl Log {
     /// Goes on in this segment.
     pub(super) fn turn_to(&mut self, segment: Segment) {
         self.segment = segment;
-        self.offset = segment::HEADER as u64;
+        self.offset = segment::BEGIN as u64;
     }
 
     /// Takes back what was written and is not acknowledged.

@@ -26,13 +26,17 @@
 //! away; and, after a failed write, a poisoned database that must be opened again. Here a failed flush is an error, the
 //! table stays in memory, the trees are opened anew beside the old ones, and it is tried again while readers read on.
 //!
-//! **Why old segments are used again.** A sync of a file that grows has to commit the file system's journal, and on ext4
-//! that commit carries with it the pages of whatever else has grown: the acknowledgement would wait for the flusher's
-//! tens of megabytes. Overwriting blocks that exist needs no journal. What the last use left in a segment is not taken
-//! for a frame, because a frame's checksums are seeded with its segment's number.
+//! **Why old segments are used again, and frames begin at pages.** A sync of a file that grows commits the file system's
+//! journal: on ext4 that is several blocks each time, and it carries with it the pages of whatever else has grown, the
+//! flusher's tens of megabytes among them. Overwriting blocks that exist needs no journal. Measured on an ext4 of its
+//! own in single runs, 15,000 messages a second: 2.4 times the payload at the disk with segments used again, 5.0 times with new ones,
+//! index included; the bare append and sync of the same bytes came to 3.9. What the last use left in a segment is not
+//! taken for a frame, because a frame's checksums are seeded with its segment's number. And a frame that begins at a
+//! page never has a page read before it is written, nor one written again that holds something acknowledged.
 //!
 //! **Messages keep their values aside** ([`Options::separate`]): a message is written once into a file of values, and
-//! the merging that a tree lives on moves keys and pointers only.
+//! the merging that a tree lives on moves keys and pointers only. Measured with two million messages: 2.7 times the
+//! payload written, against 5.6 with values beside their keys, and pages of history as fast.
 //!
 //! What can go wrong, and where it is dealt with: a torn tail is cut at opening, and damage anywhere else is refused with
 //! file and offset ([`replay`]); a failed write fails the [`Writer`] until [`Writer::recover`]; the disk is never filled
@@ -85,6 +89,8 @@ pub struct Options {
     pub salt: u64,
     /// Bytes of a segment of the log.
     pub segment_bytes: u64,
+    /// Old segments that are kept to be used again.
+    pub spare_segments: usize,
     /// Bytes of rows, with what it takes to keep them, at which the table in memory is frozen and flushed.
     pub table_bytes: usize,
     /// Frozen tables that may wait for the flusher; one more and commits are refused as [`Kind::Busy`].
@@ -109,6 +115,7 @@ impl Options {
             clock,
             salt,
             segment_bytes: 16 << 20,
+            spare_segments: 8,
             table_bytes: 32 << 20,
             tables_waiting: 4,
             reserve_bytes: 256 << 20,

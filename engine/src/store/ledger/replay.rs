@@ -52,12 +52,11 @@ pub(super) fn replay(
             };
             return Err(OpenError::damaged(file, 0, why));
         }
-        let mut offset = if number == from.segment { from.offset as usize } else { segment::HEADER };
-        if bytes.len() < offset {
+        let mut offset = if number == from.segment { from.offset as usize } else { segment::BEGIN };
+        if bytes.len() < offset && offset > segment::BEGIN {
             let why = format!("it ends here, and is to reach byte {offset}");
             return Err(OpenError::damaged(file, bytes.len() as u64, why));
         }
-        let before = at;
         while let Some(frame) = bytes.get(offset..).and_then(|rest| frame::read(rest, seed)) {
             if frame.sequence != at.sequence {
                 // The frame that is missing stood where the log ended, or this one stands where none belongs.
@@ -78,10 +77,9 @@ pub(super) fn replay(
             apply(rows, at)?;
         }
         if bytes.get(offset..).is_some_and(|rest| frame::is_later_within(rest, at.sequence, seed)) {
-            let (file, offset) =
-                if at == before { (path(log, at.segment), at.offset) } else { (file, offset as u64) };
+            // A segment that is used begins with a frame, so the one that is missing is here.
             let why = format!("frame {} does not read, and later ones stand behind it", at.sequence);
-            return Err(OpenError::damaged(file, offset, why));
+            return Err(OpenError::damaged(file, offset as u64, why));
         }
         if number > at.segment {
             behind.push(number);
@@ -94,5 +92,5 @@ pub(super) fn replay(
 
 /// What comes where frames begin.
 fn aligned(bytes: &[u8]) -> &[u8] {
-    bytes.get(segment::HEADER..).unwrap_or_default()
+    bytes.get(segment::BEGIN..).unwrap_or_default()
 }

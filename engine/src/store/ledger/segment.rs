@@ -1,7 +1,7 @@
 //! A file of the log.
 //!
 //! ```text
-//! 0 mark (8) │ 8 format (4) │ 12 zeros (4) │ 16 number (8) │ 24 sum of bytes 0 to 24 (8) │ frames
+//! 0 mark (8) │ 8 format (4) │ 12 zeros (4) │ 16 number (8) │ 24 sum of bytes 0 to 24 (8) │ anything to the end of the page │ frames
 //! ```
 //!
 //! Its name is its number. A file that was used before keeps its length and what was in it.
@@ -16,7 +16,9 @@ use super::disk::Disk;
 use super::files::{FORMAT, sync_folder};
 use super::frame::number;
 
-/// Bytes before the first frame.
+/// Where the first frame begins.
+pub(super) const BEGIN: usize = super::frame::ALIGN;
+/// Bytes of the header.
 pub(super) const HEADER: usize = 32;
 
 const MARK: [u8; 8] = *b"MUSTERLG";
@@ -44,7 +46,9 @@ impl Segment {
             Some(spare) => File::options().write(true).open(self::path(log, spare))?,
             None => File::create(&path)?,
         };
-        disk.write(&file, &header(number, salt), 0)?;
+        let mut page = header(number, salt).to_vec();
+        page.resize(BEGIN, 0);
+        disk.write(&file, &page, 0)?;
         disk.sync(&file)?;
         if let Some(spare) = spare {
             fs::rename(self::path(log, spare), &path)?;

@@ -51,6 +51,8 @@ struct Shelf {
     ready: Option<Segment>,
     next: u64,
     spares: Vec<u64>,
+    /// Whether it is known where the log ends, and so which segment is next.
+    open: bool,
     stop: bool,
     /// What the last attempt to make one ready failed with.
     trouble: bool,
@@ -62,6 +64,8 @@ struct Work {
     stop: bool,
     trouble: Option<String>,
     attempts: u64,
+    /// Nobody will flush any more.
+    ended: bool,
 }
 
 #[derive(Debug, Default)]
@@ -70,9 +74,6 @@ struct Merging {
     wanted: bool,
     busy: bool,
 }
-
-/// Old segments that are kept for use. What is beyond is deleted.
-const SPARES: usize = 8;
 
 /// How long a thread waits before it tries again what has failed.
 const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
@@ -93,7 +94,8 @@ fn wait_a_while<'a, T>(moved: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<
 impl Shared {
     pub(super) fn new(options: Options, disk: Arc<dyn Disk>, folder: Folder, index: Index) -> Self {
         let view = View { active: Arc::default(), frozen: Vec::new() };
-        let shelf = Shelf { ready: None, next: 0, spares: Vec::new(), stop: true, trouble: false };
+        let shelf =
+            Shelf { ready: None, next: 0, spares: Vec::new(), open: false, stop: false, trouble: false };
         Self {
             options,
             disk,
@@ -149,6 +151,14 @@ impl Shared {
         self.work_done.notify_all();
     }
 
+    /// A thread is dead. What waits for it is told so.
+    pub(super) fn died(&self, name: &str) {
+        let mut work = lock(&self.work);
+        work.trouble = Some(format!("{name} has panicked"));
+        work.ended = true;
+        self.work_done.notify_all();
+    }
+
     /// What the flusher fails with, if it does.
     pub(super) fn trouble(&self) -> Option<String> {
         lock(&self.work).trouble.clone()
@@ -180,16 +190,21 @@ impl Shared {
                 return Ok(());
             }
             match &work.trouble {
-                Some(trouble) if work.attempts > begun => return Err(trouble.clone()),
+                Some(trouble) if work.attempts > begun || work.ended => return Err(trouble.clone()),
                 _ => work = wait(&self.work_done, work),
             }
         }
     }
 
-    /// Begins to keep segments ready, the first one with this number.
-    pub(super) fn stock(&self, next: u64, spares: Vec<u64>) {
+    /// Begins to keep segments ready, the first one with the number `next`; those before `until` may be used for it.
+    pub(super) fn stock(&self, next: u64, until: u64) -> std::io::Result<()> {
         let mut shelf = lock(&self.shelf);
-        *shelf = Shelf { ready: None, next, spares, stop: false, trouble: false };
+        // Under the lock, under which alone segments are put away.
+        let mut spares = segment::list(&self.folder.log())?;
+        spares.retain(|&number| number < until);
+        *shelf = Shelf { ready: None, next, spares, open: true, stop: false, trouble: false };
+        self.shelf_moved.notify_all();
+        Ok(())
     }
 
     /// Takes the next segment. If none is ready, it is made now.
@@ -210,7 +225,7 @@ impl Shared {
     pub(super) fn keep_shelf(&self) {
         let mut shelf = lock(&self.shelf);
         while !shelf.stop {
-            if shelf.ready.is_some() {
+            if shelf.ready.is_some() || !shelf.open {
                 shelf = wait(&self.shelf_moved, shelf);
                 continue;
             }
@@ -249,7 +264,9 @@ impl Shared {
                 continue;
             }
             let path = segment::path(&log, number);
-            if shelf.spares.len() < SPARES && path.metadata()?.len() <= 2 * self.options.segment_bytes {
+            if shelf.spares.len() < self.options.spare_segments
+                && path.metadata()?.len() <= 2 * self.options.segment_bytes
+            {
                 shelf.spares.push(number);
             } else {
                 std::fs::remove_file(path)?;

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::disk::{Disk, Real};
-use super::{Batch, Options, Reader, Space, Writer, open_on};
+use super::{Batch, Kind, Options, Reader, Space, Writer, open_on};
 
 thread_local! {
     /// What this thread's clock shows.
@@ -35,8 +35,8 @@ fn pass(time: Duration) {
 /// So small that everything happens: segments of some frames, tables of some rows.
 fn small() -> Options {
     Options {
-        segment_bytes: 1 << 10,
-        table_bytes: 4 << 10,
+        segment_bytes: 20 << 10,
+        table_bytes: 8 << 10,
         tables_waiting: 2,
         reserve_bytes: 1 << 20,
         separate: Some(32),
@@ -54,6 +54,14 @@ fn put(key: &str, value: &str) -> Batch {
     let mut batch = Batch::new();
     batch.put(Space::Messages, key.as_bytes(), value.as_bytes());
     batch
+}
+
+/// Commits, and waits for the index where it lags.
+fn commit(writer: &mut Writer, batches: &[Batch]) {
+    while let Err(failure) = writer.commit(batches) {
+        assert_eq!(failure.kind, Kind::Busy, "{failure}");
+        writer.wait_for_index().unwrap();
+    }
 }
 
 fn get(reader: &Reader, key: &str) -> Option<String> {

@@ -12,11 +12,13 @@ use super::index::Index;
 use super::log::Log;
 use super::replay::replay;
 use super::segment::{self, Segment};
-use super::shared::Shared;
+use super::shared::{Shared, View};
 use super::{Batch, Failure, Kind, OpenError, Options, Reader, frame};
 
 /// How long, and for how many bytes, a look at the free space counts.
 const LOOK: (Duration, u64) = (Duration::from_millis(100), 4 << 20);
+/// A table stands for no more of the log than as many times its size.
+const LOGGED_MOST: u64 = 4;
 /// After a commit of more than this the buffer is given back.
 const BUFFER_KEPT: usize = 4 << 20;
 
@@ -27,6 +29,8 @@ pub struct Writer {
     shared: Arc<Shared>,
     log: Log,
     buffer: Vec<u8>,
+    /// Bytes of the log that the active table stands for.
+    logged: u64,
     /// Why nothing is committed until [`Writer::recover`].
     broken: Option<String>,
     room: Room,
@@ -59,12 +63,15 @@ impl Writer {
         let begun = (options.clock)();
         let shared = Arc::new(Shared::new(options, disk.clone(), folder, index));
         let threads = Threads::start(&shared).map_err(fails)?;
-        let mut frames = 0_u64;
+        let (mut frames, mut logged, mut last) = (0_u64, 0, checkpoint);
         let (end, behind) = replay(&log, salt, checkpoint, |rows, end| {
             frames += 1;
+            logged += end.offset - if end.segment == last.segment { last.offset } else { 0 };
+            last = end;
             let view = shared.view();
             view.active.put(rows.iter());
-            if view.active.bytes() >= shared.options.table_bytes {
+            if is_full(&shared, &view, logged) {
+                logged = 0;
                 // No more in memory than in a run of its own.
                 shared
                     .wait_for_flusher(shared.options.tables_waiting)
@@ -84,8 +91,7 @@ impl Writer {
         };
         let log_end = Log::at(disk, current, salt, end);
         log_end.cut().map_err(fails)?;
-        let spares = segment::list(&log).map_err(fails)?;
-        shared.stock(end.segment + 1, spares.into_iter().filter(|&it| it < checkpoint.segment).collect());
+        shared.stock(end.segment + 1, checkpoint.segment).map_err(fails)?;
         let seconds = (shared.options.clock)().saturating_duration_since(begun).as_secs_f64();
         tracing::debug!(frames, seconds, "the ledger's log is read");
         Ok(Self {
@@ -93,6 +99,7 @@ impl Writer {
             shared,
             log: log_end,
             buffer: Vec::new(),
+            logged,
             broken: None,
             room: Room::default(),
         })
@@ -134,8 +141,7 @@ impl Writer {
     #[must_use]
     pub fn is_lagging(&self) -> bool {
         let view = self.shared.view();
-        view.frozen.len() >= self.shared.options.tables_waiting
-            && view.active.bytes() >= self.shared.options.table_bytes
+        view.frozen.len() >= self.shared.options.tables_waiting && is_full(&self.shared, &view, self.logged)
     }
 
     /// After a failure of kind [`Kind::Broken`]: takes back what is written and not acknowledged, goes on in a new
@@ -168,7 +174,7 @@ impl Writer {
     pub fn flush(&mut self) -> Result<(), Failure> {
         let view = self.shared.view();
         if super::Space::ALL.iter().any(|&space| !view.active.is_empty(space)) {
-            self.shared.freeze(self.log.position());
+            self.freeze();
         }
         self.shared.wait_for_flusher(0).map_err(|error| Failure::new(Kind::Broken, error))
     }
@@ -188,17 +194,22 @@ impl Writer {
     }
 
     /// Freezes the active table if it is full.
-    fn make_way(&self) -> Result<(), Failure> {
+    fn make_way(&mut self) -> Result<(), Failure> {
         let view = self.shared.view();
-        if view.active.bytes() < self.shared.options.table_bytes {
+        if !is_full(&self.shared, &view, self.logged) {
             return Ok(());
         }
         if view.frozen.len() >= self.shared.options.tables_waiting {
             let why = self.shared.trouble().unwrap_or_else(|| "it does not keep up".into());
             return Err(Failure::new(Kind::Busy, format!("too much waits for the index: {why}")));
         }
-        self.shared.freeze(self.log.position());
+        self.freeze();
         Ok(())
+    }
+
+    fn freeze(&mut self) {
+        self.shared.freeze(self.log.position());
+        self.logged = 0;
     }
 
     fn look_for_room(&mut self) -> Result<(), Failure> {
@@ -238,6 +249,7 @@ impl Writer {
         }
         let result = result.and_then(|()| self.log.append(&self.buffer));
         self.room.written += self.buffer.len() as u64;
+        self.logged += self.buffer.len() as u64;
         if self.buffer.capacity() > BUFFER_KEPT {
             self.buffer = Vec::new();
         }
@@ -247,4 +259,11 @@ impl Writer {
             Failure::new(Kind::Broken, what)
         })
     }
+}
+
+/// Whether a table is to be frozen: for its rows, or for the log that an opening would have to read for them, since a
+/// commit of one row takes a page.
+fn is_full(shared: &Shared, view: &View, logged: u64) -> bool {
+    let most = shared.options.table_bytes;
+    view.active.bytes() >= most || logged >= (most as u64).saturating_mul(LOGGED_MOST)
 }

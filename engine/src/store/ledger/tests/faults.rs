@@ -1,7 +1,7 @@
 //! A disk that fails or fills: nothing is acknowledged that is not kept, and it goes on when the disk does.
 
 use super::*;
-use crate::store::ledger::{Failure, Kind};
+use crate::store::ledger::Failure;
 
 fn set(fault: &AtomicBool, fails: bool) {
     fault.store(fails, Ordering::SeqCst);
@@ -111,7 +111,7 @@ fn an_index_that_fails_stops_commits_in_time_and_reads_never() {
     let mut number = 0;
     let key = |number: u32| format!("{number:05}");
     for _ in 0..30 {
-        writer.commit(&[put(&key(number), &value)]).unwrap();
+        commit(&mut writer, &[put(&key(number), &value)]);
         number += 1;
     }
     writer.flush().unwrap();

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::ledger::Kind;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -109,10 +108,7 @@ proptest! {
                         }
                         made.push(batch);
                     }
-                    while let Err(failure) = writer.commit(&made) {
-                        prop_assert_eq!(failure.kind, Kind::Busy);
-                        writer.wait_for_index().unwrap();
-                    }
+                    commit(&mut writer, &made);
                 }
                 Step::Flush => writer.flush().unwrap(),
                 Step::Merge => writer.wait_until_merged(),

@@ -18,7 +18,8 @@ impl Disk for Gated {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
-        if self.closed.load(Ordering::SeqCst) {
+        // A segment may be made ready at any time.
+        if self.closed.load(Ordering::SeqCst) && thread::current().name() != Some("ledger-segments") {
             self.asks.send(()).unwrap();
             self.lets.lock().unwrap().recv().unwrap();
         }
@@ -107,10 +108,7 @@ fn nothing_acknowledged_is_ever_missed() {
         .collect();
     for number in 1..=1_500_u64 {
         let batch = put(&format!("{:03}", number % KEYS), &format!("{number:0100}"));
-        while let Err(failure) = writer.commit(std::slice::from_ref(&batch)) {
-            assert_eq!(failure.kind, super::super::Kind::Busy);
-            writer.wait_for_index().unwrap();
-        }
+        commit(&mut writer, &[batch]);
         acknowledged.store(number, Ordering::SeqCst);
     }
     done.store(true, Ordering::SeqCst);
