@@ -13,6 +13,7 @@ pub mod device;
 pub mod edges;
 pub mod http;
 pub mod logging;
+pub mod media;
 pub mod memory;
 pub mod rate;
 pub mod realms;

@@ -22,6 +22,7 @@ use crate::config::{Config, ConfigError, HostChoice, IoChoice, Secret, StoreKind
 use crate::conn::Conn;
 use crate::edges::{self, Shared};
 use crate::http::Front;
+use crate::media::Media;
 use crate::realms::Realms;
 use crate::{binary, desk, http, logging, memory, websocket};
 
@@ -167,6 +168,10 @@ impl Server {
             tracing::warn!("{warning}");
         }
         let verifier = Arc::new(LiveVerifier::new(verifier));
+        let media = match config.messaging_api.enabled {
+            true => Some(Arc::new(runtime.block_on(Media::open(config)).map_err(ServeError)?)),
+            false => None,
+        };
         let (node, desk) = start_node(config)?;
         let (stop, stopped) = watch::channel(false);
         let _in_runtime = runtime.enter();
@@ -195,7 +200,7 @@ impl Server {
         runtime.spawn(memory::watch(node.door(), marks));
         let (inquirer, attend) = desk::open(node.door(), desk);
         runtime.spawn(attend);
-        let front = Front::new(Arc::new(config.clone()), verifier, realms, clock, inquirer);
+        let front = Front::new(Arc::new(config.clone()), verifier, realms, clock, inquirer, media);
         let acceptor =
             Acceptor::new("http", listeners.http).map_err(ServeError::of("the HTTP listener failed"))?;
         runtime.spawn(http::serve(acceptor, front.clone(), stopped));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::Config;
+use super::{Config, MediaStore};
 use super::problem::Problem;
 
 /// The least number of bytes of a secret that signs.
@@ -24,6 +24,7 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
     checks.auth();
     checks.times();
     checks.sizes();
+    checks.media();
 }
 
 impl Config {
@@ -97,14 +98,19 @@ impl Checks<'_> {
                 format!("http.origins: {origin:?} is no origin: write \"https://host\" or \"http://host:port\", or \"*\"")
             });
         }
-        let base = &self.config.presence_api.base_path;
-        let path = base.starts_with('/')
-            && !base.ends_with('/')
-            && !base.contains("//")
-            && base.bytes().all(|c| c.is_ascii_alphanumeric() || b"/-_.~".contains(&c));
-        self.require(path, &["presence_api.base_path"], || {
-            format!("presence_api.base_path = {base:?}: write a path such as \"/api/v1\", without a slash at its end")
-        });
+        let Config { presence_api, messaging_api, .. } = self.config;
+        for (key, base) in [
+            ("presence_api.base_path", &presence_api.base_path),
+            ("messaging_api.base_path", &messaging_api.base_path),
+        ] {
+            let path = base.starts_with('/')
+                && !base.ends_with('/')
+                && !base.contains("//")
+                && base.bytes().all(|c| c.is_ascii_alphanumeric() || b"/-_.~".contains(&c));
+            self.require(path, &[key], || {
+                format!("{key} = {base:?}: write a path such as \"/api/v1\", without a slash at its end")
+            });
+        }
     }
 
     fn listeners(&mut self) {
@@ -221,6 +227,97 @@ impl Checks<'_> {
             || "limits.memory_refuse_connects must not be more than limits.memory_refuse_publishes".into(),
         );
     }
+
+    fn media(&mut self) {
+        let media = &self.config.media;
+        let base = media.public_base.as_deref();
+        self.require(base.is_none_or(is_web_base), &["media.public_base"], || {
+            format!(
+                "media.public_base = {:?}: write what addresses begin with, such as \"https://files.example.com\", \
+                 without a slash at its end",
+                base.unwrap_or_default()
+            )
+        });
+        for kind in &media.types {
+            self.require(is_media_type(kind), &["media.types"], || {
+                format!("media.types: {kind:?} is no type: write \"image/png\" or, for all that begin so, \"audio/*\"")
+            });
+        }
+        self.require(!media.types.is_empty(), &["media.types"], || {
+            "media.types is empty: name at least one, such as [\"image/png\"], or set messaging_api.enabled = false"
+                .into()
+        });
+        self.require(media.stall_time <= media.upload_time, &["media.stall_time", "media.upload_time"], || {
+            "media.stall_time must not be more than media.upload_time".into()
+        });
+        if media.store == MediaStore::S3 {
+            self.bucket();
+        }
+    }
+
+    fn bucket(&mut self) {
+        let media = &self.config.media;
+        let Some(endpoint) = media.endpoint.as_deref() else {
+            self.require(false, &["media.endpoint", "media.store"], || {
+                "media.store = \"s3\" needs media.endpoint, the address of the bucket's server: \
+                 \"http://127.0.0.1:9000\" or \"https://s3.eu-central-1.amazonaws.com\""
+                    .into()
+            });
+            return;
+        };
+        self.require(is_web_base(endpoint), &["media.endpoint"], || {
+            format!(
+                "media.endpoint = {endpoint:?}: write \"http://host:port\" or \"https://host\", without a slash at its \
+                 end; the bucket's name goes to media.bucket"
+            )
+        });
+        self.require(media.allow_http || !endpoint.starts_with("http://"), &["media.endpoint"], || {
+            format!(
+                "media.endpoint = {endpoint:?} is without TLS: set media.allow_http = true if that network is yours, or \
+                 give an address with https"
+            )
+        });
+        self.require(media.access_key.is_some(), &["media.access_key", "media.store"], || {
+            "media.store = \"s3\" needs media.access_key, the name of the bucket's key".into()
+        });
+        self.require(media.secret_key.is_some(), &["media.secret_key", "media.store"], || {
+            "media.store = \"s3\" needs media.secret_key; outside of a file it is MUSTER_MEDIA__SECRET_KEY".into()
+        });
+        self.require(is_bucket(&media.bucket), &["media.bucket"], || {
+            format!(
+                "media.bucket = {:?}: 3 to 63 small letters, digits, \"-\" and \".\", at both ends a letter or a digit",
+                media.bucket
+            )
+        });
+        let region = media.region.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
+        self.require(region, &["media.region"], || {
+            format!("media.region = {:?}: write it as \"eu-central-1\"", media.region)
+        });
+    }
+}
+
+/// Whether a text is the beginning of web addresses: scheme and host, perhaps a path, no slash at its end.
+fn is_web_base(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else { return false };
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    let host = uri.authority().is_some_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'));
+    web && host && uri.query().is_none() && !text.ends_with('/') && !text.contains('#')
+}
+
+/// Whether a text can be a bucket's name.
+fn is_bucket(text: &str) -> bool {
+    let plain = text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-.".contains(&c));
+    let ends = [text.bytes().next(), text.bytes().last()].iter().flatten().all(u8::is_ascii_alphanumeric);
+    plain && ends && (3..=63).contains(&text.len()) && !text.contains("..")
+}
+
+/// Whether a text is a media type in small letters, or the beginning of one and `*`.
+fn is_media_type(text: &str) -> bool {
+    let Some((top, rest)) = text.split_once('/') else { return false };
+    let token = |part: &str| {
+        part.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || b".+-_!#$&^".contains(&c))
+    };
+    !top.is_empty() && !rest.is_empty() && token(top) && token(rest.strip_suffix('*').unwrap_or(rest))
 }
 
 /// Whether a text says what to log. A lone word that is no level would be taken for a module, and a slip such as
@@ -321,6 +418,26 @@ mod tests {
     }
 
     #[test]
+    fn media_and_its_bucket() {
+        check("[media]\npublic_base = \"https://a.example/\"", "m.toml:2: media.public_base");
+        check("[media]\npublic_base = \"a.example\"", "media.public_base");
+        check("[media]\ntypes = []", "media.types is empty");
+        check("[media]\ntypes = [\"png\"]", "\"png\" is no type");
+        check("[media]\nupload_time = \"5s\"", "m.toml:2: media.stall_time must not be more");
+        check("[media]\nstore = \"s3\"", "m.toml:2: media.store = \"s3\" needs media.endpoint");
+        let bucket = |lines: &str| {
+            format!("[media]\nstore = \"s3\"\naccess_key = \"a\"\nsecret_key = \"b\"\nallow_http = true\n{lines}")
+        };
+        fine(&bucket("endpoint = \"http://127.0.0.1:9000\""));
+        check(&bucket("endpoint = \"127.0.0.1:9000\""), "m.toml:6: media.endpoint");
+        check(&bucket("endpoint = \"http://h\"\nbucket = \"A b\""), "m.toml:7: media.bucket");
+        check(&bucket("endpoint = \"http://h\"\nregion = \"EU\""), "m.toml:7: media.region");
+        check("[media]\nstore = \"s3\"\nendpoint = \"http://h\"", "is without TLS: set media.allow_http = true");
+        check("[media]\nstore = \"s3\"\nendpoint = \"https://h\"", "needs media.access_key");
+        check("[media]\nstore = \"s3\"\nendpoint = \"https://h\"", "needs media.secret_key");
+    }
+
+    #[test]
     fn the_rest_holds_together() {
         check("[server]\nlog = \"info,=,\"", "m.toml:2: server.log");
         check("[server]\nlog = \"inof\"", "m.toml:2: server.log = \"inof\": give a level");
@@ -333,6 +450,7 @@ mod tests {
         );
         check("[presence_api]\nbase_path = \"api\"", "presence_api.base_path");
         check("[presence_api]\nbase_path = \"/api/\"", "presence_api.base_path");
+        check("[messaging_api]\nbase_path = \"/api/\"", "m.toml:2: messaging_api.base_path");
         check("[binary]\nheartbeat = \"1m\"", "m.toml:2: binary.silence must be at least twice");
         check("[presence]\nsilence = \"40s\"", "m.toml:2: presence.silence must be at least twice");
         check("[limits]\noutbox_bytes = \"64KiB\"", "limits.outbox_bytes must be more");

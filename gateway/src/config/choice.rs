@@ -85,6 +85,22 @@ choices! {
         Memory = "memory",
     }
 
+    /// Where uploaded files are kept.
+    MediaStore {
+        /// In a folder of this machine; Muster serves them.
+        Folder = "folder",
+        /// In a bucket of S3, MinIO or the like, which serves them.
+        S3 = "s3",
+    }
+
+    /// How an uploaded file's address is made.
+    KeyStyle {
+        /// The time and the name.
+        Plain = "plain",
+        /// The time, a random part and the name.
+        Random = "random",
+    }
+
     /// A signature algorithm of a token.
     Algorithm {
         /// HMAC with SHA-256.

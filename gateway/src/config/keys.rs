@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::choice::{Algorithm, HostChoice, IoChoice, LogFormat, StoreKind};
+use super::choice::{Algorithm, HostChoice, IoChoice, KeyStyle, LogFormat, MediaStore, StoreKind};
 use super::table::settings;
 use super::value::{Secret, Size};
 
@@ -199,6 +199,54 @@ settings! {
         check_multiple_limit: u32 = "10" in "1"..="1000000";
         /// Failed authentications per minute and client address.
         failed_auth_limit: u32 = "100" in "1"..="1000000";
+    }
+
+    /// The messaging API: its REST calls.
+    [messaging_api] MessagingApi {
+        /// Whether to serve it.
+        enabled: bool = "true";
+        /// Path that its routes start with.
+        base_path: String = "/api/v1";
+    }
+
+    /// The files that the messaging API takes.
+    [media] Media {
+        /// Where files are kept: `folder` is a directory of this machine, which Muster serves; `s3` is a bucket of S3, MinIO
+        /// or the like, which serves them itself.
+        store: MediaStore = "folder";
+        /// Directory of the files, and of uploads on their way. Without it, `media` in the data directory.
+        path: Option<PathBuf> = "";
+        /// What public addresses of files begin with, such as `https://files.example.com`. Without it, the address that
+        /// the upload was sent to (the `Host` of the request), or with a bucket its endpoint.
+        public_base: Option<String> = "";
+        /// `plain` makes addresses of the time and the file's name, as clients know them, which can be guessed; `random`
+        /// puts 128 random bits in between.
+        key_style: KeyStyle = "plain";
+        /// Longest file.
+        max_bytes: Size = "10MiB" in "1KiB"..="1GiB";
+        /// Types of files that are taken; `*` at the end stands for all that begin so. What could run or be shown as a
+        /// page (programs, scripts, HTML, SVG) is refused whatever stands here.
+        types: Vec<String> = "image/jpeg,image/png,image/gif,image/webp,video/mp4,video/mpeg,video/quicktime,audio/mpeg,audio/wav,audio/ogg,application/pdf,application/msword,application/vnd.*";
+        /// Uploads at the same time; beyond it they are answered 503.
+        uploads: usize = "64" in "1"..="65536";
+        /// Time that one upload may take.
+        upload_time: Duration = "2m" in "1s"..="1h";
+        /// Time that an upload may stand still.
+        stall_time: Duration = "10s" in "1s"..="5m";
+        /// Address of the bucket's server: `http://127.0.0.1:9000`, `https://s3.eu-central-1.amazonaws.com`.
+        endpoint: Option<String> = "";
+        /// Name of the bucket.
+        bucket: String = "messaging";
+        /// Region of the bucket.
+        region: String = "us-east-1";
+        /// Name of the key that requests to the bucket are signed with.
+        access_key: Option<String> = "";
+        /// The key itself.
+        secret_key: Option<Secret> = "";
+        /// Whether the endpoint may be spoken to without TLS.
+        allow_http: bool = "false";
+        /// Whether a bucket that is not there is made at the start, readable by everyone who has a file's address.
+        create_bucket: bool = "true";
     }
 
     /// What one connection may use, and when the server as a whole says no.

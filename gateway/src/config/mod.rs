@@ -22,9 +22,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-pub use choice::{Algorithm, HostChoice, IoChoice, LogFormat, StoreKind};
+pub use choice::{Algorithm, HostChoice, IoChoice, KeyStyle, LogFormat, MediaStore, StoreKind};
 pub use keys::{
-    Admin, Auth, Binary, Config, Engine, Http, Limits, Presence, PresenceApi, SECTIONS, Server, Store,
+    Admin, Auth, Binary, Config, Engine, Http, Limits, Media, MessagingApi, Presence, PresenceApi, SECTIONS, Server,
+    Store,
 };
 pub use print::{markdown, toml};
 pub use problem::{ConfigError, Problem};
@@ -118,6 +119,11 @@ impl Config {
     /// Where a key was set, for messages: empty for a key at its default.
     pub fn place(&self, path: &str) -> String {
         self.origins.get(path).cloned().unwrap_or_default()
+    }
+
+    /// The directory of uploaded files.
+    pub fn media_path(&self) -> PathBuf {
+        self.media.path.clone().unwrap_or_else(|| self.server.data.join("media"))
     }
 
     /// The directory of the embedded store.

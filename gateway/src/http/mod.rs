@@ -10,7 +10,7 @@
 //! under [`crate::api`]; nothing here knows its words.
 //!
 //! What is absent: no HTTP/2 (proxies in front speak HTTP/1.1 to their backends, and a WebSocket needs it), no
-//! cookies, no compression, no file serving, no state of the roll call.
+//! cookies, no compression, no state of the roll call, and no files but those that users uploaded.
 
 pub mod around;
 pub mod auth;

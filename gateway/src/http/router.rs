@@ -11,7 +11,7 @@ use http::StatusCode;
 use super::around::around;
 use super::state::Front;
 use super::{openapi, pages};
-use crate::api::{presence, server};
+use crate::api::{messaging, presence, server};
 
 /// The router of the public listener.
 pub fn router(front: Arc<Front>) -> Router {
@@ -21,6 +21,7 @@ pub fn router(front: Arc<Front>) -> Router {
         routes = routes.nest(&format!("{}/presence", api.base_path), presence::routes());
     }
     routes
+        .merge(messaging::routes(&front.config))
         .merge(openapi::routes(&front.config))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
@@ -43,6 +44,8 @@ pub(super) fn problem(front: &Front, path: &str, status: StatusCode) -> Response
     let below = path.strip_prefix(api.base_path.as_str());
     if api.enabled && below.is_some_and(|rest| rest.starts_with("/presence")) {
         presence::problem(status)
+    } else if messaging::is_path(&front.config, path) {
+        messaging::problem::of_router(status)
     } else {
         server::problem(status)
     }

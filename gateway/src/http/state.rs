@@ -11,6 +11,7 @@ use crate::auth::LiveVerifier;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::Inquirer;
+use crate::media::Media;
 use crate::rate::{Limiter, Origin};
 use crate::realms::Realms;
 
@@ -27,6 +28,8 @@ pub struct Front {
     pub clock: Clock,
     /// The way to the shards.
     pub inquirer: Inquirer,
+    /// Uploaded files, where an API that takes them is served.
+    pub media: Option<Arc<Media>>,
     /// The limits of routes.
     pub limits: RouteLimits,
     /// The way of a socket to its shard.
@@ -103,6 +106,7 @@ impl Front {
         realms: Arc<Realms>,
         clock: Clock,
         inquirer: Inquirer,
+        media: Option<Arc<Media>>,
     ) -> Arc<Self> {
         let tally = Arc::<Tally>::default();
         let handover = Handover::new(inquirer.door().clone(), config.http.handover_queue, tally.clone());
@@ -114,6 +118,7 @@ impl Front {
             realms,
             clock,
             inquirer,
+            media,
             tally,
             draining: AtomicBool::new(false),
         })

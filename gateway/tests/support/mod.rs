@@ -72,6 +72,8 @@ fn configuration_text(io: &str, extra: &str) -> String {
         ("engine", vec![format!("io = \"{io}\""), "shards = 2".into(), "pin = false".into()]),
         ("presence", vec![]),
         ("presence_api", vec![]),
+        ("messaging_api", vec![]),
+        ("media", vec![]),
         ("limits", vec![]),
     ];
     for line in extra.lines().map(str::trim).filter(|line| !line.is_empty()) {
