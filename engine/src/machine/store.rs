@@ -141,9 +141,8 @@ pub enum Part {
     Member(MemberRow),
     /// A member has left. The row's number is not given out again.
     MemberGone { row: u32, user: Id },
-    /// A message is new, or has changed (same creation time). Its receipts are not part of it. `sent` counts the messages
-    /// of its sender in this conversation, itself included; kept for conversations of two.
-    Message { message: Arc<Message>, sent: u64 },
+    /// A message is new, or has changed (same creation time). Its receipts are not part of it.
+    Message(Arc<Message>),
     /// A member has read a message.
     Receipt { message: u64, row: u32, at: u64 },
     /// A message was deleted: its sequence, and its sender's row. Comes with the changed message.
@@ -176,8 +175,8 @@ pub struct Loaded {
     pub last_row: u32,
     /// Deleted messages: sequence and sender's row, in order.
     pub deleted: Vec<(u64, u32)>,
-    /// The newest message, deleted or not, and its sender's count (as [`Part::Message`] brought it).
-    pub newest: Option<(Message, u64)>,
+    /// The newest message, deleted or not.
+    pub newest: Option<Message>,
     /// The newest message that is not deleted.
     pub last: Option<Message>,
 }

@@ -14,6 +14,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
+use super::model::Kind;
 use crate::id::Id;
 
 const NUMBER_BITS: u32 = 78;
@@ -64,6 +67,28 @@ impl ConversationId {
     #[must_use]
     pub fn from_number(number: u128) -> Self {
         Self(number & ((1 << NUMBER_BITS) - 1))
+    }
+
+    /// The id of the one conversation that these names stand for: a pair of users, a room with a name of its own. The same
+    /// on every server: names are hashed (SHA-256), each with its length.
+    #[must_use]
+    pub fn natural(kind: Kind, names: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update([kind as u8]);
+        for name in names {
+            hash.update((name.len() as u32).to_le_bytes());
+            hash.update(name.as_bytes());
+        }
+        let mut number = [0; 16];
+        number.copy_from_slice(&hash.finalize()[..16]);
+        Self::from_number(u128::from_be_bytes(number))
+    }
+
+    /// The id of the direct conversation of two users, in whichever order they are named.
+    #[must_use]
+    pub fn of_pair(one: &Id, other: &Id) -> Self {
+        let (first, second) = if one <= other { (one, other) } else { (other, one) };
+        first.with_str(|first| second.with_str(|second| Self::natural(Kind::Direct, &[first, second])))
     }
 
     /// The number.
@@ -196,6 +221,16 @@ mod tests {
         fn nothing_else_is_an_id(text in ".{0,40}") {
             prop_assert!(text.parse::<ConversationId>().is_err());
         }
+    }
+
+    #[test]
+    fn natural_ids_stay_what_they_are() {
+        let [ann, bob] = ["ann", "bob"].map(|name| Id::new(name).unwrap());
+        let pair = ConversationId::of_pair(&ann, &bob);
+        assert_eq!(pair, ConversationId::of_pair(&bob, &ann));
+        assert_ne!(pair, ConversationId::natural(Kind::Trade, &["ann", "bob"]));
+        assert_ne!(pair, ConversationId::natural(Kind::Direct, &["an", "nbob"]));
+        assert_eq!(pair.to_string(), "PAIR");
     }
 
     #[test]

@@ -152,6 +152,9 @@ pub struct Message {
     pub id: MessageId,
     /// Position in the conversation: 1, 2, 3, without a gap.
     pub sequence: u64,
+    /// How many messages its sender had sent in this conversation by then, this one included; kept in conversations of two
+    /// only, else 0. For the home; no edge tells it.
+    pub sent: u64,
     /// Who sent it.
     pub sender: Id,
     /// The sender's row.
