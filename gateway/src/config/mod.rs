@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use choice::{Algorithm, HostChoice, IoChoice, KeyStyle, LogFormat, MediaStore, StoreKind};
 pub use keys::{
-    Admin, Auth, Binary, Config, Engine, Http, Limits, Media, MessagingApi, Presence, PresenceApi, SECTIONS, Server,
+    Admin, Attachments, Auth, Binary, Config, Engine, Http, Limits, Media, MessagingApi, Presence, PresenceApi, SECTIONS, Server,
     Store,
 };
 pub use print::{markdown, toml};
