@@ -28,6 +28,7 @@ pub struct Problem {
 /// The body of an error.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = MessagingFailure)]
 pub struct Failure {
     /// The name of the status: `Bad Request`.
     #[schema(example = "Bad Request")]
@@ -102,10 +103,13 @@ impl From<BodyError> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
-            Refusal::Busy | Refusal::Timeout | Refusal::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Busy | Refusal::Timeout | Refusal::Draining | Refusal::Unavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Refusal::Conflict => StatusCode::CONFLICT,
             Refusal::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Forbidden => StatusCode::FORBIDDEN,
-            Refusal::NotFound => StatusCode::NOT_FOUND,
+            Refusal::Forbidden | Refusal::Blocked => StatusCode::FORBIDDEN,
+            Refusal::NotFound | Refusal::Gone => StatusCode::NOT_FOUND,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Unsupported | Refusal::Invalid | Refusal::TooMany | Refusal::LimitReached => {
                 StatusCode::BAD_REQUEST

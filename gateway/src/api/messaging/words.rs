@@ -67,7 +67,7 @@ pub struct LastMessage {
 }
 
 /// Somebody in a conversation.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = MessagingParticipant)]
 pub struct ParticipantBody {
