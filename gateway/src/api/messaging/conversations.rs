@@ -51,7 +51,8 @@ pub async fn create(
         None => direct(&caller, &plan.others),
         Some(name) => schema::chat::NewConversation {
             // The same caller, the same key, the same id: the home of it sees that it was made before.
-            id: key.map(|key| caller.with_str(|caller| ConversationId::natural(Kind::Group, &[caller, &key]))),
+            id: key
+                .map(|key| caller.with_str(|caller| ConversationId::natural(Kind::Group, &[caller, &key]))),
             kind: Kind::Group,
             name: Some(name),
             members: members(&plan.others),
@@ -290,7 +291,9 @@ mod tests {
         check(Some("limit=100"), Some(100));
         check(Some("limit=101"), Some(100));
         check(Some("limit=99999999999999999999999"), Some(100));
-        for bad in ["limit=", "limit=0", "limit=-1", "limit=2.5", "limit=1e2", "limit=many", "limit=%20", "limit=+5"] {
+        for bad in
+            ["limit=", "limit=0", "limit=-1", "limit=2.5", "limit=1e2", "limit=many", "limit=%20", "limit=+5"]
+        {
             check(Some(bad), None);
         }
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode};
-use schema::chat::{Attachment, ConversationId};
 use schema::Id;
+use schema::chat::{Attachment, ConversationId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
@@ -136,7 +136,10 @@ pub struct Letter {
 /// Reads a body of JSON.
 pub async fn read<T: DeserializeOwned>(front: &Front, headers: &HeaderMap, body: Body) -> Result<T, Problem> {
     if !is_json(headers) {
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Content-Type must be application/json",
+        ));
     }
     let bytes = body::read(body, front.config.http.body_bytes.bytes()).await?;
     strict::object(&bytes).map_err(|error| Problem::bad(format!("The body cannot be used: {error}")))
@@ -148,7 +151,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
     let mut parts = kind.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
-    let json = essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json");
+    let json =
+        essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json");
     json && parts.all(|part| match part.strip_prefix("charset=") {
         Some(charset) => charset.trim_matches('"') == "utf-8",
         None => true,
@@ -187,7 +191,7 @@ fn name(given: Option<&str>) -> Result<Arc<str>, Problem> {
 }
 
 /// What a message may say.
-fn content(text: &str, may_be_empty: bool) -> Result<Arc<str>, Problem> {
+pub fn content(text: &str, may_be_empty: bool) -> Result<Arc<str>, Problem> {
     if text.is_empty() && !may_be_empty {
         return Err(Problem::bad("content must not be empty"));
     }
@@ -282,7 +286,8 @@ pub fn client_id(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<Ar
     let in_header = match headers.get(IDEMPOTENCY_KEY) {
         None => None,
         Some(value) => {
-            let text = value.to_str().map_err(|_| Problem::bad("Idempotency-Key must be plain ASCII"))?.trim();
+            let text =
+                value.to_str().map_err(|_| Problem::bad("Idempotency-Key must be plain ASCII"))?.trim();
             // The draft standard writes it as a string, in quotes.
             let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
             Some(quoted.unwrap_or(text))
@@ -303,7 +308,7 @@ pub fn client_id(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<Ar
 }
 
 /// What comes with a message.
-fn attachment(
+pub fn attachment(
     url: Option<&str>,
     kind: Option<&str>,
     own: Option<&str>,
@@ -334,8 +339,7 @@ fn is_web_address(url: &str) -> bool {
     let web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     // What a browser would drop or take for something else has no place in an address.
     let plain = !url.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\');
-    web && plain
-        && host.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.host().is_empty())
+    web && plain && host.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.host().is_empty())
 }
 
 #[cfg(test)]
@@ -362,12 +366,27 @@ mod tests {
 
     #[test]
     fn attachments_are_addresses_of_the_web() {
-        for good in ["http://minio:9000/messaging/messages/1-photo.jpg", "HTTPS://h.example?x#y", "http://[::1]:8/"] {
+        for good in
+            ["http://minio:9000/messaging/messages/1-photo.jpg", "HTTPS://h.example?x#y", "http://[::1]:8/"]
+        {
             assert!(is_web_address(good), "{good}");
         }
         for bad in [
-            "", "photo.jpg", "/x", "//h/x", "ftp://h/x", "javascript:alert(1)", "data:text/html,x", "http://",
-            "http:///x", "http://h/a b", "http://h/\n", "http://h\\x", "https://?x", "http://:80/", "file:///etc/x",
+            "",
+            "photo.jpg",
+            "/x",
+            "//h/x",
+            "ftp://h/x",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "http://",
+            "http:///x",
+            "http://h/a b",
+            "http://h/\n",
+            "http://h\\x",
+            "https://?x",
+            "http://:80/",
+            "file:///etc/x",
         ] {
             assert!(!is_web_address(bad), "{bad}");
         }
@@ -383,9 +402,11 @@ mod tests {
 
     #[test]
     fn one_name_for_a_message() {
-        let header = |text: &str| [(IDEMPOTENCY_KEY, text.parse().unwrap())].into_iter().collect::<HeaderMap>();
+        let header =
+            |text: &str| [(IDEMPOTENCY_KEY, text.parse().unwrap())].into_iter().collect::<HeaderMap>();
         let none = HeaderMap::new();
-        let found = |headers: &HeaderMap, body| client_id(headers, body).map(|id| id.map(|id| id.to_string()));
+        let found =
+            |headers: &HeaderMap, body| client_id(headers, body).map(|id| id.map(|id| id.to_string()));
         assert_eq!(found(&none, None), Ok(None));
         assert_eq!(found(&none, Some("a")), Ok(Some("a".into())));
         assert_eq!(found(&header("\"a\""), Some("a")), Ok(Some("a".into())));

@@ -55,7 +55,8 @@ pub async fn send(
         }
         Place::User(user) => {
             let new = direct(&actor.key.id, &[user]);
-            match chat(&front, actor.clone(), ChatCommand::Create(Box::new(new)), &Told::CONVERSATION).await? {
+            match chat(&front, actor.clone(), ChatCommand::Create(Box::new(new)), &Told::CONVERSATION).await?
+            {
                 ChatReply::Made { conversation, .. } => conversation.id,
                 other => return Err(unexpected(&other)),
             }
@@ -178,10 +179,7 @@ pub async fn read(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let message = message(id)?;
-    done(
-        chat(&front, actor, ChatCommand::Read { message }, &Told::MESSAGE).await?,
-        "Message marked as read",
-    )
+    done(chat(&front, actor, ChatCommand::Read { message }, &Told::MESSAGE).await?, "Message marked as read")
 }
 
 /// Mark all messages of a conversation as read
@@ -196,10 +194,7 @@ pub async fn read_all(
 ) -> Result<Response, Problem> {
     let conversation = conversation(id)?;
     let command = ChatCommand::ReadAll { conversation, up_to: None };
-    done(
-        chat(&front, actor, command, &Told::CONVERSATION).await?,
-        "All messages marked as read",
-    )
+    done(chat(&front, actor, command, &Told::CONVERSATION).await?, "All messages marked as read")
 }
 
 /// How many messages of a conversation the caller has not read

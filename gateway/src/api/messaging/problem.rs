@@ -173,6 +173,9 @@ mod tests {
             r#"{"error":"Bad Request","message":"File is empty","statusCode":400}"#
         );
         let response = Problem::unavailable("later").into_response();
-        assert_eq!((response.status().as_u16(), &response.headers()[RETRY_AFTER]), (503, &HeaderValue::from(1)));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[RETRY_AFTER]),
+            (503, &HeaderValue::from(1))
+        );
     }
 }

@@ -1,8 +1,6 @@
 //! The errors that calls about conversations and messages may answer, for the description: those of every call, and
 //! those of calls with a body, about a conversation, about a message.
 
-#![expect(dead_code, reason = "they describe answers that are built elsewhere")]
-
 use utoipa::IntoResponses;
 
 use super::problem::Failure;

@@ -270,7 +270,8 @@ impl MessageBody {
     pub fn read(message: &Message) -> Self {
         // Having written it is not having read it.
         let readers = message.reads.iter().filter(|receipt| receipt.user != message.sender);
-        let read_by = readers.map(|receipt| ReadBy { user_id: receipt.user.to_string(), read_at: time(receipt.at) });
+        let read_by =
+            readers.map(|receipt| ReadBy { user_id: receipt.user.to_string(), read_at: time(receipt.at) });
         Self { read_by: Some(read_by.collect()), ..Self::sent(message) }
     }
 }
@@ -288,8 +289,8 @@ impl From<&History> for Page {
 
 #[cfg(test)]
 mod tests {
-    use schema::chat::{Attachment, MessageId, Receipt};
     use schema::Id;
+    use schema::chat::{Attachment, MessageId, Receipt};
     use serde_json::{json, to_value};
 
     use super::*;
