@@ -64,6 +64,32 @@ pub struct Limits {
     pub flush_interval: u32,
     /// Store requests of one shard under way.
     pub store_requests: u32,
+    /// Members of one conversation.
+    pub members: u32,
+    /// Members up to which a conversation tells who has read what and who types.
+    pub receipt_members: u32,
+    /// Gaps between what one member has read one by one before everything has to be read at once.
+    pub singles: u32,
+    /// A new member of a group sees only what is said from then on.
+    pub history_since_join: bool,
+    /// Characters of a message.
+    pub content: u32,
+    /// Bytes of a conversation's name.
+    pub name: u32,
+    /// Bytes that an edge keeps with a conversation.
+    pub extra: u32,
+    /// How long the same client id of the same sender stands for the same message.
+    pub sends_kept: u32,
+    /// Conversations of one list, and of one user that are looked at for it.
+    pub chat_list: u32,
+    /// See `chat_list`.
+    pub chat_memberships: u32,
+    /// Bytes of conversations that one shard keeps in memory.
+    pub chat_cache: usize,
+    /// Commands about conversations of one shard that wait for the store, and of one conversation.
+    pub chat_commands: u32,
+    /// See `chat_commands`.
+    pub chat_queue: u32,
 }
 
 impl Default for Limits {
@@ -86,6 +112,19 @@ impl Default for Limits {
             gathers: 4_096,
             flush_interval: 5_000,
             store_requests: 8,
+            members: 30_000,
+            receipt_members: 100,
+            singles: 4_096,
+            history_since_join: false,
+            content: 10_000,
+            name: 1_024,
+            extra: 16 * 1024,
+            sends_kept: 24 * 3_600_000,
+            chat_list: 1_000,
+            chat_memberships: 10_000,
+            chat_cache: 64 << 20,
+            chat_commands: 8_192,
+            chat_queue: 1_024,
         }
     }
 }

@@ -127,6 +127,15 @@ impl Id {
         matches!(self.0, Repr::Uuid(_))
     }
 
+    /// What the names of internal channels begin with: no client's id holds a control character.
+    pub const INTERNAL: [char; 2] = ['\u{1}', '\u{2}'];
+
+    /// The name of an internal channel that belongs to this id.
+    #[must_use]
+    pub fn internal(&self, mark: char) -> Self {
+        Self(Repr::Long(self.with_str(|text| format!("{mark}{text}")).into()))
+    }
+
     /// The id that is this UUID.
     #[must_use]
     pub fn from_uuid(bytes: [u8; 16]) -> Self {

@@ -53,7 +53,11 @@ fn question(message: &Message) -> Option<u64> {
     match message {
         Message::Ask { ask, .. } => Some(*ask).filter(|&ask| ask != 0),
         Message::Deliver { ask, .. } => *ask,
-        Message::Answer { .. } | Message::State(_) | Message::Publish { .. } | Message::Tap(_) => None,
+        Message::Answer { .. }
+        | Message::State(_)
+        | Message::Publish { .. }
+        | Message::Chat { .. }
+        | Message::Tap(_) => None,
     }
 }
 

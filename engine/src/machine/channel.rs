@@ -389,8 +389,10 @@ impl Machine {
             if to == NIL || left_out.is_some_and(|except| self.alive(except).is_some()) {
                 continue;
             }
-            self.counters.published += 1;
-            self.tell_session(to, &event);
+            if self.hears(to, &event) {
+                self.counters.published += 1;
+                self.tell_session(to, &event);
+            }
         }
     }
 }

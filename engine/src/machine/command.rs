@@ -192,7 +192,7 @@ impl Machine {
     }
 
     /// Asks the home of a key, which may be here.
-    fn ask_home(&mut self, whom: Whom, key: &Key, question: Question) -> Outcome {
+    pub(super) fn ask_home(&mut self, whom: Whom, key: &Key, question: Question) -> Outcome {
         self.ask_shard(whom, self.router.home(key), question)
     }
 
@@ -217,7 +217,7 @@ impl Machine {
 }
 
 /// The session of a command that only sessions may give.
-fn slot_of(caller: &Caller) -> Result<u32, Refusal> {
+pub(super) fn slot_of(caller: &Caller) -> Result<u32, Refusal> {
     caller.session.map(|session| session.slot).ok_or(Refusal::Unsupported)
 }
 

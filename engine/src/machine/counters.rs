@@ -1,5 +1,6 @@
 //! What a machine counts. Plain numbers; the driver copies them out for metrics.
 
+use schema::chat::ChatCommand;
 use schema::command::Edge;
 use schema::{CloseReason, Command, Refusal};
 
@@ -15,6 +16,10 @@ pub struct Counters {
     pub closed: [u64; CloseReason::ALL.len() + 1],
     /// Commands, by [`Command::index`].
     pub commands: [u64; Command::NAMES.len()],
+    /// Commands about conversations, by [`ChatCommand::index`].
+    pub chats: [u64; ChatCommand::NAMES.len()],
+    /// Requests of conversations to the store that failed.
+    pub chats_failed: u64,
     /// Refusals, by [`Refusal`].
     pub refusals: [u64; Refusal::ALL.len() + 1],
     /// Online events of users whose home is here.

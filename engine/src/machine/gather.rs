@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use schema::chat::{ConversationId, Summary};
 use schema::presence::{OnlineUser, SessionInfo};
 use schema::{Event, Id, Key, LastSeen, Realm, Refusal, Reply, SessionRef, ShardId, Status, UserPresence};
 
@@ -44,6 +45,10 @@ pub(super) enum Harvest {
     Reached(u32),
     /// Sessions of one user.
     Sessions(Vec<SessionInfo>),
+    /// Conversations of one user, of all their homes: which kinds, how many, or only how many have something unread.
+    Summaries { rows: Vec<Summary>, kinds: u8, limit: u32, count: bool },
+    /// Whether a session may join a conversation, which it then does.
+    Join { session: SessionRef, conversation: ConversationId, service: bool, answer: Option<Answer> },
 }
 
 /// One command that waits.
@@ -125,7 +130,7 @@ impl Machine {
             // What one shard cannot say stays unknown; the others' users are told.
             (Harvest::Query { .. }, Answer::Refused(_)) => {}
             (Harvest::Reached(_), Answer::Refused(Refusal::NotFound)) => {}
-            (Harvest::Relay(relay), answer) => *relay = Some(answer),
+            (Harvest::Relay(relay) | Harvest::Join { answer: relay, .. }, answer) => *relay = Some(answer),
             (_, Answer::Refused(refusal)) => return self.end_gather(slot, Answer::Refused(refusal)),
             (Harvest::Count(sum), Answer::Count(count)) => *sum += count,
             (Harvest::List { rows, limit }, Answer::Users(more)) => {
@@ -134,6 +139,7 @@ impl Machine {
             }
             (Harvest::Reached(sum), Answer::Reached(count)) => *sum = sum.saturating_add(count),
             (Harvest::Sessions(rows), Answer::Sessions(more)) => rows.extend(more),
+            (Harvest::Summaries { rows, .. }, Answer::Summaries(more)) => rows.extend(more),
             // A shard that answers something else does not answer.
             (_, _) => {}
         }
@@ -163,7 +169,16 @@ impl Machine {
         if incomplete || !gather.waiting.is_empty() {
             return;
         }
-        let answer = gather.harvest.answer();
+        let joins = match gather.harvest {
+            Harvest::Join { session, conversation, service, .. } => Some((session, conversation, service)),
+            _ => None,
+        };
+        let mut answer = gather.harvest.answer();
+        if let (Some((session, conversation, service)), Answer::Chat(_)) = (joins, &answer)
+            && let Err(refusal) = self.joined(session, conversation, service)
+        {
+            answer = Answer::Refused(refusal);
+        }
         self.end_gather(slot, answer);
     }
 
@@ -310,11 +325,14 @@ impl Harvest {
     /// What has come, as the answer.
     pub(super) fn answer(&mut self) -> Answer {
         match self {
-            Self::Relay(answer) => answer.take().unwrap_or(Answer::Refused(Refusal::Timeout)),
+            Self::Relay(answer) | Self::Join { answer, .. } => answer.take().unwrap_or(Answer::Refused(Refusal::Timeout)),
             Self::Query { rows, .. } => Answer::Presence(std::mem::take(rows)),
             Self::Count(sum) => Answer::Count(*sum),
             Self::List { rows, .. } => Answer::Users(std::mem::take(rows)),
             Self::Reached(sum) => Answer::Reached(*sum),
+            Self::Summaries { rows, kinds, limit, count } => {
+                Answer::Chat(Box::new(super::chat::listed(std::mem::take(rows), *kinds, *limit, *count)))
+            }
             Self::Sessions(rows) => {
                 rows.sort_by_key(|row| (row.since, row.session));
                 Answer::Sessions(std::mem::take(rows))
@@ -332,6 +350,9 @@ fn result(answer: Answer) -> Result<Reply, Refusal> {
         Answer::Users(rows) => Ok(Reply::Users(rows)),
         Answer::Reached(count) => Ok(Reply::Reached(count)),
         Answer::Sessions(rows) => Ok(Reply::Sessions(rows)),
+        Answer::Chat(reply) => Ok(Reply::Chat(reply)),
+        // Only asked by homes, never by clients.
+        Answer::Summaries(_) => Err(Refusal::Unsupported),
         Answer::Refused(refusal) => Err(refusal),
     }
 }

@@ -1,7 +1,8 @@
 //! What machines say to each other.
 //!
 //! Three classes, and what happens when the receiver's inbox is full:
-//! - *commands and events* ([`Message::Ask`], [`Message::Deliver`], [`Message::Publish`], [`Message::Tap`]) are only
+//! - *commands and events* ([`Message::Ask`], [`Message::Deliver`], [`Message::Publish`], [`Message::Chat`],
+//!   [`Message::Tap`]) are only
 //!   produced while the machine knows of room ([`super::Machine::set_room`]); without room the command behind them
 //!   is refused as busy (a tap is dropped and leaves a gap in its numbers);
 //! - *replies* ([`Message::Answer`]) are never refused: the asker reserved their place;
@@ -12,10 +13,11 @@
 
 use std::sync::Arc;
 
+use schema::chat::{ChatCommand, ChatReply, ConversationId, Summary};
 use schema::event::TapEvent;
 use schema::presence::{OnlineUser, SessionInfo};
 use schema::{
-    CloseReason, Device, Event, Id, Key, LastSeen, Realm, Refusal, SessionAddr, SessionRef, Status,
+    Actor, CloseReason, Device, Event, Id, Key, LastSeen, Realm, Refusal, SessionAddr, SessionRef, Status,
     UserPresence,
 };
 
@@ -34,6 +36,8 @@ pub enum Message {
     /// Give an event to the receiver's subscribers of a channel, but not to `except`. A receiver with too many fan-outs
     /// under way drops it and counts that.
     Publish { channel: Key, event: Arc<Event>, except: Option<SessionAddr> },
+    /// Something happened in a conversation with these users of yours: tell their sessions.
+    Chat { realm: Realm, users: Arc<[Id]>, event: Arc<Event> },
     /// A session opened or closed at the sender, which the receiver said it wants to hear of.
     Tap(Arc<TapEvent>),
 }
@@ -61,6 +65,12 @@ pub enum Question {
     Disconnect { sessions: Vec<SessionRef>, realm: Realm, owner: Option<Id>, reason: CloseReason },
     /// End all sessions of this user of yours.
     DisconnectUser { user: Key, reason: CloseReason },
+    /// Do this in a conversation of yours. A service acts as itself.
+    Chat { who: Actor, command: Box<ChatCommand> },
+    /// Which conversations has this user of yours, or (`count`) in how many is something unread?
+    Chats { user: Key, kinds: u8, limit: u32, count: bool },
+    /// How do these conversations of yours look to this user?
+    Summaries { user: Key, conversations: Vec<ConversationId> },
 }
 
 /// What comes back.
@@ -78,6 +88,10 @@ pub enum Answer {
     Reached(u32),
     /// To `Sessions` and `Describe`, oldest first; sessions that are gone are left out.
     Sessions(Vec<SessionInfo>),
+    /// To `Chat` and `Chats`.
+    Chat(Box<ChatReply>),
+    /// To `Summaries`; conversations that the user is not in are left out.
+    Summaries(Vec<Summary>),
     /// To any of them.
     Refused(Refusal),
 }

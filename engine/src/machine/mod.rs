@@ -132,6 +132,7 @@ pub struct Machine {
     graves: graves::Graves,
     store: flush::StoreWork,
     taps: tap::Taps,
+    chats: chat::Chats,
     drain: drain::Drain,
 }
 
@@ -169,6 +170,7 @@ impl Machine {
             graves: graves::Graves::new(hasher.clone()),
             store: flush::StoreWork::new(now.mono),
             taps: tap::Taps::default(),
+            chats: chat::Chats::new(hasher.clone()),
             drain: drain::Drain::Off,
             limits,
             router,
@@ -209,6 +211,8 @@ impl Machine {
         self.advance_timers(STAGE_BUDGET);
         self.settle();
         self.advance_lookups();
+        self.advance_chats(STAGE_BUDGET);
+        self.settle();
         self.advance_fanouts(STAGE_BUDGET);
         self.advance_peers(STAGE_BUDGET);
         self.advance_store();
@@ -222,7 +226,7 @@ impl Machine {
             || !self.spreads.is_empty()
             || !self.lookups.is_empty()
             || self.peers.can_tell();
-        let untold = (self.peers.notes() > 0).then_some(now + ROOM_RETRY);
+        let untold = (self.peers.notes() > 0 || self.chats.is_behind()).then_some(now + ROOM_RETRY);
         let wakes = [
             left_over.then_some(now),
             untold,
@@ -272,7 +276,7 @@ impl Machine {
     /// True when the way out has been gone to its end.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.drain == drain::Drain::Done
+        self.drain == drain::Drain::Done && self.chats_are_quiet()
     }
 
     fn message(&mut self, from: ShardId, message: Message) {
@@ -290,6 +294,7 @@ impl Machine {
                 self.answer(whom, message::Answer::Reached(reached));
             }
             Message::Publish { channel, event, except } => self.published(&channel, event, except),
+            Message::Chat { realm, users, event } => self.chat_told(realm, users, event),
             Message::Tap(tap) => self.tell_listeners(&tap),
         }
     }

@@ -29,6 +29,13 @@ impl Machine {
                 self.disconnect(&sessions, realm, owner.as_ref(), reason).map(Some)
             }
             Question::DisconnectUser { user, reason } => self.disconnect_user(whom, &user, reason),
+            Question::Chat { who, command } => self.chat_question(whom, who, *command).map(|()| None),
+            Question::Chats { user, kinds, limit, count } => {
+                self.list_chats(whom, user, kinds, limit, count).map(|()| None)
+            }
+            Question::Summaries { user, conversations } => {
+                self.summaries(whom, user, conversations).map(|()| None)
+            }
         };
         match answer {
             Ok(Some(answer)) => self.answer(whom, answer),
@@ -103,8 +110,11 @@ impl Machine {
         let mut reached = 0;
         for &session in sessions {
             if let Some(slot) = self.alive(session) {
-                self.tell_session(slot, event);
-                reached += 1;
+                self.left_if_removed(slot, event);
+                if self.hears(slot, event) {
+                    self.tell_session(slot, event);
+                    reached += 1;
+                }
             }
         }
         self.counters.messages += u64::from(reached);

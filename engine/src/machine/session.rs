@@ -245,6 +245,7 @@ impl Machine {
 
     /// A session ends: everything it has is given back, and its user's home hears of it.
     pub(super) fn end(&mut self, slot: u32, reason: CloseReason, told: Told) {
+        self.stop_typing(slot);
         self.unlisten(slot);
         if let Some(info) = self.session_info(slot) {
             self.tap(slot, info, Some(reason));

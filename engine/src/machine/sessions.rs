@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use schema::SessionRef;
+use schema::chat::ConversationId;
 use schema::command::Edge;
 
 use super::address::{Address, Addresses};
@@ -27,12 +28,15 @@ pub(super) enum Owner {
     Service(u32),
 }
 
-/// An [`Owner`] in four bytes.
+/// An [`Owner`] in four bytes, and whether the session follows its user's conversations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct PackedOwner(u32);
 
 /// The highest slot that an owner may have.
-pub(super) const OWNER_SLOT: u32 = (1 << 30) - 1;
+pub(super) const OWNER_SLOT: u32 = (1 << 29) - 1;
+
+/// The bit of a [`PackedOwner`] that says that the session follows conversations.
+const FOLLOWS: u32 = 1 << 29;
 
 impl From<Owner> for PackedOwner {
     fn from(owner: Owner) -> Self {
@@ -68,13 +72,15 @@ pub(super) struct Listening {
     pub(super) quiet_until: u64,
     /// Listens to taps.
     pub(super) taps: bool,
+    /// Conversations in which its user types.
+    pub(super) typing: Vec<ConversationId>,
 }
 
 impl Slotted for Listening {}
 
 impl Listening {
     fn is_empty(&self) -> bool {
-        self.watches.is_empty() && self.channels.is_empty() && !self.taps
+        self.watches.is_empty() && self.channels.is_empty() && !self.taps && self.typing.is_empty()
     }
 }
 
@@ -110,6 +116,20 @@ impl Slotted for Session {
 impl Session {
     pub(super) fn owner(&self) -> Owner {
         self.owner.into()
+    }
+
+    /// Whether it hears of its user's conversations.
+    pub(super) fn follows(&self) -> bool {
+        self.owner.0 & FOLLOWS != 0
+    }
+
+    /// From now on it does, or no longer.
+    pub(super) fn follow(&mut self, on: bool) {
+        if on {
+            self.owner.0 |= FOLLOWS;
+        } else {
+            self.owner.0 &= !FOLLOWS;
+        }
     }
 
     /// How long nothing was heard of it.

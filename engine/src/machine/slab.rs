@@ -80,6 +80,11 @@ impl<T: Slotted> Slab<T> {
         self.len
     }
 
+    /// Slots, free ones included.
+    pub(crate) fn slots(&self) -> u32 {
+        (self.pages.len() * PAGE) as u32
+    }
+
     /// Bytes of its pages, as far as they have been used.
     pub(crate) fn bytes(&self) -> usize {
         let touched = |room: &Room<T>| match room {

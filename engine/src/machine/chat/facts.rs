@@ -1,0 +1,304 @@
+//! What the home knows of one conversation: its members, where it stands, and what each member has not read. Pure.
+//!
+//! Messages are numbered without a gap, so what somebody has not read follows from two numbers and some exceptions, and
+//! no message costs a write for each member:
+//!
+//! ```text
+//! unread = head - floor             messages after the newest of which all before are read
+//!        - own after floor          in conversations where sending does not read (elsewhere there are none)
+//!        - deleted after floor      by others, unless read before
+//!        - singles                  read one by one
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schema::Id;
+use schema::chat::{Conversation, Kind, Member, Message};
+
+use super::super::store::{Loaded, MemberRow};
+
+/// Members that are found by looking at each of them.
+const FEW: usize = 32;
+
+/// A conversation in memory.
+pub(super) struct Facts {
+    /// Without its members.
+    pub(super) conversation: Arc<Conversation>,
+    /// In the order of their rows.
+    members: Vec<MemberRow>,
+    /// Where a user's row is, once the members are many.
+    rows: Option<BTreeMap<Id, u32>>,
+    pub(super) last_row: u32,
+    deleted: Vec<(u64, u32)>,
+    /// Sequence and creation time of the newest message on stable storage.
+    pub(super) head: u64,
+    pub(super) head_at: u64,
+    /// The same of the newest one given out.
+    pub(super) issued: u64,
+    pub(super) issued_at: u64,
+    /// In conversations of two: messages of each side, on stable storage and given out.
+    sent: BTreeMap<u32, u64>,
+    issued_sent: BTreeMap<u32, u64>,
+    /// The newest message that is not deleted; `None` within: it is to be asked for.
+    pub(super) last: Option<Option<Arc<Message>>>,
+}
+
+impl Facts {
+    /// A new one.
+    pub(super) fn new(conversation: Arc<Conversation>, members: Vec<MemberRow>) -> Self {
+        let last_row = members.iter().map(|row| row.member.row).max().unwrap_or(0);
+        let mut facts = Self {
+            conversation,
+            members,
+            rows: None,
+            last_row,
+            deleted: Vec::new(),
+            head: 0,
+            head_at: 0,
+            issued: 0,
+            issued_at: 0,
+            sent: BTreeMap::new(),
+            issued_sent: BTreeMap::new(),
+            last: Some(None),
+        };
+        facts.index();
+        facts
+    }
+
+    /// One that was stored.
+    pub(super) fn loaded(loaded: Loaded) -> Self {
+        let mut facts = Self::new(Arc::new(loaded.conversation), loaded.members);
+        facts.last_row = facts.last_row.max(loaded.last_row);
+        facts.deleted = loaded.deleted;
+        if let Some(newest) = loaded.newest {
+            (facts.head, facts.head_at) = (newest.sequence, newest.id.at);
+            if facts.is_pair() {
+                let other = facts.members.iter().find(|row| row.member.row != newest.row);
+                if let Some(other) = other.map(|row| row.member.row) {
+                    facts.sent.insert(other, newest.sequence.saturating_sub(newest.sent));
+                }
+                facts.sent.insert(newest.row, newest.sent);
+            }
+        }
+        (facts.issued, facts.issued_at) = (facts.head, facts.head_at);
+        facts.issued_sent = facts.sent.clone();
+        facts.last = Some(loaded.last.map(Arc::new));
+        facts
+    }
+
+    fn index(&mut self) {
+        self.rows = (self.members.len() > FEW).then(|| {
+            self.members.iter().map(|row| (row.member.user.clone(), row.member.row)).collect()
+        });
+    }
+
+    /// Conversations of two count each side's messages.
+    pub(super) fn is_pair(&self) -> bool {
+        matches!(self.conversation.kind, Kind::Direct | Kind::Trade)
+    }
+
+    pub(super) fn members(&self) -> &[MemberRow] {
+        &self.members
+    }
+
+    pub(super) fn member(&self, user: &Id) -> Option<&MemberRow> {
+        match &self.rows {
+            Some(rows) => self.by_row(*rows.get(user)?),
+            None => self.members.iter().find(|row| row.member.user == *user),
+        }
+    }
+
+    pub(super) fn by_row(&self, row: u32) -> Option<&MemberRow> {
+        let at = self.members.binary_search_by_key(&row, |row| row.member.row).ok()?;
+        self.members.get(at)
+    }
+
+    /// Puts a member in, or in the place of what it was.
+    pub(super) fn put_member(&mut self, row: MemberRow) {
+        self.last_row = self.last_row.max(row.member.row);
+        match self.members.binary_search_by_key(&row.member.row, |row| row.member.row) {
+            Ok(at) => self.members[at] = row,
+            Err(at) => {
+                if let Some(rows) = &mut self.rows {
+                    rows.insert(row.member.user.clone(), row.member.row);
+                }
+                self.members.insert(at, row);
+                if self.rows.is_none() {
+                    self.index();
+                }
+            }
+        }
+    }
+
+    /// Takes a member out.
+    pub(super) fn take_member(&mut self, row: u32) -> Option<MemberRow> {
+        let at = self.members.binary_search_by_key(&row, |row| row.member.row).ok()?;
+        let gone = self.members.remove(at);
+        if let Some(rows) = &mut self.rows {
+            rows.remove(&gone.member.user);
+        }
+        Some(gone)
+    }
+
+    /// Messages that a member has sent here, as far as they are counted.
+    pub(super) fn sent(&self, row: u32) -> u64 {
+        self.sent.get(&row).copied().unwrap_or(0)
+    }
+
+    /// The same, with those that are under way.
+    pub(super) fn issued_sent(&self, row: u32) -> u64 {
+        self.issued_sent.get(&row).copied().unwrap_or(0)
+    }
+
+    /// A message is under way to the store.
+    pub(super) fn issue(&mut self, message: &Message) {
+        (self.issued, self.issued_at) = (message.sequence, message.id.at);
+        if self.is_pair() {
+            self.issued_sent.insert(message.row, message.sent);
+        }
+    }
+
+    /// Nothing is under way: what was given out and failed is given out again.
+    pub(super) fn reissue(&mut self) {
+        self.issued = self.head;
+        self.issued_sent.clone_from(&self.sent);
+    }
+
+    /// A message is on stable storage.
+    pub(super) fn said(&mut self, message: &Arc<Message>) {
+        (self.head, self.head_at) = (message.sequence, message.id.at);
+        if self.is_pair() {
+            self.sent.insert(message.row, message.sent);
+        }
+        self.last = Some(Some(Arc::clone(message)));
+    }
+
+    /// A message was deleted, or one that was given out was never written while later ones were.
+    pub(super) fn deleted(&mut self, sequence: u64, row: u32) {
+        if let Err(at) = self.deleted.binary_search_by_key(&sequence, |&(sequence, _)| sequence) {
+            self.deleted.insert(at, (sequence, row));
+        }
+    }
+
+    pub(super) fn is_deleted(&self, sequence: u64) -> bool {
+        self.deleted.binary_search_by_key(&sequence, |&(sequence, _)| sequence).is_ok()
+    }
+
+    /// Whether a member has read a message.
+    pub(super) fn has_read(row: &MemberRow, sequence: u64) -> bool {
+        sequence <= row.floor || row.singles.iter().any(|&(first, last)| (first..=last).contains(&sequence))
+    }
+
+    /// How many messages a member has not read.
+    pub(super) fn unread(&self, row: &MemberRow) -> u64 {
+        let after = self.head.saturating_sub(row.floor);
+        let own = match self.conversation.kind.sending_reads() {
+            true => 0,
+            false => self.sent(row.member.row).saturating_sub(row.sent_at_floor),
+        };
+        let from = self.deleted.partition_point(|&(sequence, _)| sequence <= row.floor);
+        let deleted = self.deleted[from..]
+            .iter()
+            .filter(|&&(sequence, by)| self.counts(by, row) && !Self::has_read(row, sequence))
+            .count() as u64;
+        let singles: u64 = row.singles.iter().map(|&(first, last)| last - first + 1).sum();
+        after.saturating_sub(own + deleted + singles)
+    }
+
+    /// The row of a member who has read one more message. `None`: it was read before, or there are too many gaps.
+    pub(super) fn with_single(&self, row: &MemberRow, sequence: u64) -> Option<MemberRow> {
+        if Self::has_read(row, sequence) {
+            return None;
+        }
+        let mut row = row.clone();
+        let at = row.singles.partition_point(|&(first, _)| first < sequence);
+        row.singles.insert(at, (sequence, sequence));
+        if row.singles.get(at + 1).is_some_and(|next| next.0 == sequence + 1) {
+            row.singles[at].1 = row.singles.remove(at + 1).1;
+        }
+        if at > 0 && row.singles[at - 1].1 + 1 == sequence {
+            row.singles[at - 1].1 = row.singles.remove(at).1;
+        }
+        // What lies right above the floor raises it.
+        loop {
+            let next = row.floor + 1;
+            if row.singles.first().is_some_and(|first| first.0 == next) {
+                row.floor = row.singles.remove(0).1;
+            } else if self.is_out(next, &row) {
+                row.floor = next;
+            } else {
+                break;
+            }
+        }
+        Some(row)
+    }
+
+    /// Whether a deleted message of this sender is to be taken off a member's count: where sending does not read, one's
+    /// own are taken off already.
+    fn counts(&self, sender: u32, row: &MemberRow) -> bool {
+        self.conversation.kind.sending_reads() || sender != row.member.row
+    }
+
+    fn is_out(&self, sequence: u64, row: &MemberRow) -> bool {
+        let at = self.deleted.binary_search_by_key(&sequence, |&(sequence, _)| sequence);
+        at.is_ok_and(|at| self.counts(self.deleted[at].1, row))
+    }
+
+    /// The row of a member who has read everything up to a message.
+    pub(super) fn with_floor(&self, row: &MemberRow, floor: u64, sent_at_floor: u64, to: u64, now: u64) -> MemberRow {
+        let mut row = row.clone();
+        if floor > row.floor {
+            (row.floor, row.sent_at_floor) = (floor, sent_at_floor);
+            row.singles.retain_mut(|(first, last)| {
+                *first = (*first).max(floor + 1);
+                first <= last
+            });
+        }
+        row.member.read_at = row.member.read_at.max(Some(now));
+        row.member.read_to = row.member.read_to.max(to);
+        row
+    }
+
+    /// A member as it is told: hidden only until something is said.
+    pub(super) fn told(&self, row: &MemberRow) -> Member {
+        let mut member = row.member.clone();
+        member.hidden_at = member.hidden_at.filter(|_| self.head_at <= member.hidden_to);
+        member
+    }
+
+    /// The conversation as it is told, with at most so many members; `user` is among them if it is one.
+    pub(super) fn shown(&self, most: usize, user: &Id) -> Conversation {
+        let mut shown = Conversation::clone(&self.conversation);
+        shown.updated_at = shown.updated_at.max(self.head_at);
+        shown.members_count = self.members.len() as u32;
+        shown.members = self.members.iter().take(most).map(|row| self.told(row)).collect();
+        if shown.members.len() < self.members.len()
+            && let Some(own) = self.member(user)
+            && shown.members.last().is_some_and(|last| last.row < own.member.row)
+        {
+            shown.members.pop();
+            shown.members.push(self.told(own));
+        }
+        shown
+    }
+
+    /// Whether anybody has blocked it.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_pair() && self.members.iter().any(|row| row.member.blocked)
+    }
+
+    /// Roughly its bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let members = self.members.iter().map(|row| {
+            size_of::<MemberRow>() + row.member.user.heap_bytes() + row.singles.len() * 16
+        });
+        let rows = self.rows.as_ref().map_or(0, |rows| rows.len() * 48);
+        let last = self.last.as_ref().and_then(Option::as_ref).map_or(0, |message| {
+            size_of::<Message>() + message.content.len()
+        });
+        let name = self.conversation.name.as_ref().map_or(0, |name| name.len());
+        size_of::<Self>() + size_of::<Conversation>() + name + self.conversation.extra.len()
+            + members.sum::<usize>() + rows + last + self.deleted.len() * 16
+    }
+}

@@ -1,0 +1,125 @@
+//! Members are told: their homes get the event once for all of them, and give it to their sessions.
+//!
+//! The members of a large group are looked up some at a time; what comes later waits behind, so that a session hears
+//! everything of a conversation in order. Where another shard has no room, what is for it waits too, and while too much
+//! waits, commands are refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schema::chat::{ChatEvent, ConversationId};
+use schema::{Event, Id, Realm, SessionRef, ShardId};
+
+use super::super::Machine;
+use super::super::message::Message;
+use super::sessions;
+
+/// An event on its way to users of this home.
+pub(super) struct Post {
+    realm: Realm,
+    users: Arc<[Id]>,
+    next: usize,
+    event: Arc<Event>,
+}
+
+impl Machine {
+    /// Tells the members of a room (or only some users) what happened there.
+    pub(super) fn tell_members(&mut self, slot: u32, event: ChatEvent, only: &[Id]) {
+        let Some(room) = self.chats.rooms.get(slot) else { return };
+        let realm = room.key.realm;
+        let Ok(conversation) = ConversationId::try_from(&room.key.id) else { return };
+        let mut homes: BTreeMap<ShardId, Vec<Id>> = BTreeMap::new();
+        let members = room.facts.iter().flat_map(|facts| facts.members()).map(|row| &row.member.user);
+        let users: Box<dyn Iterator<Item = &Id>> =
+            if only.is_empty() { Box::new(members) } else { Box::new(only.iter()) };
+        for user in users {
+            homes.entry(self.router.home_of(realm, user)).or_default().push(user.clone());
+        }
+        let event = Arc::new(Event::Chat(event));
+        for (home, users) in homes {
+            let users: Arc<[Id]> = users.into();
+            if home == self.shard {
+                self.chat_told(realm, users, Arc::clone(&event));
+            } else {
+                let message = Message::Chat { realm, users, event: Arc::clone(&event) };
+                self.send_or_keep(home, message);
+            }
+        }
+        if only.is_empty() {
+            self.publish_internally(sessions::service_channel((realm, conversation)), &event);
+        }
+    }
+
+    fn send_or_keep(&mut self, to: ShardId, message: Message) {
+        let waits = self.chats.outgoing.iter().any(|(other, _)| *other == to);
+        if !waits && self.has_room(to) {
+            self.tell_shard(to, message);
+        } else {
+            self.chats.outgoing.push_back((to, message));
+        }
+    }
+
+    /// Sends what had no room, each shard's in its order.
+    pub(super) fn send_outgoing(&mut self) {
+        for _ in 0..self.chats.outgoing.len() {
+            let Some((to, message)) = self.chats.outgoing.pop_front() else { return };
+            if self.has_room(to) {
+                self.tell_shard(to, message);
+            } else {
+                self.chats.outgoing.push_back((to, message));
+            }
+        }
+    }
+
+    /// Users of this home are to be told.
+    pub(in crate::machine) fn chat_told(&mut self, realm: Realm, users: Arc<[Id]>, event: Arc<Event>) {
+        self.chats.posts.push_back(Post { realm, users, next: 0, event });
+        // Most are for few, and need not wait for the next turn.
+        if self.chats.posts.len() == 1 {
+            self.advance_posts(64);
+        }
+    }
+
+    /// Gives events to the sessions of those who are to be told.
+    pub(super) fn advance_posts(&mut self, mut budget: usize) {
+        while budget > 0 {
+            let Some(post) = self.chats.posts.front_mut() else { return };
+            let Some(user) = post.users.get(post.next).cloned() else {
+                self.chats.posts.pop_front();
+                continue;
+            };
+            let (realm, event) = (post.realm, Arc::clone(&post.event));
+            if !self.give_to_user(realm, &user, &event) {
+                return;
+            }
+            budget -= 1;
+            if let Some(post) = self.chats.posts.front_mut() {
+                post.next += 1;
+            }
+        }
+    }
+
+    /// Gives an event to a user's sessions, here and elsewhere; false when another shard has no room for it.
+    fn give_to_user(&mut self, realm: Realm, user: &Id, event: &Arc<Event>) -> bool {
+        let Some(found) = self.users.find(realm, user).and_then(|slot| self.users.get(slot)) else { return true };
+        let mut hosts: Vec<(ShardId, Vec<SessionRef>)> = Vec::new();
+        for attachment in found.attachments() {
+            let (host, session) = attachment.place();
+            match hosts.iter_mut().find(|(shard, _)| *shard == host) {
+                Some((_, sessions)) => sessions.push(session),
+                None => hosts.push((host, vec![session])),
+            }
+        }
+        if !hosts.iter().all(|&(host, _)| self.has_room(host)) {
+            return false;
+        }
+        for (host, sessions) in hosts {
+            if host == self.shard {
+                self.deliver(&sessions, event);
+            } else {
+                self.tell_shard(host, Message::Deliver { ask: None, sessions, event: Arc::clone(event) });
+            }
+        }
+        true
+    }
+}
