@@ -35,7 +35,8 @@ const KINDS: u8 = 1 << Kind::Direct as u8 | 1 << Kind::Group as u8;
     params(("Idempotency-Key" = Option<String>, Header, description = "The client's own name for a group; 1 to 255 bytes")),
     request_body = NewConversation,
     responses((status = 201, body = ConversationBody),
-        (status = 409, body = Failure, description = "The same key made a group of other people before"),
+        (status = 403, body = Failure, description = "The same key made a group that the caller has left"),
+        (status = 409, body = Failure, description = "The same key made something else"),
         Always, OfBody))]
 pub async fn create(
     State(front): State<Arc<Front>>,

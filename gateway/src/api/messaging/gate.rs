@@ -50,6 +50,8 @@ pub struct Told {
     pub conflict: &'static str,
     /// Where it cannot be done here.
     pub invalid: &'static str,
+    /// Where there is no room for more.
+    pub full: &'static str,
 }
 
 impl Told {
@@ -59,6 +61,7 @@ impl Told {
         missing: "Conversation not found",
         conflict: "It is there already",
         invalid: "This cannot be done in this conversation",
+        full: "This conversation has no room for more participants",
     };
 
     /// Of a call about a message.
@@ -74,6 +77,7 @@ impl Told {
             Refusal::Gone => Problem::not_found("This message was deleted"),
             Refusal::Conflict => Problem::conflict(self.conflict),
             Refusal::Invalid => Problem::bad(self.invalid),
+            Refusal::LimitReached => Problem::bad(self.full),
             other => other.into(),
         }
     }

@@ -172,14 +172,18 @@ pub async fn remove(
 /// Mark a message as read
 #[utoipa::path(post, path = "/messages/{id}/read", tag = "messaging: messages", security(("userToken" = [])),
     params(("id" = String, Path, description = "The message's id")),
-    responses((status = 200, body = DoneBody), Always, OfThing))]
+    responses((status = 200, body = DoneBody),
+        (status = 400, body = Failure, description = "Too many were read one by one with gaps between them: mark all as read"),
+        Always, OfThing))]
 pub async fn read(
     State(front): State<Arc<Front>>,
     Extension(actor): Extension<Actor>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let message = message(id)?;
-    done(chat(&front, actor, ChatCommand::Read { message }, &Told::MESSAGE).await?, "Message marked as read")
+    let full = "Too many messages were read one by one; mark all of the conversation as read";
+    let told = Told { full, ..Told::MESSAGE };
+    done(chat(&front, actor, ChatCommand::Read { message }, &told).await?, "Message marked as read")
 }
 
 /// Mark all messages of a conversation as read

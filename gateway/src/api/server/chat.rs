@@ -27,10 +27,12 @@ use crate::http::json::json;
 use crate::http::{Front, body, strict};
 use crate::timestamp;
 
-/// Rows of a list where the caller does not say.
-const LIST_DEFAULT: u32 = 100;
+/// Rows of a list and messages of a page where the caller does not say.
+const LIMIT: u32 = 100;
 /// Most rows of a list.
 const LIST_MOST: u32 = 1_000;
+/// Most messages of a page.
+const PAGE_MOST: u32 = 100;
 /// Bytes of what is kept with a conversation.
 const EXTRA: usize = 16 * 1024;
 
@@ -85,12 +87,12 @@ fn time(query: Option<&str>, name: &str) -> Result<Option<u64>, Problem> {
     timestamp::read(&text).map(Some).ok_or_else(bad)
 }
 
-fn limit(query: Option<&str>) -> Result<u32, Problem> {
+fn limit(query: Option<&str>, most: u32) -> Result<u32, Problem> {
     match query.and_then(|query| credentials::parameter(query, "limit")) {
-        None => Ok(LIST_DEFAULT),
+        None => Ok(LIMIT),
         Some(text) => (text.parse().ok())
-            .filter(|limit| (1..=LIST_MOST).contains(limit))
-            .ok_or_else(|| Problem::invalid("limit must be a whole number from 1 to 1000")),
+            .filter(|limit| (1..=most).contains(limit))
+            .ok_or_else(|| Problem::invalid(format!("limit must be a whole number from 1 to {most}"))),
     }
 }
 
@@ -197,7 +199,7 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let actor = service(&front, &headers, client)?;
     let acting = Some(user_id(&front, &part(path)?)?);
-    let limit = limit(query.as_deref())?;
+    let limit = limit(query.as_deref(), LIST_MOST)?;
     let caller = Caller { front: &front, actor, acting };
     match caller.chat(ChatCommand::List { kinds: 0, limit }).await? {
         ChatReply::Summaries { rows, more } => {
@@ -317,7 +319,7 @@ pub async fn send(
 #[utoipa::path(get, path = "/conversations/{id}/messages", tag = "server", security(("serviceToken" = [])),
     params(("id" = String, Path, description = "The conversation's id"),
         ("as" = Option<String>, Query, description = "The user who asks; the service itself if not given"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most messages; 100 if not given"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Most messages; 100 if not given"),
         ("before" = Option<String>, Query, description = "Only what was created before this time"),
         ("after" = Option<String>, Query, description = "Only what was created after this time"),
         ("order" = Option<String>, Query, description = "`forward`: of what fits, the oldest (still newest first)")),
@@ -338,7 +340,7 @@ pub async fn history(
         Some(_) => return Err(Problem::invalid("order must be \"forward\" or \"backward\"")),
     };
     let (before, after) = (time(query, "before")?, time(query, "after")?);
-    let limit = limit(query)? as u16;
+    let limit = limit(query, PAGE_MOST)? as u16;
     match caller.chat(ChatCommand::History { conversation, before, after, forward, limit }).await? {
         ChatReply::History(history) => {
             let messages = history.messages.iter().map(MessageBody::from).collect();
