@@ -196,6 +196,9 @@ fn front_door(text: &mut Text, front: &Front) {
     metric.value(&[("result", "refused")], load(&tally.handover_refused));
     let free = front.handover.free() as u64;
     text.gauge("muster_handover_places", "Free places for sockets on their way.", free);
+    if let Some(media) = &front.media {
+        text.gauge("muster_upload_places", "Free places for uploads.", media.free_places() as u64);
+    }
     text.counter("muster_bad_tokens_total", "Tokens refused over HTTP.", load(&tally.bad_tokens));
     text.counter("muster_handler_panics_total", "Handlers that panicked: bugs.", load(&tally.panics));
     text.counter(

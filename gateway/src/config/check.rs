@@ -8,8 +8,8 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{Config, MediaStore};
 use super::problem::Problem;
+use super::{Config, MediaStore};
 
 /// The least number of bytes of a secret that signs.
 pub(crate) const LEAST_SECRET: usize = 32;
@@ -247,9 +247,11 @@ impl Checks<'_> {
             "media.types is empty: name at least one, such as [\"image/png\"], or set messaging_api.enabled = false"
                 .into()
         });
-        self.require(media.stall_time <= media.upload_time, &["media.stall_time", "media.upload_time"], || {
-            "media.stall_time must not be more than media.upload_time".into()
-        });
+        self.require(
+            media.stall_time <= media.upload_time,
+            &["media.stall_time", "media.upload_time"],
+            || "media.stall_time must not be more than media.upload_time".into(),
+        );
         if media.store == MediaStore::S3 {
             self.bucket();
         }
@@ -281,7 +283,8 @@ impl Checks<'_> {
             "media.store = \"s3\" needs media.access_key, the name of the bucket's key".into()
         });
         self.require(media.secret_key.is_some(), &["media.secret_key", "media.store"], || {
-            "media.store = \"s3\" needs media.secret_key; outside of a file it is MUSTER_MEDIA__SECRET_KEY".into()
+            "media.store = \"s3\" needs media.secret_key; outside of a file it is MUSTER_MEDIA__SECRET_KEY"
+                .into()
         });
         self.require(is_bucket(&media.bucket), &["media.bucket"], || {
             format!(
@@ -300,7 +303,9 @@ impl Checks<'_> {
 fn is_web_base(text: &str) -> bool {
     let Ok(uri) = text.parse::<http::Uri>() else { return false };
     let web = matches!(uri.scheme_str(), Some("http" | "https"));
-    let host = uri.authority().is_some_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'));
+    let host = uri
+        .authority()
+        .is_some_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'));
     web && host && uri.query().is_none() && !text.ends_with('/') && !text.contains('#')
 }
 
@@ -426,13 +431,18 @@ mod tests {
         check("[media]\nupload_time = \"5s\"", "m.toml:2: media.stall_time must not be more");
         check("[media]\nstore = \"s3\"", "m.toml:2: media.store = \"s3\" needs media.endpoint");
         let bucket = |lines: &str| {
-            format!("[media]\nstore = \"s3\"\naccess_key = \"a\"\nsecret_key = \"b\"\nallow_http = true\n{lines}")
+            format!(
+                "[media]\nstore = \"s3\"\naccess_key = \"a\"\nsecret_key = \"b\"\nallow_http = true\n{lines}"
+            )
         };
         fine(&bucket("endpoint = \"http://127.0.0.1:9000\""));
         check(&bucket("endpoint = \"127.0.0.1:9000\""), "m.toml:6: media.endpoint");
         check(&bucket("endpoint = \"http://h\"\nbucket = \"A b\""), "m.toml:7: media.bucket");
         check(&bucket("endpoint = \"http://h\"\nregion = \"EU\""), "m.toml:7: media.region");
-        check("[media]\nstore = \"s3\"\nendpoint = \"http://h\"", "is without TLS: set media.allow_http = true");
+        check(
+            "[media]\nstore = \"s3\"\nendpoint = \"http://h\"",
+            "is without TLS: set media.allow_http = true",
+        );
         check("[media]\nstore = \"s3\"\nendpoint = \"https://h\"", "needs media.access_key");
         check("[media]\nstore = \"s3\"\nendpoint = \"https://h\"", "needs media.secret_key");
     }

@@ -58,7 +58,10 @@ impl Bucket {
         let endpoint = media.endpoint.clone().unwrap_or_default();
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         let text = |secret: &Option<crate::config::Secret>| {
-            secret.as_ref().map(|secret| String::from_utf8_lossy(secret.expose()).into_owned()).unwrap_or_default()
+            secret
+                .as_ref()
+                .map(|secret| String::from_utf8_lossy(secret.expose()).into_owned())
+                .unwrap_or_default()
         };
         let key_id = media.access_key.clone().unwrap_or_default();
         let secret_key = text(&media.secret_key);
@@ -121,7 +124,8 @@ impl Bucket {
                  is refused, too)"
             )),
             StatusCode::MOVED_PERMANENTLY | StatusCode::TEMPORARY_REDIRECT | StatusCode::BAD_REQUEST => {
-                let region = answer.headers().get("x-amz-bucket-region").and_then(|region| region.to_str().ok());
+                let region =
+                    answer.headers().get("x-amz-bucket-region").and_then(|region| region.to_str().ok());
                 let hint = region.map(|region| format!(" (it says {region:?})")).unwrap_or_default();
                 Err(format!("the bucket {name:?} at {endpoint} is of another region{hint}: set media.region"))
             }
@@ -147,7 +151,11 @@ impl Bucket {
                 let status = answer.status();
                 let text = text_of(answer.into_body()).await;
                 // Another node was faster.
-                if text.contains("BucketAlreadyOwnedByYou") { Ok(()) } else { Err(format!("{status} {text}")) }
+                if text.contains("BucketAlreadyOwnedByYou") {
+                    Ok(())
+                } else {
+                    Err(format!("{status} {text}"))
+                }
             }
             Err(error) => Err(error),
         };
@@ -212,7 +220,7 @@ impl Bucket {
 
     /// What is kept of an object.
     pub(super) async fn about(&self, name: &ObjectName) -> Result<About, MediaError> {
-        let found = self.store.get_opts(&at(name), GetOptions { head: true, ..GetOptions::default() }).await;
+        let found = self.store.get_opts(&at(name)?, GetOptions { head: true, ..GetOptions::default() }).await;
         let found = found.map_err(|error| of_store("the bucket does not say who owns a file", error))?;
         let attribute = |attribute| found.attributes.get(&attribute).map(|value| value.to_string());
         Ok(About {
@@ -224,12 +232,17 @@ impl Bucket {
 
     /// Deletes an object that was seen to be there.
     pub(super) async fn delete(&self, name: &ObjectName) -> Result<(), MediaError> {
-        let deleted = self.store.delete(&at(name)).await;
+        let deleted = self.store.delete(&at(name)?).await;
         deleted.map_err(|error| of_store("the bucket did not delete a file", error))
     }
 
     /// A request about the bucket itself.
-    async fn ask(&self, method: Method, query: &str, body: Bytes) -> Result<http::Response<Incoming>, HttpError> {
+    async fn ask(
+        &self,
+        method: Method,
+        query: &str,
+        body: Bytes,
+    ) -> Result<http::Response<Incoming>, HttpError> {
         let mut url = format!("{}/{}", self.endpoint, self.name);
         if !query.is_empty() {
             url = format!("{url}?{query}");
@@ -267,8 +280,9 @@ fn policy(bucket: &str) -> String {
     )
 }
 
-fn at(name: &ObjectName) -> ObjectPath {
-    ObjectPath::from_iter([PREFIX, name.as_str()])
+/// As it is: what would have to be encoded is in no name.
+fn at(name: &ObjectName) -> Result<ObjectPath, MediaError> {
+    ObjectPath::parse(format!("{PREFIX}/{name}")).map_err(|error| MediaError::failed("not a name", &error))
 }
 
 fn of_store(what: &str, error: Error) -> MediaError {
@@ -282,7 +296,13 @@ fn of_store(what: &str, error: Error) -> MediaError {
 async fn text_of(body: Incoming) -> String {
     let read = tokio::time::timeout(ASK, Limited::new(body, ERROR).collect()).await;
     let bytes = read.ok().and_then(Result::ok).map(|whole| whole.to_bytes()).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+    String::from_utf8_lossy(&bytes)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .take(300)
+        .collect()
 }
 
 /// A file as a body, read in pieces.

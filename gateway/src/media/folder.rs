@@ -49,7 +49,10 @@ impl Folder {
     async fn store(&self) -> Result<&LocalFileSystem, MediaError> {
         let root: &Path = &self.root;
         let open = || async { LocalFileSystem::new_with_prefix(root).map(|store| store.with_fsync(true)) };
-        self.store.get_or_try_init(open).await.map_err(|error| of_store("cannot open the folder of files", error))
+        self.store
+            .get_or_try_init(open)
+            .await
+            .map_err(|error| of_store("cannot open the folder of files", error))
     }
 
     /// Moves an upload to its place.
@@ -58,12 +61,12 @@ impl Folder {
         let name = spool.name().clone();
         let text = serde_json::to_vec(about)
             .map_err(|error| MediaError::failed("cannot describe a file", &error))?;
-        let kept = at(ABOUT, &name);
+        let kept = at(ABOUT, &name)?;
         store
             .put_opts(&kept, text.into(), PutMode::Create.into())
             .await
             .map_err(|error| of_store("cannot write who owns a file", error))?;
-        match store.rename_if_not_exists(&at(INCOMING, &name), &at(PREFIX, &name)).await {
+        match store.rename_if_not_exists(&at(INCOMING, &name)?, &at(PREFIX, &name)?).await {
             Ok(()) => {
                 spool.moved();
                 Ok(())
@@ -80,23 +83,25 @@ impl Folder {
     pub(super) async fn about(&self, name: &ObjectName) -> Result<About, MediaError> {
         // There is no folder before the first upload.
         let store = self.store().await.map_err(|_| MediaError::NotFound)?;
-        let read = async { store.get(&at(ABOUT, name)).await?.bytes().await };
+        let about = at(ABOUT, name)?;
+        let read = async { store.get(&about).await?.bytes().await };
         let text = read.await.map_err(|error| of_store("cannot read who owns a file", error))?;
-        serde_json::from_slice(&text).map_err(|error| MediaError::failed("who owns a file cannot be read", &error))
+        serde_json::from_slice(&text)
+            .map_err(|error| MediaError::failed("who owns a file cannot be read", &error))
     }
 
     /// Deletes an object. The file goes first: it is what must no longer be seen.
     pub(super) async fn delete(&self, name: &ObjectName) -> Result<(), MediaError> {
         let store = self.store().await.map_err(|_| MediaError::NotFound)?;
-        let deleted = store.delete(&at(PREFIX, name)).await;
-        let _ = store.delete(&at(ABOUT, name)).await;
+        let deleted = store.delete(&at(PREFIX, name)?).await;
+        let _ = store.delete(&at(ABOUT, name)?).await;
         deleted.map_err(|error| of_store("cannot delete a file", error))
     }
 }
 
-fn at(folder: &str, name: &ObjectName) -> ObjectPath {
-    // The name has nothing in it that a path would encode or split at.
-    ObjectPath::from_iter([folder, name.as_str()])
+/// As it is: what would have to be encoded is in no name.
+fn at(folder: &str, name: &ObjectName) -> Result<ObjectPath, MediaError> {
+    ObjectPath::parse(format!("{folder}/{name}")).map_err(|error| MediaError::failed("not a name", &error))
 }
 
 fn of_store(what: &str, error: Error) -> MediaError {

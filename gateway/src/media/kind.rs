@@ -67,7 +67,7 @@ pub fn verified(declared: Option<&str>, head: &[u8], file_name: &str, allowed: &
         },
         Some(declared) if !is_allowed(&declared, allowed) => return None,
         Some(declared) if is_document(&declared) => match sniffed {
-            Sniffed::Zip(_) | Sniffed::Ole | Sniffed::Unknown => declared.into(),
+            Sniffed::Zip(_) | Sniffed::Ole | Sniffed::Unknown => declared,
             Sniffed::Type(_) | Sniffed::Harmful => return None,
         },
         Some(declared) => match sniffed {
@@ -75,11 +75,11 @@ pub fn verified(declared: Option<&str>, head: &[u8], file_name: &str, allowed: &
             Sniffed::Type("video/mp4" | "video/quicktime")
                 if declared == "video/mp4" || declared == "video/quicktime" =>
             {
-                declared.into()
+                declared
             }
             Sniffed::Type(kind) if top(kind) == top(&declared) => kind.into(),
             // The operator allows a type that this table does not know.
-            Sniffed::Unknown if !IS_KNOWN.contains(&declared.as_ref()) => declared.into(),
+            Sniffed::Unknown if !IS_KNOWN.contains(&declared.as_ref()) => declared,
             _ => return None,
         },
     };
@@ -271,22 +271,44 @@ fn is_program(head: &[u8]) -> bool {
 /// Whether a browser might take it for a page. NULs and byte order marks do not count, so that a page in UTF-16 is one
 /// too; nor does what stands before the first tag of a page: white space and comments.
 fn is_page(head: &[u8]) -> bool {
-    let text: Vec<u8> =
-        head.iter().filter(|c| !matches!(c, 0 | 0xef | 0xbb | 0xbf | 0xfe | 0xff)).map(u8::to_ascii_lowercase).collect();
+    let text: Vec<u8> = head
+        .iter()
+        .filter(|c| !matches!(c, 0 | 0xef | 0xbb | 0xbf | 0xfe | 0xff))
+        .map(u8::to_ascii_lowercase)
+        .collect();
     let mut rest = text.trim_ascii_start();
     while let Some(comment) = rest.strip_prefix(b"<!--") {
         let Some(end) = comment.windows(3).position(|three| three == b"-->") else { return true };
         rest = comment[end + 3..].trim_ascii_start();
     }
     const TAGS: [&[u8]; 20] = [
-        b"<!doctype", b"<html", b"<head", b"<body", b"<script", b"<svg", b"<iframe", b"<h1", b"<div", b"<font",
-        b"<table", b"<a ", b"<a>", b"<style", b"<title", b"<b>", b"<br", b"<p>", b"<img", b"<meta",
+        b"<!doctype",
+        b"<html",
+        b"<head",
+        b"<body",
+        b"<script",
+        b"<svg",
+        b"<iframe",
+        b"<h1",
+        b"<div",
+        b"<font",
+        b"<table",
+        b"<a ",
+        b"<a>",
+        b"<style",
+        b"<title",
+        b"<b>",
+        b"<br",
+        b"<p>",
+        b"<img",
+        b"<meta",
     ];
     if TAGS.iter().any(|tag| rest.starts_with(tag)) {
         return true;
     }
     let names = |name: &[u8]| rest.windows(name.len()).any(|window| window == name);
-    rest.starts_with(b"<?xml") && (names(b"<svg") || names(b"<html") || names(b"xhtml") || names(b"xml-stylesheet"))
+    rest.starts_with(b"<?xml")
+        && (names(b"<svg") || names(b"<html") || names(b"xhtml") || names(b"xml-stylesheet"))
 }
 
 #[cfg(test)]
@@ -359,7 +381,12 @@ mod tests {
                 check(declared, head, "a.xls", None);
             }
         }
-        check("application/vnd.google-earth.kml+xml", b"<?xml version='1.0'?><kml>", "a.kml", Some("application/vnd.google-earth.kml+xml"));
+        check(
+            "application/vnd.google-earth.kml+xml",
+            b"<?xml version='1.0'?><kml>",
+            "a.kml",
+            Some("application/vnd.google-earth.kml+xml"),
+        );
     }
 
     #[test]
@@ -406,7 +433,10 @@ mod tests {
         assert_eq!(kind("text/plain", PNG), None);
         assert_eq!(kind("audio/flac", b"fLaC").as_deref(), Some("audio/flac"));
         assert_eq!(kind("image/png", PNG), None);
-        assert!(!may_be_called(Some("text/html"), &allowed) && may_be_called(Some("application/octet-stream"), &allowed));
+        assert!(
+            !may_be_called(Some("text/html"), &allowed)
+                && may_be_called(Some("application/octet-stream"), &allowed)
+        );
         assert!(is_shown("image/png") && !is_shown("application/pdf"));
     }
 }

@@ -18,7 +18,8 @@ use hyper_util::client::legacy::connect::HttpConnector as Tcp;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
+    HttpService,
 };
 
 /// What can go wrong with a body.
@@ -61,7 +62,11 @@ impl Link {
     }
 
     /// Sends a request, and waits for the head of its answer for at most `time`.
-    pub(super) async fn send<B>(&self, request: Request<B>, time: Duration) -> Result<Response<Incoming>, HttpError>
+    pub(super) async fn send<B>(
+        &self,
+        request: Request<B>,
+        time: Duration,
+    ) -> Result<Response<Incoming>, HttpError>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,

@@ -137,7 +137,10 @@ impl Media {
         let root = config.media_path();
         let incoming = root.join(folder::INCOMING);
         let swept = spool::sweep(&root).map_err(|error| {
-            format!("cannot clean up {}: {error}; give media.path a directory of Muster's own", incoming.display())
+            format!(
+                "cannot clean up {}: {error}; give media.path a directory of Muster's own",
+                incoming.display()
+            )
         })?;
         if swept > 0 {
             tracing::info!(files = swept, "removed what unfinished uploads had left");
@@ -253,12 +256,14 @@ impl Media {
 
     fn name(&self, now: u64, file_name: &str) -> Result<ObjectName, MediaError> {
         let step = |newest: u64| now.max(newest + 1);
-        let newest = self.newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |newest| Some(step(newest)));
+        let newest =
+            self.newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |newest| Some(step(newest)));
         let time = step(newest.unwrap_or_else(|newest| newest));
         let random = match self.key_style {
             KeyStyle::Plain => None,
             KeyStyle::Random => Some(
-                random_text::<16>().map_err(|error| MediaError::failed("the system has no randomness", &error))?,
+                random_text::<16>()
+                    .map_err(|error| MediaError::failed("the system has no randomness", &error))?,
             ),
         };
         Ok(ObjectName::new(time, random.as_deref(), file_name))

@@ -166,8 +166,21 @@ mod tests {
     #[test]
     fn what_leads_elsewhere_is_no_name() {
         for address in [
-            "", "-", "17-", "..", "%2e%2e", "17-%2e%2e%2fpasswd", "17-a%2Fb", "17-a%5Cb", "17-a%00b", "photo.jpg",
-            "x17-photo.jpg", "17-a%25b", "17-%ff", "../17-a", "17-a%0d%0ab",
+            "",
+            "-",
+            "17-",
+            "..",
+            "%2e%2e",
+            "17-%2e%2e%2fpasswd",
+            "17-a%2Fb",
+            "17-a%5Cb",
+            "17-a%00b",
+            "photo.jpg",
+            "x17-photo.jpg",
+            "17-a%25b",
+            "17-%ff",
+            "../17-a",
+            "17-a%0d%0ab",
         ] {
             assert_eq!(ObjectName::of_address(address), None, "{address}");
         }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
 
+pub(crate) mod forms;
 pub(crate) mod process;
 pub(crate) mod web;
 pub(crate) mod wire;

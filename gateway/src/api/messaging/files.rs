@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
 use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED,
+    RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tower::ServiceExt;
@@ -66,7 +67,9 @@ async fn send(file: ServeFile, mut request: Request, kind: &str) -> Result<Respo
     let (parts, _) = request.into_parts();
     let answer = call(file.clone(), parts.clone()).await?;
     let answer = match (if_range, range) {
-        (Some(seen), Some(range)) if answer.status() == StatusCode::OK && is_same(&seen, answer.headers()) => {
+        (Some(seen), Some(range))
+            if answer.status() == StatusCode::OK && is_same(&seen, answer.headers()) =>
+        {
             let mut parts = parts;
             parts.headers.insert(RANGE, range);
             call(file, parts).await?
@@ -91,16 +94,20 @@ fn is_same(seen: &HeaderValue, headers: &HeaderMap) -> bool {
 }
 
 fn dressed(mut answer: Response, kind: &str) -> Response {
+    let good = answer.status().is_success() || answer.status() == StatusCode::NOT_MODIFIED;
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, NOTHING_RUNS);
     headers.insert(RESOURCE_POLICY, CROSS_ORIGIN);
-    headers.insert(CACHE_CONTROL, FOREVER);
+    if good {
+        headers.insert(CACHE_CONTROL, FOREVER);
+    }
     if headers.contains_key(CONTENT_TYPE) {
-        let kind = HeaderValue::from_str(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        let kind =
+            HeaderValue::from_str(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"));
         headers.insert(CONTENT_TYPE, kind);
     }
     if !is_shown(kind) {
         headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+        headers.insert(CONTENT_SECURITY_POLICY, NOTHING_RUNS);
     }
     answer
 }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, StatusCode};
+use hyper::body::Body as _;
 use tokio::time::{Sleep, sleep};
 
 use super::Problem;
@@ -110,7 +111,9 @@ impl Intake {
     /// Of a request, with at most so many bytes.
     #[must_use]
     pub fn new(body: Body, headers: &HeaderMap, most: u64, times: Times) -> Self {
-        let waits = headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let waits =
+            headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let ended = body.is_end_stream();
         Self {
             body: body.into_data_stream(),
             taken: Arc::default(),
@@ -120,7 +123,7 @@ impl Intake {
             late: Box::pin(sleep(times.whole)),
             rest: false,
             waits_for_leave: waits,
-            ended: false,
+            ended,
             failure: None,
         }
     }
@@ -204,7 +207,9 @@ impl Stream for Intake {
         };
         let stall = this.stall;
         this.stalled.set(sleep(stall));
-        let Some(left) = this.left.checked_sub(bytes.len() as u64) else { return this.fail(FormError::TooLarge) };
+        let Some(left) = this.left.checked_sub(bytes.len() as u64) else {
+            return this.fail(FormError::TooLarge);
+        };
         this.left = left;
         if this.taken.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len() > LEASH {
             return this.fail(FormError::Bloated);

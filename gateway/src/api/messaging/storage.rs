@@ -25,8 +25,8 @@ use crate::http::client_addr::{Client, Peer};
 use crate::http::json::json;
 use crate::http::{Front, body};
 use crate::media::name::{ObjectName, file_name};
-use crate::media::{Media, Owner, PREFIX, kind};
 use crate::media::spool::Spool;
+use crate::media::{Media, Owner, PREFIX, kind};
 
 /// Most parts of a form.
 const PARTS: usize = 16;
@@ -187,7 +187,8 @@ async fn take(
 ) -> Result<Taken, Problem> {
     let caller = front.caller(headers, client)?;
     let media = media(front)?;
-    let place = media.place().ok_or_else(|| Problem::unavailable("Too many uploads at the moment; try again"))?;
+    let place =
+        media.place().ok_or_else(|| Problem::unavailable("Too many uploads at the moment; try again"))?;
     let boundary = form::boundary(headers)?;
     let most = front.config.media.max_bytes.bytes() as u64;
     if form::announced(headers).is_some_and(|length| length > most + BESIDE) {

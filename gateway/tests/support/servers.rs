@@ -1,0 +1,78 @@
+//! Servers that Muster stands before: started by the scripts of `tests/servers`, and stopped when the test ends.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::clients::{passed, run};
+
+/// Installing the packages, once, and the start.
+const START: Duration = Duration::from_secs(420);
+/// A question of another client.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// A running S3 server with a key and no bucket.
+pub(crate) struct S3 {
+    /// `http://127.0.0.1:29000`.
+    pub(crate) endpoint: String,
+    /// The region of the key.
+    pub(crate) region: String,
+    /// The key's name.
+    pub(crate) access_key: String,
+    /// The key.
+    pub(crate) secret_key: String,
+    folder: TempDir,
+}
+
+impl S3 {
+    /// Starts one.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Free now, and nobody else's until the server has it.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = script("s3.sh");
+        command.args(["start", "--port", &port.to_string(), "--timeout", "120"]).arg(folder.path());
+        let printed = passed(&run("s3.sh start", command, START));
+        let mut values: BTreeMap<&str, &str> =
+            printed.lines().filter_map(|line| line.split_once('=')).collect();
+        let mut value = |name: &str| values.remove(name).expect("s3.sh prints it").to_owned();
+        Self {
+            endpoint: value("S3_ENDPOINT"),
+            region: value("S3_REGION"),
+            access_key: value("S3_ACCESS_KEY"),
+            secret_key: value("S3_SECRET_KEY"),
+            folder,
+        }
+    }
+
+    /// What another client sees of an object, or of the whole bucket.
+    #[track_caller]
+    pub(crate) fn look(&self, bucket: &str, key: Option<&str>) -> Value {
+        let mut command = script("s3.sh");
+        command.arg("look").arg(self.folder.path()).arg(bucket).args(key);
+        serde_json::from_str(&passed(&run("s3.sh look", command, LOOK))).unwrap()
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        let mut command = script("s3.sh");
+        command.arg("stop").arg(self.folder.path());
+        let _ = command.status();
+    }
+}
+
+fn script(name: &str) -> Command {
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers").join(name);
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("test-servers");
+    let mut command = Command::new("bash");
+    command.arg(path).env("MUSTER_TEST_SERVERS", cache);
+    command
+}
