@@ -113,6 +113,7 @@ impl Profile {
             gathers: luck.pick(&[3, 4_096, 4_096]),
             flush_interval: luck.pick(&[200, 1_000, 5_000]),
             store_requests: luck.pick(&[1, 2, 8]),
+            ..Limits::default()
         }
     }
 

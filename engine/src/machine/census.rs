@@ -36,6 +36,8 @@ pub struct Census {
     pub taps: usize,
     /// Fan-outs and news under way.
     pub fanouts: usize,
+    /// Conversations that are more than remembered: commands wait, or the store is asked.
+    pub chats: usize,
     /// Outputs not polled.
     pub outputs: usize,
 }
@@ -60,6 +62,7 @@ impl Machine {
             asked: self.store.requests() + self.store.reading(),
             taps: self.taps.listeners(),
             fanouts: usize::from(!self.fanouts.is_empty()) + self.spreads.len(),
+            chats: self.chats.busy(),
             outputs: self.outputs.len(),
         }
     }

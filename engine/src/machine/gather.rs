@@ -325,7 +325,9 @@ impl Harvest {
     /// What has come, as the answer.
     pub(super) fn answer(&mut self) -> Answer {
         match self {
-            Self::Relay(answer) | Self::Join { answer, .. } => answer.take().unwrap_or(Answer::Refused(Refusal::Timeout)),
+            Self::Relay(answer) | Self::Join { answer, .. } => {
+                answer.take().unwrap_or(Answer::Refused(Refusal::Timeout))
+            }
             Self::Query { rows, .. } => Answer::Presence(std::mem::take(rows)),
             Self::Count(sum) => Answer::Count(*sum),
             Self::List { rows, .. } => Answer::Users(std::mem::take(rows)),

@@ -261,6 +261,12 @@ impl Machine {
         self.online
     }
 
+    /// Conversations in memory, and roughly their bytes.
+    #[must_use]
+    pub fn conversations(&self) -> (u32, usize) {
+        self.chats.cached()
+    }
+
     /// Sessions of this shard.
     #[must_use]
     pub fn sessions(&self) -> u32 {

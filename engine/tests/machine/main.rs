@@ -9,6 +9,8 @@
 extern crate muster_engine as engine;
 
 mod channel;
+mod chats;
+mod chats_oracle;
 mod command;
 mod limits;
 mod memory;
@@ -16,4 +18,5 @@ mod net;
 mod oracle;
 mod presence;
 mod restart;
+mod shelf;
 mod watch;

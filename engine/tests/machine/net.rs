@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use engine::limits::Limits;
 use engine::machine::store::SeenRow;
 use engine::machine::{
-    Asker, ConnRef, Input, Machine, Message, Now, Open, Output, Router, Setup, StoreReply, StoreRequest,
+    Asker, ChatRequest, ConnRef, Input, Machine, Message, Now, Open, Output, Router, Setup, StoreReply,
+    StoreRequest,
 };
 use schema::command::Edge;
 use schema::event::TapEvent;
@@ -13,6 +14,8 @@ use schema::{
     Actor, CloseReason, Command, Device, Event, Id, Key, LastSeen, Realm, Refusal, Reply, SessionAddr,
     ShardId, UserPresence,
 };
+
+use crate::shelf::Shelf;
 
 /// The wall clock at the start of a test.
 pub(crate) const WALL: u64 = 1_800_000_000_000;
@@ -63,6 +66,8 @@ pub(crate) struct Net {
     pub(crate) written: Vec<SeenRow>,
     pub(crate) store: StoreMode,
     waiting: Vec<(usize, StoreRequest)>,
+    /// The store of conversations.
+    pub(crate) shelf: Shelf,
     pub(crate) mail_mode: Mail,
     mail: VecDeque<(usize, usize, Message)>,
     /// Free places of every inbox, told to every machine before each turn.
@@ -108,6 +113,7 @@ impl Net {
             written: Vec::new(),
             store: StoreMode::Answers,
             waiting: Vec::new(),
+            shelf: Shelf::default(),
             mail_mode: Mail::InOrder,
             mail: VecDeque::new(),
             room: 100,
@@ -358,9 +364,25 @@ impl Net {
                 assert!(self.fronts.insert(ticket, event).is_none(), "one reply for each call");
             }
             Output::Store(request) => self.ask_store(shard, request),
-            Output::Chat(_) => {}
+            Output::Chat(request) => self.ask_chats(shard, request),
             Output::Tap(tap) => self.taps.push((*tap).clone()),
         }
+    }
+
+    fn ask_chats(&mut self, shard: usize, request: ChatRequest) {
+        if let Some(answer) = self.shelf.ask(shard, request) {
+            let now = self.clock();
+            self.machines[shard].handle(now, Input::Chat(answer));
+        }
+    }
+
+    /// Lets the store of conversations answer what it has kept back, in another order than it was asked.
+    pub(crate) fn shelf_answers(&mut self, luck: u64) {
+        for (shard, answer) in self.shelf.release(luck) {
+            let now = self.clock();
+            self.machines[shard].handle(now, Input::Chat(answer));
+        }
+        self.run();
     }
 
     /// Lets the store deal with what it has kept back.

@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(pair, ConversationId::of_pair(&bob, &ann));
         assert_ne!(pair, ConversationId::natural(Kind::Trade, &["ann", "bob"]));
         assert_ne!(pair, ConversationId::natural(Kind::Direct, &["an", "nbob"]));
-        assert_eq!(pair.to_string(), "PAIR");
+        assert_eq!(pair.to_string(), "6fa4f5d8-72f4-864e-a681-200000000000");
     }
 
     #[test]

@@ -13,13 +13,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schema::Id;
 use schema::chat::{Conversation, Kind, Member, Message};
+use schema::{Id, ShardId};
 
 use super::super::store::{Loaded, MemberRow};
 
 /// Members that are found by looking at each of them.
 const FEW: usize = 32;
+/// What one counts for, with a long id and some messages read one by one.
+const MEMBER: usize = size_of::<MemberRow>() + 64;
 
 /// A conversation in memory.
 pub(super) struct Facts {
@@ -42,6 +44,20 @@ pub(super) struct Facts {
     issued_sent: BTreeMap<u32, u64>,
     /// The newest message that is not deleted; `None` within: it is to be asked for.
     pub(super) last: Option<Option<Arc<Message>>>,
+    /// The members by their homes, made when first wanted: a large group is not sorted anew for every message.
+    homes: Option<Homes>,
+}
+
+/// Users by the shard that is home to them.
+pub(super) type Homes = Arc<[(ShardId, Arc<[Id]>)]>;
+
+/// Sorts users by their homes.
+pub(super) fn by_home<'a>(users: impl Iterator<Item = &'a Id>, home: impl Fn(&Id) -> ShardId) -> Homes {
+    let mut homes: BTreeMap<ShardId, Vec<Id>> = BTreeMap::new();
+    for user in users {
+        homes.entry(home(user)).or_default().push(user.clone());
+    }
+    homes.into_iter().map(|(home, users)| (home, users.into())).collect()
 }
 
 impl Facts {
@@ -61,6 +77,7 @@ impl Facts {
             sent: BTreeMap::new(),
             issued_sent: BTreeMap::new(),
             last: Some(None),
+            homes: None,
         };
         facts.index();
         facts
@@ -88,9 +105,8 @@ impl Facts {
     }
 
     fn index(&mut self) {
-        self.rows = (self.members.len() > FEW).then(|| {
-            self.members.iter().map(|row| (row.member.user.clone(), row.member.row)).collect()
-        });
+        self.rows = (self.members.len() > FEW)
+            .then(|| self.members.iter().map(|row| (row.member.user.clone(), row.member.row)).collect());
     }
 
     /// Conversations of two count each side's messages.
@@ -114,12 +130,19 @@ impl Facts {
         self.members.get(at)
     }
 
+    /// The members by their homes.
+    pub(super) fn homes(&mut self, home: impl Fn(&Id) -> ShardId) -> Homes {
+        let users = self.members.iter().map(|row| &row.member.user);
+        Arc::clone(self.homes.get_or_insert_with(|| by_home(users, home)))
+    }
+
     /// Puts a member in, or in the place of what it was.
     pub(super) fn put_member(&mut self, row: MemberRow) {
         self.last_row = self.last_row.max(row.member.row);
         match self.members.binary_search_by_key(&row.member.row, |row| row.member.row) {
             Ok(at) => self.members[at] = row,
             Err(at) => {
+                self.homes = None;
                 if let Some(rows) = &mut self.rows {
                     rows.insert(row.member.user.clone(), row.member.row);
                 }
@@ -135,6 +158,7 @@ impl Facts {
     pub(super) fn take_member(&mut self, row: u32) -> Option<MemberRow> {
         let at = self.members.binary_search_by_key(&row, |row| row.member.row).ok()?;
         let gone = self.members.remove(at);
+        self.homes = None;
         if let Some(rows) = &mut self.rows {
             rows.remove(&gone.member.user);
         }
@@ -179,10 +203,6 @@ impl Facts {
         if let Err(at) = self.deleted.binary_search_by_key(&sequence, |&(sequence, _)| sequence) {
             self.deleted.insert(at, (sequence, row));
         }
-    }
-
-    pub(super) fn is_deleted(&self, sequence: u64) -> bool {
-        self.deleted.binary_search_by_key(&sequence, |&(sequence, _)| sequence).is_ok()
     }
 
     /// Whether a member has read a message.
@@ -246,7 +266,14 @@ impl Facts {
     }
 
     /// The row of a member who has read everything up to a message.
-    pub(super) fn with_floor(&self, row: &MemberRow, floor: u64, sent_at_floor: u64, to: u64, now: u64) -> MemberRow {
+    pub(super) fn with_floor(
+        &self,
+        row: &MemberRow,
+        floor: u64,
+        sent_at_floor: u64,
+        to: u64,
+        now: u64,
+    ) -> MemberRow {
         let mut row = row.clone();
         if floor > row.floor {
             (row.floor, row.sent_at_floor) = (floor, sent_at_floor);
@@ -290,15 +317,25 @@ impl Facts {
 
     /// Roughly its bytes.
     pub(super) fn bytes(&self) -> usize {
-        let members = self.members.iter().map(|row| {
-            size_of::<MemberRow>() + row.member.user.heap_bytes() + row.singles.len() * 16
-        });
+        // Not looked at one by one: a large group is weighed after every message.
+        let members = self.members.len() * MEMBER;
+        let homes =
+            self.homes.as_ref().map_or(0, |homes| self.members.len() * size_of::<Id>() + homes.len() * 16);
         let rows = self.rows.as_ref().map_or(0, |rows| rows.len() * 48);
-        let last = self.last.as_ref().and_then(Option::as_ref).map_or(0, |message| {
-            size_of::<Message>() + message.content.len()
-        });
+        let last = self
+            .last
+            .as_ref()
+            .and_then(Option::as_ref)
+            .map_or(0, |message| size_of::<Message>() + message.content.len());
         let name = self.conversation.name.as_ref().map_or(0, |name| name.len());
-        size_of::<Self>() + size_of::<Conversation>() + name + self.conversation.extra.len()
-            + members.sum::<usize>() + rows + last + self.deleted.len() * 16
+        size_of::<Self>()
+            + size_of::<Conversation>()
+            + name
+            + self.conversation.extra.len()
+            + members
+            + rows
+            + homes
+            + last
+            + self.deleted.len() * 16
     }
 }

@@ -77,8 +77,12 @@ impl Machine {
             .into_iter()
             .map(|(home, conversations)| (home, Question::Summaries { user: user.clone(), conversations }))
             .collect();
-        let harvest =
-            Harvest::Summaries { rows: Vec::new(), kinds: wanted.kinds, limit: wanted.limit, count: wanted.count };
+        let harvest = Harvest::Summaries {
+            rows: Vec::new(),
+            kinds: wanted.kinds,
+            limit: wanted.limit,
+            count: wanted.count,
+        };
         if questions.is_empty() {
             let mut harvest = harvest;
             return self.answer(wanted.whom, harvest.answer());

@@ -87,14 +87,14 @@ impl Chats {
         }
     }
 
-    /// Conversations in memory.
-    pub(super) fn rooms(&self) -> u32 {
-        self.rooms.len()
+    /// Commands and requests under way, and what is still to be told.
+    pub(super) fn busy(&self) -> usize {
+        self.ops + self.under_way.len() + self.lists.len() + self.outgoing.len() + self.posts.len()
     }
 
-    /// Requests to the store under way.
-    pub(super) fn requests(&self) -> usize {
-        self.under_way.len()
+    /// Conversations in memory, and their bytes.
+    pub(super) fn cached(&self) -> (u32, usize) {
+        (self.rooms.len(), self.bytes)
     }
 
     /// Whether anything waits that time alone moves on.
@@ -238,7 +238,12 @@ impl Machine {
     }
 
     /// A question about conversations of this home.
-    pub(super) fn chat_question(&mut self, whom: Whom, who: Actor, command: ChatCommand) -> Result<(), Refusal> {
+    pub(super) fn chat_question(
+        &mut self,
+        whom: Whom,
+        who: Actor,
+        command: ChatCommand,
+    ) -> Result<(), Refusal> {
         let conversation = command.conversation().ok_or(Refusal::Invalid)?;
         self.enter(whom, who, conversation, command)
     }

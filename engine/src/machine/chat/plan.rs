@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use schema::chat::{ChatCommand, ChatReply, Conversation, Draft, Kind, Member, MemberChange, Message, MessageId, NewConversation, Role, Whose};
+use schema::chat::{
+    ChatCommand, ChatReply, Conversation, Draft, Kind, Member, MemberChange, Message, MessageId,
+    NewConversation, Role, Whose,
+};
 use schema::{Actor, Id, Refusal};
 
 use super::super::store::{ChatAsk, ChatStored, MemberRow, Part, Place};
@@ -45,9 +48,9 @@ impl Scene<'_> {
                 let since = self.now.saturating_sub(u64::from(self.limits.sends_kept));
                 Some(ChatAsk::Sent { place, row, client_id, since })
             }
-            ChatCommand::Edit { message, .. } | ChatCommand::Remove { message } | ChatCommand::Read { message } => {
-                row.map(|_| ChatAsk::Message { place, at: message.at })
-            }
+            ChatCommand::Edit { message, .. }
+            | ChatCommand::Remove { message }
+            | ChatCommand::Read { message } => row.map(|_| ChatAsk::Message { place, at: message.at }),
             ChatCommand::ReadAll { up_to, .. } => {
                 row?;
                 let before = up_to.map_or(u64::MAX, |at| at.saturating_add(1));
@@ -200,9 +203,8 @@ impl Scene<'_> {
             reads: Vec::new(),
         });
         let mut parts = vec![Part::Message(Arc::clone(&message))];
-        let sender = facts.conversation.kind.sending_reads().then(|| {
-            facts.with_floor(row, sequence, 0, at, at)
-        });
+        let sender =
+            facts.conversation.kind.sending_reads().then(|| facts.with_floor(row, sequence, 0, at, at));
         parts.extend(sender.clone().map(Part::Member));
         if let Some(client_id) = &draft.client_id {
             let client_id = Arc::clone(client_id);
@@ -329,7 +331,10 @@ impl Scene<'_> {
         if facts.members().len() == 1 {
             return Ok(Step::Write(vec![Part::Gone], Effect::Gone));
         }
-        Ok(Step::Write(vec![Part::MemberGone { row: row.row, user: row.user.clone() }], Effect::Left(row.row)))
+        Ok(Step::Write(
+            vec![Part::MemberGone { row: row.row, user: row.user.clone() }],
+            Effect::Left(row.row),
+        ))
     }
 
     fn set(&self, facts: &Facts, row: &MemberRow, change: MemberChange) -> Planned {

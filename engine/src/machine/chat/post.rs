@@ -4,7 +4,6 @@
 //! everything of a conversation in order. Where another shard has no room, what is for it waits too, and while too much
 //! waits, commands are refused.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schema::chat::{ChatEvent, ConversationId};
@@ -12,6 +11,7 @@ use schema::{Event, Id, Realm, SessionRef, ShardId};
 
 use super::super::Machine;
 use super::super::message::Message;
+use super::facts::by_home;
 use super::sessions;
 
 /// An event on its way to users of this home.
@@ -25,24 +25,22 @@ pub(super) struct Post {
 impl Machine {
     /// Tells the members of a room (or only some users) what happened there.
     pub(super) fn tell_members(&mut self, slot: u32, event: ChatEvent, only: &[Id]) {
-        let Some(room) = self.chats.rooms.get(slot) else { return };
+        let router = &self.router;
+        let Some(room) = self.chats.rooms.get_mut(slot) else { return };
         let realm = room.key.realm;
         let Ok(conversation) = ConversationId::try_from(&room.key.id) else { return };
-        let mut homes: BTreeMap<ShardId, Vec<Id>> = BTreeMap::new();
-        let members = room.facts.iter().flat_map(|facts| facts.members()).map(|row| &row.member.user);
-        let users: Box<dyn Iterator<Item = &Id>> =
-            if only.is_empty() { Box::new(members) } else { Box::new(only.iter()) };
-        for user in users {
-            homes.entry(self.router.home_of(realm, user)).or_default().push(user.clone());
-        }
+        let home = |user: &Id| router.home_of(realm, user);
+        let homes = match (&mut room.facts, only) {
+            (Some(facts), []) => facts.homes(home),
+            (_, only) => by_home(only.iter(), home),
+        };
         let event = Arc::new(Event::Chat(event));
-        for (home, users) in homes {
-            let users: Arc<[Id]> = users.into();
-            if home == self.shard {
-                self.chat_told(realm, users, Arc::clone(&event));
+        for (home, users) in homes.iter() {
+            if *home == self.shard {
+                self.chat_told(realm, Arc::clone(users), Arc::clone(&event));
             } else {
-                let message = Message::Chat { realm, users, event: Arc::clone(&event) };
-                self.send_or_keep(home, message);
+                let message = Message::Chat { realm, users: Arc::clone(users), event: Arc::clone(&event) };
+                self.send_or_keep(*home, message);
             }
         }
         if only.is_empty() {
@@ -101,7 +99,9 @@ impl Machine {
 
     /// Gives an event to a user's sessions, here and elsewhere; false when another shard has no room for it.
     fn give_to_user(&mut self, realm: Realm, user: &Id, event: &Arc<Event>) -> bool {
-        let Some(found) = self.users.find(realm, user).and_then(|slot| self.users.get(slot)) else { return true };
+        let Some(found) = self.users.find(realm, user).and_then(|slot| self.users.get(slot)) else {
+            return true;
+        };
         let mut hosts: Vec<(ShardId, Vec<SessionRef>)> = Vec::new();
         for attachment in found.attachments() {
             let (host, session) = attachment.place();

@@ -99,7 +99,9 @@ impl Op {
         let user = &self.who.key.id;
         let (all, message, member) = match &self.command {
             ChatCommand::Send(_) => (false, None, Some((user, true))),
-            ChatCommand::Edit { message, .. } | ChatCommand::Remove { message } => (false, Some(message.at), None),
+            ChatCommand::Edit { message, .. } | ChatCommand::Remove { message } => {
+                (false, Some(message.at), None)
+            }
             ChatCommand::Read { message } => (false, Some(message.at), Some((user, false))),
             ChatCommand::ReadAll { .. } => (false, None, Some((user, false))),
             _ => (true, None, None),

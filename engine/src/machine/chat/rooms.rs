@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use schema::chat::{ChatCommand, ChatEvent, ChatReply, ConversationId, Conversation, MessageId};
+use schema::chat::{ChatCommand, ChatEvent, ChatReply, Conversation, ConversationId, MessageId};
 use schema::{Actor, Key, Refusal};
 
 use super::super::Machine;
@@ -23,7 +23,8 @@ impl Machine {
     /// The slot of a conversation of this home; it is being loaded if it was not there.
     pub(super) fn room(&mut self, key: &Key) -> Option<u32> {
         let serial = self.chats.serial + 1;
-        let (slot, new) = self.chats.rooms.find_or_insert(key.realm, &key.id, || Room::new(key.clone(), serial))?;
+        let (slot, new) =
+            self.chats.rooms.find_or_insert(key.realm, &key.id, || Room::new(key.clone(), serial))?;
         let room = self.chats.rooms.get_mut(slot)?;
         room.used = true;
         if new {
@@ -99,7 +100,9 @@ impl Machine {
         };
         for (slot, serial) in rooms {
             let row: Option<Option<Box<Loaded>>> = rows.as_mut().map(|rows| rows.next().flatten());
-            let Some(room) = self.chats.rooms.get_mut(slot).filter(|room| room.serial == serial) else { continue };
+            let Some(room) = self.chats.rooms.get_mut(slot).filter(|room| room.serial == serial) else {
+                continue;
+            };
             room.loading = false;
             match row {
                 Some(row) => match (&mut room.facts, row) {
@@ -200,14 +203,11 @@ impl Machine {
         match step {
             Step::Over(result) => op.stage = Stage::Over(result),
             Step::Ask(ask) => self.ask_chats(ask, Asked::Step { slot, serial, op: number }),
-            Step::Write(mut parts, effect) => {
+            Step::Write(parts, effect) => {
                 if let (Effect::Said { message, .. }, Some(facts)) = (&effect, &mut room.facts) {
                     facts.issue(message);
                 }
                 op.stage = Stage::Writing(effect);
-                // What failed before goes with the next that is written.
-                let holes = std::mem::take(&mut room.holes);
-                parts.extend(holes.into_iter().map(|(sequence, row)| Part::Deleted { sequence, row }));
                 let write = Box::new(Write { place, parts });
                 self.ask_chats(ChatAsk::Write(write), Asked::Step { slot, serial, op: number });
             }
@@ -220,8 +220,7 @@ impl Machine {
         let Some(op) = room.op(number) else { return };
         op.stage = match (std::mem::replace(&mut op.stage, Stage::Asked), stored) {
             (Stage::Writing(effect), ChatStored::Written) => Stage::Written(effect),
-            (Stage::Writing(effect), ChatStored::Failed { failure, error }) => {
-                tracing::debug!(error, "a conversation's write failed");
+            (Stage::Writing(effect), ChatStored::Failed { failure, .. }) => {
                 if let Effect::Said { message, .. } = effect {
                     room.holes.push((message.sequence, message.row));
                 }
@@ -253,20 +252,36 @@ impl Machine {
         }
     }
 
-    /// Holes that are known for certain are written by themselves, if no command takes them along.
+    /// Sequences that failed and have later ones behind them will never be given out again: they count as deleted.
     fn write_holes(&mut self, slot: u32) {
-        let Some(room) = self.chats.rooms.get_mut(slot) else { return };
+        let Some(room) = self.chats.rooms.get_mut(slot).filter(|room| !room.holes.is_empty()) else { return };
         let Ok(conversation) = ConversationId::try_from(&room.key.id) else { return };
         let place = (room.key.realm, conversation);
-        let holes = std::mem::take(&mut room.holes);
+        let Some(facts) = &mut room.facts else { return };
+        let head = facts.head;
+        let (holes, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut room.holes).into_iter().partition(|&(sequence, _)| sequence < head);
+        room.holes = rest;
+        if holes.is_empty() {
+            return;
+        }
+        for &(sequence, row) in &holes {
+            facts.deleted(sequence, row);
+        }
         let serial = room.serial;
         let parts = holes.iter().map(|&(sequence, row)| Part::Deleted { sequence, row }).collect();
         let write = Box::new(Write { place, parts });
         self.ask_chats(ChatAsk::Write(write), Asked::Holes { slot, serial, holes });
     }
 
-    /// Holes are written, or go with what comes next.
-    pub(super) fn holes_written(&mut self, slot: u32, serial: u64, holes: Vec<(u64, u32)>, stored: &ChatStored) {
+    /// Holes are written, or will be tried again when something else has been.
+    pub(super) fn holes_written(
+        &mut self,
+        slot: u32,
+        serial: u64,
+        holes: Vec<(u64, u32)>,
+        stored: &ChatStored,
+    ) {
         let Some(room) = self.chats.rooms.get_mut(slot).filter(|room| room.serial == serial) else { return };
         if matches!(stored, ChatStored::Written) {
             return self.leave_room(slot);
@@ -287,17 +302,16 @@ impl Machine {
         };
         self.answer_all(&whom, &also, result);
         self.mend(slot);
-        let Some(room) = self.chats.rooms.get(slot) else { return };
-        if room.queue.is_empty() && !room.holes.is_empty() {
-            self.write_holes(slot);
-        }
+        self.write_holes(slot);
         self.weigh(slot);
     }
 
     fn answer_all(&mut self, whom: &Whom, also: &[Whom], result: Result<ChatReply, Refusal>) {
         for &other in also {
             let again = match &result {
-                Ok(ChatReply::Message { message, .. }) => Ok(ChatReply::Message { message: message.clone(), again: true }),
+                Ok(ChatReply::Message { message, .. }) => {
+                    Ok(ChatReply::Message { message: message.clone(), again: true })
+                }
                 other => other.clone(),
             };
             self.answer(other, chat_answer(again));

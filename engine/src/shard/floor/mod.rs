@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schema::chat::ChatCommand;
 use schema::event::Class;
 use schema::{CloseReason, Command, Event, Refusal, ShardId};
 
@@ -266,8 +267,14 @@ impl<P: Protocol> Floor<P> {
 
     /// Payloads are refused when memory is very short: each may have to wait for many slow readers.
     fn is_too_much(&mut self, command: &Command) -> bool {
-        let refused = matches!(command, Command::Send { .. } | Command::Publish { .. })
-            && self.gauge.refuses(Pressure::Publishes);
+        let bulky = match command {
+            Command::Send { .. } | Command::Publish { .. } => true,
+            Command::Chat { command, .. } => {
+                matches!(**command, ChatCommand::Send(_) | ChatCommand::Create(_))
+            }
+            _ => false,
+        };
+        let refused = bulky && self.gauge.refuses(Pressure::Publishes);
         self.report.pressure_refused += u64::from(refused);
         refused
     }

@@ -1,0 +1,155 @@
+//! Random conversations against a naive model: every message has the set of those who have read it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine::limits::Limits;
+use proptest::prelude::*;
+use schema::SessionAddr;
+use schema::chat::{ChatCommand, ChatReply, ConversationId, Kind, MessageId, Role, Whose};
+
+use crate::chats::{Chatting, draft};
+use crate::net::{Net, id};
+
+const USERS: [&str; 5] = ["ann", "bob", "cat", "dan", "eve"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Send(usize),
+    Remove(usize),
+    Read(usize, usize),
+    ReadAll(usize),
+    ReadTo(usize, usize),
+    Join(usize),
+    Leave(usize),
+    /// Everything in memory is forgotten.
+    Forget,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let user = 0..USERS.len();
+    prop_oneof![
+        6 => user.clone().prop_map(Step::Send),
+        2 => (0usize..50).prop_map(Step::Remove),
+        4 => (user.clone(), 0usize..50).prop_map(|(user, message)| Step::Read(user, message)),
+        1 => user.clone().prop_map(Step::ReadAll),
+        1 => (user.clone(), 0usize..50).prop_map(|(user, message)| Step::ReadTo(user, message)),
+        1 => user.clone().prop_map(Step::Join),
+        1 => user.prop_map(Step::Leave),
+        1 => Just(Step::Forget),
+    ]
+}
+
+struct Said {
+    id: MessageId,
+    by: usize,
+    deleted: bool,
+    read: BTreeSet<usize>,
+}
+
+fn sessions(net: &mut Net) -> Vec<SessionAddr> {
+    USERS.iter().map(|user| net.following(user)).collect()
+}
+
+fn play(kind: Kind, steps: Vec<Step>) {
+    let mut net = Net::new(2, Limits { commands_burst: 10_000, ..Limits::default() });
+    let mut at = sessions(&mut net);
+    let chat = net.make(at[0], kind, &["bob"]).id;
+    let mut members: BTreeSet<usize> = [0, 1].into();
+    let mut said: Vec<Said> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Send(user) => {
+                let reply = net.chat(at[user], draft(chat, "x", None));
+                assert_eq!(reply.is_ok(), members.contains(&user));
+                let Ok(ChatReply::Message { message, .. }) = reply else { continue };
+                if kind.sending_reads() {
+                    said.iter_mut().for_each(|said| {
+                        said.read.insert(user);
+                    });
+                }
+                said.push(Said { id: message.id, by: user, deleted: false, read: [user].into() });
+            }
+            Step::Remove(n) if !said.is_empty() => {
+                let n = n % said.len();
+                let reply = net.chat(at[said[n].by], ChatCommand::Remove { message: said[n].id });
+                assert_eq!(reply.is_ok(), members.contains(&said[n].by));
+                said[n].deleted |= reply.is_ok();
+            }
+            Step::Read(user, n) if !said.is_empty() && members.contains(&user) => {
+                let n = n % said.len();
+                net.chat(at[user], ChatCommand::Read { message: said[n].id }).unwrap();
+                said[n].read.insert(user);
+            }
+            Step::ReadAll(user) if members.contains(&user) => {
+                net.chat(at[user], ChatCommand::ReadAll { conversation: chat, up_to: None }).unwrap();
+                said.iter_mut().for_each(|said| {
+                    said.read.insert(user);
+                });
+            }
+            Step::ReadTo(user, n) if !said.is_empty() && members.contains(&user) => {
+                let up_to = said[n % said.len()].id.at;
+                net.chat(at[user], ChatCommand::ReadAll { conversation: chat, up_to: Some(up_to) }).unwrap();
+                said.iter_mut().filter(|said| said.id.at <= up_to).for_each(|said| {
+                    said.read.insert(user);
+                });
+            }
+            Step::Join(user) if kind == Kind::Group && !members.contains(&user) => {
+                let by = *members.iter().next().unwrap();
+                let add =
+                    ChatCommand::AddMember { conversation: chat, user: id(USERS[user]), role: Role::Member };
+                net.chat(at[by], add).unwrap();
+                members.insert(user);
+                said.iter_mut().for_each(|said| {
+                    said.read.insert(user);
+                });
+            }
+            Step::Leave(user) if kind == Kind::Group && members.len() > 1 && members.contains(&user) => {
+                let member = Whose::User(id(USERS[user]));
+                net.chat(at[user], ChatCommand::RemoveMember { conversation: chat, member }).unwrap();
+                members.remove(&user);
+            }
+            Step::Forget => {
+                let shelf = std::mem::take(&mut net.shelf);
+                let now = net.now;
+                net = Net::new(2, Limits { commands_burst: 10_000, ..Limits::default() });
+                (net.shelf, net.now) = (shelf, now);
+                at = sessions(&mut net);
+            }
+            _ => {}
+        }
+        net.pass(7);
+        check(&mut net, &at, chat, &members, &said);
+    }
+}
+
+fn check(net: &mut Net, at: &[SessionAddr], chat: ConversationId, members: &BTreeSet<usize>, said: &[Said]) {
+    let expected: BTreeMap<usize, u64> = members
+        .iter()
+        .map(|&user| {
+            let unread = said.iter().filter(|said| !said.deleted && !said.read.contains(&user));
+            (user, unread.count() as u64)
+        })
+        .collect();
+    let found: BTreeMap<usize, u64> =
+        members.iter().map(|&user| (user, net.unread(at[user], chat))).collect();
+    assert_eq!(found, expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn unread_counts_are_exact_in_groups(steps in prop::collection::vec(step(), 1..80)) {
+        play(Kind::Group, steps);
+    }
+
+    #[test]
+    fn unread_counts_are_exact_between_two(steps in prop::collection::vec(step(), 1..80)) {
+        play(Kind::Direct, steps);
+    }
+
+    #[test]
+    fn unread_counts_are_exact_in_trades(steps in prop::collection::vec(step(), 1..80)) {
+        play(Kind::Trade, steps);
+    }
+}
