@@ -8,7 +8,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use schema::chat::{ChatCommand, ChatReply, ConversationId, Kind, MemberId, NewMember, Role, Whose};
+use schema::chat::{ChatCommand, ChatReply, ConversationId, Kind, NewMember, Role};
 use schema::{Actor, Id};
 
 use super::Problem;
@@ -17,6 +17,7 @@ use super::input::{self, NewConversation, NewParticipants, Rename};
 use super::problem::Failure;
 use super::refused::{Always, OfBody, OfThing};
 use super::words::{Added, ConversationBody, ConversationRow, DoneBody, ParticipantBody};
+use crate::api::drafts::{client_id, whose};
 use crate::auth::credentials;
 use crate::http::Front;
 use crate::http::json::json;
@@ -46,7 +47,7 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     let asked: NewConversation = input::read(&front, &headers, body).await?;
     let plan = asked.plan(&front, &actor.key.id)?;
-    let key = input::client_id(&headers, None)?;
+    let key = client_id(&headers, None)?;
     let caller = actor.key.id.clone();
     let new = match plan.name {
         None => direct(&caller, &plan.others),
@@ -242,15 +243,6 @@ pub async fn remove(
     )
 }
 
-/// The member that a path means.
-pub(crate) fn whose(conversation: ConversationId, text: &str) -> Option<Whose> {
-    match text.parse::<MemberId>() {
-        Ok(id) if id.conversation == conversation => Some(Whose::Row(id.row)),
-        // It may still be somebody's id.
-        _ => Id::new(text).ok().map(Whose::User),
-    }
-}
-
 /// Delete a conversation
 ///
 /// With all that was said in it. Only who made it may.
@@ -297,18 +289,5 @@ mod tests {
         {
             check(Some(bad), None);
         }
-    }
-
-    #[test]
-    fn a_member_by_row_or_by_user() {
-        let id = |text| Id::new(text).unwrap();
-        let conversation = ConversationId::of_pair(&id("ann"), &id("bob"));
-        let other = ConversationId::of_pair(&id("ann"), &id("cat"));
-        let row = MemberId { conversation, row: 7 };
-        assert_eq!(whose(conversation, &row.to_string()), Some(Whose::Row(7)));
-        assert_eq!(whose(conversation, "bob"), Some(Whose::User(id("bob"))));
-        let foreign = MemberId { conversation: other, row: 7 }.to_string();
-        assert_eq!(whose(conversation, &foreign), Some(Whose::User(id(&foreign))));
-        assert_eq!(whose(conversation, "\u{7}"), None);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 use schema::Id;
 use schema::chat::{Attachment, ConversationId};
 use serde::Deserialize;
@@ -15,24 +15,13 @@ use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use super::Problem;
+use crate::api::drafts::{attachment, client_id, content};
 use crate::http::{Front, body, strict};
 
-/// Characters of a message.
-pub const CONTENT: usize = 10_000;
-/// Bytes of a client's own name for a message.
-pub const CLIENT_ID: usize = 255;
-/// Bytes of an attachment's address.
-pub const URL: usize = 2_048;
 /// Characters of a group's name.
 pub const NAME: usize = 255;
 /// People that one call may name.
 pub const PEOPLE: usize = 1_000;
-/// What an attachment may be.
-pub const ATTACHMENTS: [&str; 4] = ["image", "video", "audio", "file"];
-
-/// A client's own name for what it asks: asked again with the same one, it is done once.
-pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
 /// A conversation to make.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -190,17 +179,6 @@ fn name(given: Option<&str>) -> Result<Arc<str>, Problem> {
     Ok(name.into())
 }
 
-/// What a message may say.
-pub fn content(text: &str, may_be_empty: bool) -> Result<Arc<str>, Problem> {
-    if text.is_empty() && !may_be_empty {
-        return Err(Problem::bad("content must not be empty"));
-    }
-    if text.chars().count() > CONTENT {
-        return Err(Problem::bad(format!("content must have at most {CONTENT} characters")));
-    }
-    Ok(text.into())
-}
-
 /// A conversation that may be made: its people beside the caller, and its name if it is a group.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -258,7 +236,7 @@ impl NewParticipants {
 impl NewContent {
     /// What it says now.
     pub fn content(&self) -> Result<Arc<str>, Problem> {
-        content(&self.content, false)
+        Ok(content(&self.content, false)?)
     }
 }
 
@@ -279,67 +257,6 @@ impl NewMessage {
         };
         Ok(Letter { place, content, attachment, client_id })
     }
-}
-
-/// The caller's own name for what it asks, in the header or in the body.
-pub fn client_id(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<Arc<str>>, Problem> {
-    let in_header = match headers.get(IDEMPOTENCY_KEY) {
-        None => None,
-        Some(value) => {
-            let text =
-                value.to_str().map_err(|_| Problem::bad("Idempotency-Key must be plain ASCII"))?.trim();
-            // The draft standard writes it as a string, in quotes.
-            let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-            Some(quoted.unwrap_or(text))
-        }
-    };
-    let id = match (in_header, in_body) {
-        (Some(one), Some(other)) if one != other => {
-            return Err(Problem::bad("Idempotency-Key and clientMessageId are not the same"));
-        }
-        (one, other) => one.or(other),
-    };
-    let fits = id.is_none_or(|id| (1..=CLIENT_ID).contains(&id.len()));
-    if !fits {
-        let text = format!("Idempotency-Key and clientMessageId must have 1 to {CLIENT_ID} bytes");
-        return Err(Problem::bad(text));
-    }
-    Ok(id.map(Into::into))
-}
-
-/// What comes with a message.
-pub fn attachment(
-    url: Option<&str>,
-    kind: Option<&str>,
-    own: Option<&str>,
-) -> Result<Option<Attachment>, Problem> {
-    let Some(url) = url else {
-        return match kind {
-            None => Ok(None),
-            Some(_) => Err(Problem::bad("attachmentType needs an attachmentUrl")),
-        };
-    };
-    if url.len() > URL || !is_web_address(url) {
-        let text = format!("attachmentUrl must be an absolute http or https address of at most {URL} bytes");
-        return Err(Problem::bad(text));
-    }
-    if own.is_some_and(|own| !url.starts_with(own)) {
-        return Err(Problem::bad("attachmentUrl must be the address of a file that was uploaded here"));
-    }
-    let kind = kind.unwrap_or("file");
-    if !ATTACHMENTS.contains(&kind) {
-        return Err(Problem::bad("attachmentType must be \"image\", \"video\", \"audio\" or \"file\""));
-    }
-    Ok(Some(Attachment { url: url.into(), kind: kind.into() }))
-}
-
-fn is_web_address(url: &str) -> bool {
-    let Some((scheme, rest)) = url.split_once("://") else { return false };
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    // What a browser would drop or take for something else has no place in an address.
-    let plain = !url.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\');
-    web && plain && host.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.host().is_empty())
 }
 
 #[cfg(test)]
@@ -365,65 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn attachments_are_addresses_of_the_web() {
-        for good in
-            ["http://minio:9000/messaging/messages/1-photo.jpg", "HTTPS://h.example?x#y", "http://[::1]:8/"]
-        {
-            assert!(is_web_address(good), "{good}");
-        }
-        for bad in [
-            "",
-            "photo.jpg",
-            "/x",
-            "//h/x",
-            "ftp://h/x",
-            "javascript:alert(1)",
-            "data:text/html,x",
-            "http://",
-            "http:///x",
-            "http://h/a b",
-            "http://h/\n",
-            "http://h\\x",
-            "https://?x",
-            "http://:80/",
-            "file:///etc/x",
-        ] {
-            assert!(!is_web_address(bad), "{bad}");
-        }
-        let with = |url: &str, kind| attachment(Some(url), kind, None);
-        assert_eq!(with("http://h/x", None).unwrap().unwrap().kind.as_ref(), "file");
-        assert!(with("http://h/x", Some("virus")).is_err());
-        assert!(with(&format!("http://h/{}", "x".repeat(URL)), None).is_err());
-        assert!(attachment(None, Some("image"), None).is_err());
-        assert_eq!(attachment(None, None, Some("http://own/")).unwrap(), None);
-        assert!(attachment(Some("http://other/x"), None, Some("http://own/")).is_err());
-        assert!(attachment(Some("http://own/x"), None, Some("http://own/")).is_ok());
-    }
-
-    #[test]
-    fn one_name_for_a_message() {
-        let header =
-            |text: &str| [(IDEMPOTENCY_KEY, text.parse().unwrap())].into_iter().collect::<HeaderMap>();
-        let none = HeaderMap::new();
-        let found =
-            |headers: &HeaderMap, body| client_id(headers, body).map(|id| id.map(|id| id.to_string()));
-        assert_eq!(found(&none, None), Ok(None));
-        assert_eq!(found(&none, Some("a")), Ok(Some("a".into())));
-        assert_eq!(found(&header("\"a\""), Some("a")), Ok(Some("a".into())));
-        assert_eq!(found(&header("a"), None), Ok(Some("a".into())));
-        assert!(found(&header("a"), Some("b")).is_err());
-        assert!(found(&header("\"\""), None).is_err());
-        assert!(found(&none, Some("")).is_err());
-        assert_eq!(found(&none, Some(&"x".repeat(255))), Ok(Some("x".repeat(255))));
-        assert!(found(&none, Some(&"x".repeat(256))).is_err());
-    }
-
-    #[test]
-    fn lengths_are_of_characters() {
-        assert!(content(&"ả".repeat(CONTENT), false).is_ok());
-        assert!(content(&"ả".repeat(CONTENT + 1), false).is_err());
-        assert!(content("", false).is_err());
-        assert!(content("", true).is_ok());
+    fn names_of_groups() {
         assert_eq!(name(Some(" Team ")).as_deref(), Ok("Team"));
         assert!(name(Some("  ")).is_err() && name(None).is_err());
         assert!(name(Some(&"x".repeat(NAME + 1))).is_err());

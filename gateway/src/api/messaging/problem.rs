@@ -9,6 +9,7 @@ use schema::Refusal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::drafts::Unfit;
 use crate::http::auth::Denied;
 use crate::http::body::BodyError;
 use crate::http::json::json;
@@ -91,6 +92,12 @@ impl From<Denied> for Problem {
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests")
             },
         }
+    }
+}
+
+impl From<Unfit> for Problem {
+    fn from(unfit: Unfit) -> Self {
+        Self::bad(unfit.0)
     }
 }
 

@@ -19,8 +19,7 @@ use super::chat_words::{
 };
 use super::words::Failure;
 use super::{Problem, part, service, user_id};
-use crate::api::messaging::conversations::whose;
-use crate::api::messaging::input;
+use crate::api::drafts::{self, whose};
 use crate::auth::credentials;
 use crate::http::client_addr::Client;
 use crate::http::json::json;
@@ -144,7 +143,7 @@ pub async fn create(
     if extra.len() > EXTRA {
         return Err(Problem::invalid("extra must have at most 16 KiB"));
     }
-    if asked.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > input::CLIENT_ID) {
+    if asked.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > drafts::CLIENT_ID) {
         return Err(Problem::invalid("key must have 1 to 255 bytes"));
     }
     let key = asked.key.as_deref().filter(|_| kind != Kind::Direct);
@@ -300,12 +299,11 @@ pub async fn send(
     caller.user()?;
     let conversation = id(path)?;
     let asked: NewMessageBody = read(&front, body).await?;
-    let invalid = |problem: crate::api::messaging::Problem| Problem::invalid(problem.message);
     let (url, kind) = (asked.attachment_url.as_deref(), asked.attachment_type.as_deref());
-    let attachment = input::attachment(url, kind, None).map_err(invalid)?;
+    let attachment = drafts::attachment(url, kind, None)?;
     let text = asked.content.as_deref().unwrap_or_default();
-    let content = input::content(text, attachment.is_some()).map_err(invalid)?;
-    let client_id = input::client_id(&headers, asked.client_message_id.as_deref()).map_err(invalid)?;
+    let content = drafts::content(text, attachment.is_some())?;
+    let client_id = drafts::client_id(&headers, asked.client_message_id.as_deref())?;
     let draft = Draft { conversation, client_id, kind: 0, content, attachment };
     match caller.chat(ChatCommand::Send(Box::new(draft))).await? {
         reply @ ChatReply::Message { again: true, .. } => said(reply, StatusCode::OK),
@@ -368,7 +366,7 @@ pub async fn edit(
     let message = id(path)?;
     let asked: EditBody = read(&front, body).await?;
     let content =
-        input::content(&asked.content, false).map_err(|problem| Problem::invalid(problem.message))?;
+        drafts::content(&asked.content, false)?;
     said(caller.chat(ChatCommand::Edit { message, content }).await?, StatusCode::OK)
 }
 

@@ -26,6 +26,7 @@ use schema::{Actor, Id, Refusal, Reply};
 use serde::de::DeserializeOwned;
 use utoipa::OpenApi;
 
+use crate::api::drafts::Unfit;
 use crate::http::Front;
 use crate::http::auth::Denied;
 use crate::http::body::BodyError;
@@ -178,6 +179,12 @@ impl From<Refusal> for Problem {
         };
         let retry_after_ms = refusal.retry_after_ms().map(u64::from);
         Self { status, code: refusal.code(), message: refusal.to_string().into(), retry_after_ms }
+    }
+}
+
+impl From<Unfit> for Problem {
+    fn from(unfit: Unfit) -> Self {
+        Self::invalid(unfit.0)
     }
 }
 
