@@ -4,16 +4,18 @@
 //! least once per heartbeat interval (30 s by default); a client that nobody calls is taken for dead after three.
 //!
 //! After a loss the client connects again with jittered, growing pauses and as the server advised, and asks again for
-//! everything it had been told about: watched users (whose states then come anew), channels, the tap.
-//! What was sent to it while it was away is not made up for.
+//! everything it had been told about: watched users (whose states then come anew), channels, the tap, conversations.
+//! What was sent to it while it was away is not made up for; what was said in conversations is history, see [`chat`].
 
 mod calls;
+pub mod chat;
 mod link;
 mod restore;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use schema::chat::ChatEvent;
 use schema::command::Payload;
 use schema::event::TapEvent;
 use schema::frame::{Liveness, Refused, Welcome};
@@ -23,6 +25,7 @@ use crate::backoff::{Backoff, Next};
 use crate::connection::{self, End};
 use crate::error::Error;
 use crate::interest::Interest;
+pub use chat::Chat;
 use link::Link;
 use restore::{Outcome, Restore};
 
@@ -117,6 +120,8 @@ pub enum Event {
     },
     /// A session opened or closed on the node.
     Tap(TapEvent),
+    /// Something happened in a conversation; see [`chat::Chat::follow`] and [`chat::Chat::join`].
+    Chat(ChatEvent),
 }
 
 /// Gives a new token when the old one is not accepted any more; `None`: there is none, stop.
@@ -277,6 +282,7 @@ impl Client {
                     Event::Published { channel, from, payload }
                 }
                 connection::Event::Tap(tap) => Event::Tap(tap),
+                connection::Event::Chat(event) => Event::Chat(event),
             };
             self.events.push_back(event);
         }

@@ -10,6 +10,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use schema::chat::ChatEvent;
 use schema::close::Advice;
 use schema::command::Payload;
 use schema::event::TapEvent;
@@ -61,6 +62,8 @@ pub enum Event {
     },
     /// A session opened or closed on the node.
     Tap(TapEvent),
+    /// Something happened in a conversation.
+    Chat(ChatEvent),
     /// The connection has ended. The last event; commands without a reply get none.
     Closed(End),
 }
@@ -314,7 +317,7 @@ impl Connection {
             ServerFrame::Message { from, payload } => Event::Message { from, payload },
             ServerFrame::Published { channel, from, payload } => Event::Published { channel, from, payload },
             ServerFrame::Tap(tap) => Event::Tap(tap),
-            ServerFrame::Chat(_) => return,
+            ServerFrame::Chat(event) => Event::Chat(*event),
         };
         self.events.push_back(event);
     }

@@ -1,7 +1,8 @@
 //! What a session has asked to be told, so that the next session can ask again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use schema::chat::{ChatCommand, ConversationId};
 use schema::frame::IDS_MAX;
 use schema::{Command, Id};
 
@@ -11,12 +12,16 @@ const WATCH_STEP: usize = 1_000;
 /// Bytes of a frame that are not ids: length, tables, tag.
 const FRAME_OVERHEAD: usize = 128;
 
-/// Watched users, subscribed channels and the tap.
+/// Watched users, subscribed channels, the tap, and what is followed and joined of conversations.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Interest {
     watched: BTreeSet<Id>,
     channels: BTreeSet<Id>,
     tap: bool,
+    /// For whom: a service may follow the conversations of others.
+    follows: BTreeSet<Option<Id>>,
+    /// And for whom: a session joins a conversation once.
+    joined: BTreeMap<ConversationId, Option<Id>>,
 }
 
 impl Interest {
@@ -45,8 +50,26 @@ impl Interest {
             | Command::Publish { .. }
             | Command::Occupancy { .. }
             | Command::DisconnectUser { .. }
-            | Command::DisconnectSession { .. }
-            | Command::Chat { .. } => {}
+            | Command::DisconnectSession { .. } => {}
+            Command::Chat { acting, command } => self.chat(acting.as_ref(), command),
+        }
+    }
+
+    fn chat(&mut self, acting: Option<&Id>, command: &ChatCommand) {
+        match command {
+            ChatCommand::Follow { on: true } => {
+                self.follows.insert(acting.cloned());
+            }
+            ChatCommand::Follow { on: false } => {
+                self.follows.remove(&acting.cloned());
+            }
+            ChatCommand::Join { conversation } => {
+                self.joined.insert(*conversation, acting.cloned());
+            }
+            ChatCommand::Leave { conversation } | ChatCommand::Delete { conversation } => {
+                self.joined.remove(conversation);
+            }
+            _ => {}
         }
     }
 
@@ -58,6 +81,13 @@ impl Interest {
                 self.carried_out(&Command::Unsubscribe { channel: channel.clone() });
             }
             Command::Tap { .. } => self.tap = false,
+            Command::Chat { acting, command } => match **command {
+                ChatCommand::Follow { .. } => self.chat(acting.as_ref(), &ChatCommand::Follow { on: false }),
+                ChatCommand::Join { conversation } => {
+                    self.joined.remove(&conversation);
+                }
+                _ => {}
+            },
             _ => {}
         }
     }
@@ -73,6 +103,15 @@ impl Interest {
         if self.tap {
             commands.push(Command::Tap { on: true });
         }
+        let follows = self.follows.iter().map(|acting| (acting, ChatCommand::Follow { on: true }));
+        let joins =
+            self.joined.iter().map(|(&conversation, acting)| (acting, ChatCommand::Join { conversation }));
+        commands.extend(
+            follows.chain(joins).map(|(acting, command)| Command::Chat {
+                acting: acting.clone(),
+                command: Box::new(command),
+            }),
+        );
         commands
     }
 }
@@ -137,6 +176,42 @@ mod tests {
             Command::Watch { users: users[1_100..].to_vec() },
             Command::Subscribe { channel },
             Command::Tap { on: true },
+        ];
+        assert_eq!(commands, expected);
+        for command in &commands {
+            interest.refused(command);
+        }
+        assert_eq!(interest, Interest::default());
+    }
+
+    #[test]
+    fn conversations_are_followed_and_joined_again() {
+        let chat = |acting: Option<&str>, command| Command::Chat {
+            acting: acting.map(|user| Id::new(user).unwrap()),
+            command: Box::new(command),
+        };
+        let [first, second, third] = [1, 2, 3].map(ConversationId::from_number);
+        let mut interest = Interest::default();
+        for command in [
+            chat(None, ChatCommand::Follow { on: true }),
+            chat(Some("a"), ChatCommand::Follow { on: true }),
+            chat(Some("b"), ChatCommand::Follow { on: true }),
+            chat(Some("b"), ChatCommand::Follow { on: false }),
+            chat(None, ChatCommand::Join { conversation: first }),
+            chat(None, ChatCommand::Join { conversation: second }),
+            chat(Some("a"), ChatCommand::Join { conversation: second }),
+            chat(None, ChatCommand::Join { conversation: third }),
+            chat(None, ChatCommand::Leave { conversation: first }),
+            chat(None, ChatCommand::Delete { conversation: third }),
+            chat(None, ChatCommand::Typing { conversation: first, on: true }),
+        ] {
+            interest.carried_out(&command);
+        }
+        let commands = interest.commands(FRAME_MAX);
+        let expected = [
+            chat(None, ChatCommand::Follow { on: true }),
+            chat(Some("a"), ChatCommand::Follow { on: true }),
+            chat(Some("a"), ChatCommand::Join { conversation: second }),
         ];
         assert_eq!(commands, expected);
         for command in &commands {

@@ -1,6 +1,6 @@
 //! The embedded store across processes: two at once, one that is killed, and one whose disk is full for a while.
 //!
-//! The other process is this test program itself, told by the environment which part to play.
+//! The other process is this test program itself in a part of its `child`.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,11 +8,10 @@
     reason = "all of this is test, the functions beside the tests included"
 )]
 
+mod child;
+
 use std::collections::HashMap;
-use std::env;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -21,12 +20,10 @@ use muster_engine::machine::store::SeenRow;
 use muster_engine::machine::{Router, StoreReply, StoreRequest};
 use muster_engine::mesh::{Capacity, Sender, inbox};
 use muster_engine::store::{Adapter, Ask, Health, Kind, OpenError, Worker, open};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use schema::{Id, Key, LastSeen, Realm, ShardId};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
-const PART: &str = "STORE_TEST_PART";
-const FOLDER: &str = "STORE_TEST_FOLDER";
+use child::{limit_files, part, play, said, say};
 
 fn router() -> Router {
     Router::new((1, 2), 1)
@@ -40,48 +37,10 @@ fn adapter(folder: &Path) -> Box<dyn Adapter> {
     open(&Kind::Embedded(folder.into()), &router()).unwrap().adapter
 }
 
-/// Starts this program again in a part of [`child`].
-fn play(part: &str, folder: &Path) -> (Child, BufReader<ChildStdout>) {
-    // A file that grows beyond its limit is to be an error of the write and not a signal; what the shell ignores
-    // stays ignored in what it becomes.
-    let mut child = Command::new("sh")
-        .args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#])
-        .arg(env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-        .env(PART, part)
-        .env(FOLDER, folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stdout = BufReader::new(child.stdout.take().unwrap());
-    (child, stdout)
-}
-
-fn say(text: &str) {
-    println!("say:{text}");
-    std::io::stdout().flush().unwrap();
-}
-
-/// What the child says next; the test harness in it writes lines of its own, and before ours.
-fn said(stdout: &mut BufReader<ChildStdout>) -> Option<String> {
-    loop {
-        let mut line = String::new();
-        if stdout.read_line(&mut line).unwrap() == 0 {
-            return None;
-        }
-        // A line that was cut off by the kill does not count.
-        if let Some((_, ours)) = line.strip_suffix('\n').and_then(|line| line.split_once("say:")) {
-            return Some(ours.to_owned());
-        }
-    }
-}
-
 /// Not a test of its own: the parts that the other tests have played in a second process.
 #[test]
 fn child() {
-    let Ok(part) = env::var(PART) else { return };
-    let folder = PathBuf::from(env::var(FOLDER).unwrap());
+    let Some((part, folder)) = part() else { return };
     match part.as_str() {
         "hold" => hold(&folder),
         "write" => write_until_killed(&folder),
@@ -243,11 +202,6 @@ impl Subscriber for Log {
     }
     fn enter(&self, _: &span::Id) {}
     fn exit(&self, _: &span::Id) {}
-}
-
-fn limit_files(most: Option<u64>) {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Fsize);
-    setrlimit(Resource::Fsize, Rlimit { current: most, maximum }).unwrap();
 }
 
 /// A full disk, by way of a limit on the size of files, twice: one so small that the store is not even opened

@@ -18,7 +18,7 @@ use crate::accept::Acceptor;
 use crate::admin::{self, Admin};
 use crate::auth::{LiveVerifier, Verifier, secret};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, HostChoice, IoChoice, Secret, StoreKind};
+use crate::config::{Config, ConfigError, GroupHistory, HostChoice, IoChoice, Secret, StoreKind};
 use crate::conn::Conn;
 use crate::edges::{self, Shared};
 use crate::http::Front;
@@ -287,6 +287,7 @@ fn start_node(config: &Config) -> Result<(Node<Conn>, Desk), ServeError> {
 fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
     let (engine, presence, edge) = (&config.engine, &config.presence, &config.limits);
     let cores = affinity::allowed_cpus().len();
+    let chats = &config.conversations;
     let shards = if engine.shards == 0 { cores.min(limits::SHARDS_MAX) as u16 } else { engine.shards };
     let open_files =
         sockets::raise_open_files().map_err(ServeError::of("the limit on open files is unknown"))?;
@@ -330,6 +331,14 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
             commands_per_second: edge.commands_per_second,
             commands_burst: edge.commands_burst,
             flush_interval: millis(config.store.flush_interval),
+            members: chats.members,
+            receipt_members: chats.receipt_members,
+            history_since_join: chats.history == GroupHistory::SinceJoin,
+            content: chats.content,
+            sends_kept: millis(chats.retry_window),
+            chat_list: chats.list,
+            chat_cache: chats.cache.bytes() / usize::from(shards.max(1)),
+            chat_commands: chats.commands,
             ..limits::Limits::default()
         },
         tuning: Tuning {

@@ -6,6 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use muster_schema::chat::{ChatReply, ConversationId, History, Message, MessageId};
 use muster_schema::command::Command;
 use muster_schema::event::{Event, Reply};
 use muster_schema::frame::{ClientFrame, Encoder, PREFIX, decode_client, decode_server, heartbeat_ack};
@@ -88,5 +89,37 @@ fn main() {
             out.clear();
             encoder.event(black_box(&rows), &mut out);
         });
+    }
+    for count in [1, 100] {
+        let page =
+            History { messages: (0..count).map(|n| message_of(id(n), n as u64)).collect(), more: true };
+        let reply = Reply::Chat(Box::new(ChatReply::History(page)));
+        measure(&format!("history of {count} messages out"), 100_000 / count as u32, || {
+            out.clear();
+            encoder.reply(7, black_box(&reply), &mut out);
+        });
+        let frame = out.clone();
+        measure(&format!("history of {count} messages in (client)"), 100_000 / count as u32, || {
+            black_box(decode_server(black_box(&frame[PREFIX..]))).unwrap();
+        });
+    }
+}
+
+/// A text of a hundred bytes with a name of the client's.
+fn message_of(sender: Id, n: u64) -> Message {
+    let conversation = ConversationId::from_number(7);
+    Message {
+        id: MessageId { conversation, at: 1_790_000_000_000 + n },
+        sequence: n,
+        client_id: Some(sender.to_string().into()),
+        sender,
+        row: 1,
+        kind: 0,
+        content: "x".repeat(100).into(),
+        attachment: None,
+        updated_at: 1_790_000_000_000 + n,
+        edited: false,
+        deleted: false,
+        reads: Vec::new(),
     }
 }

@@ -6,6 +6,9 @@ use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 use muster_schema::close::Advice;
+use muster_schema::frame::{
+    ATTACHMENT_KIND_MAX, ATTACHMENT_URL_MAX, CLIENT_ID_MAX, CONTENT_MAX, EXTRA_MAX, MEMBERS_MAX, NAME_MAX,
+};
 use muster_schema::refusal::Fault;
 use muster_schema::{CloseReason, Refusal};
 
@@ -86,6 +89,27 @@ fn reasons_are_all_there() {
         .collect();
     let rows: Vec<_> = rows.into_iter().map(|row| row[..3].to_vec()).collect();
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn limits_of_conversations_are_those_of_the_code() {
+    let rows = table(&page(), "Limits");
+    let limit = |bytes: usize| match bytes {
+        1_000.. => format!("{},{:03}", bytes / 1_000, bytes % 1_000),
+        _ => bytes.to_string(),
+    };
+    for (what, max) in [
+        ("content of a message", CONTENT_MAX),
+        ("name of a conversation", NAME_MAX),
+        ("`extra` of a conversation", EXTRA_MAX),
+        ("`client_id`", CLIENT_ID_MAX),
+        ("`attachment_url`", ATTACHMENT_URL_MAX),
+        ("`attachment_kind`", ATTACHMENT_KIND_MAX),
+        ("members of a new conversation", MEMBERS_MAX),
+    ] {
+        let row = rows.iter().find(|row| row[0] == what).unwrap_or_else(|| panic!("no row {what:?}"));
+        assert_eq!(row[1].trim_end_matches(" bytes"), limit(max), "{what}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::interest;
 
 impl Client {
-    /// Says a command and waits for its reply. Interest (watch, subscribe, tap) is kept for the next session. Activity,
+    /// Says a command and waits for its reply. Interest (watch, subscribe, tap, follow, join) is kept for the next session. Activity,
     /// which has no reply, is done when it is said.
     ///
     /// # Errors

@@ -45,6 +45,8 @@ pub struct Report {
     pub sessions: u64,
     /// Users online now.
     pub online: u64,
+    /// Conversations in memory now, and roughly their bytes.
+    pub conversations: (u64, u64),
     /// Connections now, by edge number.
     pub connections: [u64; 8],
     /// Sockets refused because the connection table was full or the socket could not be adopted.

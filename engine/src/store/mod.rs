@@ -17,6 +17,7 @@
 mod embedded;
 mod health;
 mod latency;
+pub mod ledger;
 mod memory;
 pub mod worker;
 

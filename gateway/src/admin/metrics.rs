@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use engine::shard::report::{Report, TURN_BUCKETS};
 use engine::store;
 use http::header::CONTENT_TYPE;
+use schema::chat::ChatCommand;
 use schema::command::Edge;
 use schema::{CloseReason, Command, Refusal};
 
@@ -84,6 +85,21 @@ fn commands(text: &mut Text, reports: &[Report]) {
     for (at, name) in Command::NAMES.iter().enumerate() {
         metric.value(&[("command", name)], sum(reports, |report| report.machine.commands[at]));
     }
+    let mut metric =
+        text.metric("muster_chat_commands_total", Kind::Counter, "Commands about conversations, by name.");
+    for (at, name) in ChatCommand::NAMES.iter().enumerate() {
+        metric.value(&[("command", name)], sum(reports, |report| report.machine.chats[at]));
+    }
+    let failed = sum(reports, |report| report.machine.chats_failed);
+    text.counter(
+        "muster_chat_store_failures_total",
+        "Questions about conversations the store failed.",
+        failed,
+    );
+    let cached = sum(reports, |report| report.conversations.0);
+    text.gauge("muster_conversations_cached", "Conversations in memory.", cached);
+    let bytes = sum(reports, |report| report.conversations.1);
+    text.gauge("muster_conversations_cached_bytes", "Roughly the memory they take.", bytes);
     let mut metric = text.metric("muster_refusals_total", Kind::Counter, "Commands refused, by cause.");
     for refusal in Refusal::ALL {
         let refused = sum(reports, |report| report.machine.refusals[*refusal as usize]);

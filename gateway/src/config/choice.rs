@@ -49,6 +49,13 @@ macro_rules! choices {
 }
 
 choices! {
+    /// What a new member of a group sees of what was said before.
+    GroupHistory {
+        /// Everything.
+        All = "all",
+        /// Nothing.
+        SinceJoin = "since_join",
+    }
     /// How log lines look.
     LogFormat {
         /// Human on a terminal, JSON elsewhere.

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::choice::{Algorithm, HostChoice, IoChoice, KeyStyle, LogFormat, MediaStore, StoreKind};
+use super::choice::{
+    Algorithm, GroupHistory, HostChoice, IoChoice, KeyStyle, LogFormat, MediaStore, StoreKind,
+};
 use super::table::settings;
 use super::value::{Secret, Size};
 
@@ -249,7 +251,7 @@ settings! {
         /// Region of the bucket.
         region: String = "us-east-1";
         /// Name of the key that requests to the bucket are signed with.
-        access_key: Option<String> = "";
+        access_key: Option<Secret> = "";
         /// The key itself.
         secret_key: Option<Secret> = "";
         /// Whether the endpoint may be spoken to without TLS.
@@ -290,6 +292,27 @@ settings! {
         memory_refuse_connects: u8 = "80" in "10"..="100";
         /// Memory in use, in percent, from which messages are refused too.
         memory_refuse_publishes: u8 = "90" in "10"..="100";
+    }
+
+    /// Conversations, whichever API they are spoken in.
+    [conversations] Conversations {
+        /// Most members of one conversation.
+        members: u32 = "30000" in "2"..="1000000";
+        /// Members up to which a conversation tells who has read what and who types.
+        receipt_members: u32 = "100" in "2"..="1000";
+        /// What a new member of a group sees of what was said before: `all`, or nothing (`since_join`).
+        history: GroupHistory = "all";
+        /// Longest message, in characters.
+        content: u32 = "10000" in "1"..="15000";
+        /// How long a message that is sent again under the same name (`Idempotency-Key`, `clientMessageId`) is known to
+        /// be the same.
+        retry_window: Duration = "24h" in "1m"..="30d";
+        /// Most conversations in one list.
+        list: u32 = "1000" in "1"..="10000";
+        /// Memory for conversations in use, in all; those not used for the longest time are loaded again when needed.
+        cache: Size = "256MiB" in "1MiB"..="1024GiB";
+        /// Commands about conversations that may wait for the store, on each shard.
+        commands: u32 = "8192" in "64"..="1048576";
     }
 
     /// Where last-seen times and the journal of who was online are kept.

@@ -63,7 +63,7 @@ impl Bucket {
                 .map(|secret| String::from_utf8_lossy(secret.expose()).into_owned())
                 .unwrap_or_default()
         };
-        let key_id = media.access_key.clone().unwrap_or_default();
+        let key_id = text(&media.access_key);
         let secret_key = text(&media.secret_key);
         let link = Link::open(endpoint.starts_with("https://"))?;
         let retry = RetryConfig {

@@ -112,10 +112,47 @@ impl ConversationId {
         Self::from_number(u128::from_be_bytes(wide))
     }
 
+    /// The id as the sixteen bytes of its UUID.
+    #[must_use]
+    pub fn to_uuid(self) -> [u8; 16] {
+        pack(self, 0)
+    }
+
+    /// Reads [`Self::to_uuid`] back.
+    ///
+    /// # Errors
+    /// When it is no id of a conversation.
+    pub fn from_uuid(bytes: [u8; 16]) -> Result<Self, ChatIdError> {
+        match unpack(bytes)? {
+            (conversation, 0) => Ok(conversation),
+            _ => Err(ChatIdError),
+        }
+    }
+
     /// The id as a key of the router and of tables.
     #[must_use]
     pub fn id(self) -> Id {
         Id::from_uuid(pack(self, 0))
+    }
+}
+
+impl MessageId {
+    /// The id as the sixteen bytes of its UUID.
+    #[must_use]
+    pub fn to_uuid(self) -> [u8; 16] {
+        pack(self.conversation, u128::from(self.at) & PLACE)
+    }
+
+    /// Reads [`Self::to_uuid`] back.
+    ///
+    /// # Errors
+    /// When it is no id of a message.
+    pub fn from_uuid(bytes: [u8; 16]) -> Result<Self, ChatIdError> {
+        let (conversation, low) = unpack(bytes)?;
+        if low == 0 || low & TAG != 0 {
+            return Err(ChatIdError);
+        }
+        Ok(Self { conversation, at: low as u64 })
     }
 }
 
@@ -183,10 +220,7 @@ impl TryFrom<&Id> for ConversationId {
     type Error = ChatIdError;
 
     fn try_from(id: &Id) -> Result<Self, ChatIdError> {
-        match unpack(id.uuid_bytes().ok_or(ChatIdError)?)? {
-            (conversation, 0) => Ok(conversation),
-            _ => Err(ChatIdError),
-        }
+        Self::from_uuid(id.uuid_bytes().ok_or(ChatIdError)?)
     }
 }
 
@@ -210,6 +244,10 @@ mod tests {
             prop_assert_eq!(ConversationId::from_bytes(conversation.to_bytes()), conversation);
             prop_assert_eq!(ConversationId::try_from(&conversation.id()), Ok(conversation));
             prop_assert_eq!(conversation.id().to_string(), texts[0].clone());
+            prop_assert_eq!(ConversationId::from_uuid(conversation.to_uuid()), Ok(conversation));
+            prop_assert_eq!(MessageId::from_uuid(message.to_uuid()), Ok(message));
+            prop_assert!(ConversationId::from_uuid(message.to_uuid()).is_err());
+            prop_assert!(MessageId::from_uuid(conversation.to_uuid()).is_err());
             for (at, text) in texts.iter().enumerate() {
                 prop_assert_eq!(text.parse::<ConversationId>().is_ok(), at == 0);
                 prop_assert_eq!(text.parse::<MessageId>().is_ok(), at == 1);

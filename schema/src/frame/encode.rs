@@ -5,6 +5,7 @@ use std::fmt;
 use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
 
 use super::IDENTIFIER;
+use super::chat_rows::Rows;
 use crate::generated::wire;
 
 /// Encodes frames. Whoever writes many keeps one: its memory is used again.
@@ -14,6 +15,8 @@ pub struct Encoder {
     pub(super) builder: FlatBufferBuilder<'static>,
     /// Packed ids on their way into the builder.
     pub(super) packed: Vec<u8>,
+    /// Rows of conversations on their way into the builder.
+    pub(super) rows: Rows,
 }
 
 impl fmt::Debug for Encoder {
@@ -32,7 +35,7 @@ impl Encoder {
     /// With no memory yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { builder: FlatBufferBuilder::new(), packed: Vec::new() }
+        Self { builder: FlatBufferBuilder::new(), packed: Vec::new(), rows: Rows::default() }
     }
 
     /// Wraps a body into its frame, appends the frame, and makes the builder ready for the next. Returns the
@@ -44,7 +47,19 @@ impl Encoder {
         body: WIPOffset<UnionWIPOffset>,
         out: &mut Vec<u8>,
     ) -> usize {
-        let args = wire::FrameArgs { tag, body_type, body: Some(body) };
+        self.finish_acting(tag, body_type, body, None, out)
+    }
+
+    /// The same for a command that a service gives for a user.
+    pub(super) fn finish_acting(
+        &mut self,
+        tag: u64,
+        body_type: wire::Body,
+        body: WIPOffset<UnionWIPOffset>,
+        acting: Option<WIPOffset<&'static str>>,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let args = wire::FrameArgs { tag, body_type, body: Some(body), acting };
         let frame = wire::Frame::create(&mut self.builder, &args);
         wire::finish_frame_buffer(&mut self.builder, frame);
         let bytes = self.builder.finished_data();
@@ -55,6 +70,7 @@ impl Encoder {
         let length = bytes.len();
         self.builder.reset();
         self.packed.clear();
+        self.rows.clear();
         length
     }
 }

@@ -71,7 +71,7 @@ fn the_same_bytes_cannot_be_used_a_thousand_times() {
     let long = fbb.create_string(&"x".repeat(32 * 1024));
     let users = Some(fbb.create_vector(&vec![long; 8_000]));
     let body = wire::Query::create(&mut fbb, &wire::QueryArgs { users, packed: None }).as_union_value();
-    let args = wire::FrameArgs { tag: 1, body_type: wire::Body::Query, body: Some(body) };
+    let args = wire::FrameArgs { tag: 1, body_type: wire::Body::Query, body: Some(body), acting: None };
     let frame = wire::Frame::create(&mut fbb, &args);
     wire::finish_frame_buffer(&mut fbb, frame);
     let error = decode_client(fbb.finished_data());
@@ -95,7 +95,7 @@ fn full_frames_of_either_form_are_read() {
         let ids: Vec<_> = (0..count).map(|_| fbb.create_string(text)).collect();
         let users = Some(fbb.create_vector(&ids));
         let body = wire::Query::create(&mut fbb, &wire::QueryArgs { users, packed: None }).as_union_value();
-        let args = wire::FrameArgs { tag: 1, body_type: wire::Body::Query, body: Some(body) };
+        let args = wire::FrameArgs { tag: 1, body_type: wire::Body::Query, body: Some(body), acting: None };
         let frame = wire::Frame::create(&mut fbb, &args);
         wire::finish_frame_buffer(&mut fbb, frame);
         let frame = fbb.finished_data().to_vec();

@@ -3,7 +3,7 @@
 use flatbuffers::{UnionWIPOffset, WIPOffset};
 
 use super::values::{self, Bad};
-use super::{ClientFrame, Connect, Encoder, FrameError, VERSIONS, beat, decode};
+use super::{ClientFrame, Connect, Encoder, FrameError, VERSIONS, beat, chat_inbound, decode};
 use crate::command::{Command, Payload};
 use crate::device::Device;
 use crate::generated::wire::{self, Body, Frame};
@@ -82,8 +82,18 @@ fn read_body(frame: &Frame<'_>, tag: u64) -> Option<Result<ClientFrame, FrameErr
             .map(|session| Command::DisconnectSession { session: values::session(session) })
             .ok_or(Bad::Value("the session's id is missing")),
         Body::Tap => Ok(Command::Tap { on: frame.body_as_tap()?.on() }),
-        _ => return None,
+        _ => {
+            let acting = frame.acting().map(|user| values::id(Some(user))).transpose();
+            chat_inbound::read(frame)?
+                .and_then(|command| Ok(Command::Chat { acting: acting?, command: Box::new(command) }))
+        }
     };
+    let command = command.and_then(|command| match command {
+        // Nobody who meant to do it for somebody else should have done it for themselves.
+        _ if frame.acting().is_none() => Ok(command),
+        Command::Chat { .. } => Ok(command),
+        _ => Err(Bad::Value("only a command about conversations is given for another user")),
+    });
     Some(match command {
         Ok(command) => Ok(ClientFrame::Command { tag, command }),
         Err(bad) => Err(bad.of_frame(tag)),
@@ -143,7 +153,11 @@ impl Encoder {
     /// Appends a command.
     pub fn command(&mut self, tag: u64, command: &Command, out: &mut Vec<u8>) {
         let (kind, body) = self.command_body(command);
-        self.finish(tag, kind, body, out);
+        let acting = match command {
+            Command::Chat { acting: Some(user), .. } => Some(self.id(user)),
+            _ => None,
+        };
+        self.finish_acting(tag, kind, body, acting, out);
     }
 
     fn command_body(&mut self, command: &Command) -> (Body, WIPOffset<UnionWIPOffset>) {
@@ -218,11 +232,7 @@ impl Encoder {
                 let args = wire::TapArgs { on: *on };
                 (Body::Tap, wire::Tap::create(&mut self.builder, &args).as_union_value())
             }
-            // Has no frame yet.
-            Command::Chat { .. } => {
-                let args = wire::ActivityArgs {};
-                (Body::Activity, wire::Activity::create(&mut self.builder, &args).as_union_value())
-            }
+            Command::Chat { command, .. } => self.chat_command(command),
         }
     }
 

@@ -8,7 +8,8 @@
 //!
 //! `muster.fbs` is the specification and `docs/PROTOCOL.md` its explanation. Reading order: this file, then
 //! [`error`] (what is wrong with a frame, and what to answer), then the two directions: `inbound` (client to server)
-//! and `outbound` (server to client), each with its encoding and decoding side by side.
+//! and `outbound` (server to client), each with its encoding and decoding side by side. What is said about
+//! conversations has files of its own: `chat_inbound`, `chat_outbound`, and for rows `chat_rows` and `chat_columns`.
 //!
 //! Invariants worth naming:
 //! - No bytes make it panic: every buffer goes through the FlatBuffers verifier before a field is read.
@@ -17,6 +18,10 @@
 //! - A frame has two tables and no row is a table, so what a frame costs to verify is bounded by its bytes.
 
 mod beat;
+mod chat_columns;
+mod chat_inbound;
+mod chat_outbound;
+mod chat_rows;
 mod decode;
 mod encode;
 pub mod error;
@@ -25,6 +30,16 @@ mod outbound;
 mod split;
 mod values;
 
+#[cfg(test)]
+mod chat_arbitrary;
+#[cfg(test)]
+mod chat_forged;
+#[cfg(test)]
+mod chat_hostile;
+#[cfg(test)]
+mod chat_samples;
+#[cfg(test)]
+mod chat_vectors;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
@@ -37,6 +52,10 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 pub use beat::{HEARTBEAT_ACK_LEN, heartbeat_ack};
+pub use chat_inbound::{
+    ATTACHMENT_KIND_MAX, ATTACHMENT_URL_MAX, CLIENT_ID_MAX, CONTENT_MAX, EXTRA_MAX, MEMBERS_MAX, NAME_MAX,
+};
+pub use chat_rows::fit_history;
 pub use encode::Encoder;
 pub use error::FrameError;
 pub use inbound::decode_client;

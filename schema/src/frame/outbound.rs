@@ -6,7 +6,8 @@ use flatbuffers::{UnionWIPOffset, Vector, WIPOffset};
 
 use super::values::{self, Bad};
 use super::{
-    Closing, Encoder, FrameError, Refused, SERVER_FRAME_MAX, ServerFrame, Welcome, beat, decode, inbound,
+    Closing, Encoder, FrameError, Refused, SERVER_FRAME_MAX, ServerFrame, Welcome, beat, chat_outbound,
+    decode, inbound,
 };
 use crate::event::{Event, Reply, TapEvent};
 use crate::generated::wire::{self, Body, Frame};
@@ -80,7 +81,7 @@ fn read_body(frame: &Frame<'_>, tag: u64) -> Option<Result<ServerFrame, Bad>> {
                 versions: body.versions().map(|versions| versions.first()..=versions.last()),
             })));
         }
-        _ => return None,
+        _ => return chat_outbound::read(frame, tag),
     };
     Some(reply.map(|reply| ServerFrame::Reply { tag, reply }))
 }
@@ -120,10 +121,10 @@ fn read_tap(body: wire::Tapped<'_>) -> Result<TapEvent, Bad> {
     })
 }
 
-const UNEQUAL: Bad = Bad::Value("the columns of a table have different lengths");
+pub(super) const UNEQUAL: Bad = Bad::Value("the columns of a table have different lengths");
 
 /// A column of `rows` values.
-fn column<'a, T: flatbuffers::Follow<'a> + 'a>(
+pub(super) fn column<'a, T: flatbuffers::Follow<'a> + 'a>(
     column: Option<Vector<'a, T>>,
     rows: usize,
 ) -> Result<impl Iterator<Item = T::Inner>, Bad> {
@@ -181,7 +182,7 @@ impl Encoder {
             ServerFrame::Message { from, payload } => self.message(from, payload, out),
             ServerFrame::Published { channel, from, payload } => self.published(channel, from, payload, out),
             ServerFrame::Tap(tap) => self.tap(tap, out),
-            ServerFrame::Chat(_) => {} // Has no frame yet.
+            ServerFrame::Chat(event) => self.chat_event(event, out),
             ServerFrame::Closing(closing) => self.closing(closing, out),
         }
     }
@@ -200,7 +201,7 @@ impl Encoder {
             Event::Message { from, payload } => self.message(from, payload, out),
             Event::Published { channel, from, payload } => self.published(channel, from, payload, out),
             Event::Tap(tap) => self.tap(tap, out),
-            Event::Chat(_) => {} // Has no frame yet.
+            Event::Chat(event) => self.chat_event(event, out),
             Event::Closing(reason) => self.closing(&Closing::new(*reason), out),
         }
     }
@@ -235,11 +236,7 @@ impl Encoder {
                 (Body::Reached, wire::Reached::create(&mut self.builder, &args).as_union_value())
             }
             Reply::Occupancy(value) => (Body::OccupancyIs, self.number(*value)),
-            // Has no frame yet.
-            Reply::Chat(_) => {
-                let args = wire::DoneArgs {};
-                (Body::Done, wire::Done::create(&mut self.builder, &args).as_union_value())
-            }
+            Reply::Chat(reply) => self.chat_reply(reply),
         }
     }
 
@@ -292,7 +289,7 @@ impl Encoder {
         wire::Users::create(&mut self.builder, &args).as_union_value()
     }
 
-    fn number(&mut self, value: u64) -> WIPOffset<UnionWIPOffset> {
+    pub(super) fn number(&mut self, value: u64) -> WIPOffset<UnionWIPOffset> {
         wire::Number::create(&mut self.builder, &wire::NumberArgs { value }).as_union_value()
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{ClientFrame, Closing, Connect, Liveness, Refused, ServerFrame, Welcome};
+use super::{ClientFrame, Closing, Connect, Liveness, Refused, ServerFrame, Welcome, chat_samples};
 use crate::close::{Advice, CloseReason};
 use crate::command::{Command, Edge};
 use crate::device::{Browser, Device, Kind, Os};
@@ -73,7 +73,7 @@ pub(super) fn client() -> Vec<Sample<ClientFrame>> {
     let payload: Arc<[u8]> = Arc::from(&b"hello"[..]);
     let send = Command::Send { to: id("user-1"), payload: payload.clone(), except_self: false };
     let publish = Command::Publish { channel: id("news"), payload, except_self: true };
-    vec![
+    let mut all = vec![
         ("connect", "version 1, a token, everything else by default", ClientFrame::Connect(connect)),
         (
             "connect-keep-alive",
@@ -119,7 +119,9 @@ pub(super) fn client() -> Vec<Sample<ClientFrame>> {
             command(Command::DisconnectSession { session: addr() }),
         ),
         ("tap", "tell me of every session", command(Command::Tap { on: true })),
-    ]
+    ];
+    all.extend(chat_samples::client());
+    all
 }
 
 /// What servers say.
@@ -163,7 +165,7 @@ pub(super) fn server() -> Vec<Sample<ServerFrame>> {
     };
     let draining = Closing::new(CloseReason::Draining).with_retry_after_ms(1_500);
     let refused = |refusal: Refusal| ServerFrame::Refused(Refused::new(TAG, refusal, refusal.text()));
-    vec![
+    let mut all = vec![
         ("welcome", "a user's session with heartbeats", ServerFrame::Welcome(welcome)),
         (
             "welcome-keep-alive",
@@ -196,5 +198,7 @@ pub(super) fn server() -> Vec<Sample<ServerFrame>> {
         ("closing", "the token has expired", ServerFrame::Closing(Closing::new(CloseReason::TokenExpired))),
         ("closing-draining", "the server stops; come back after 1.5 s", ServerFrame::Closing(draining)),
         ("closing-version", "the server speaks only versions 1 to 1", ServerFrame::Closing(version)),
-    ]
+    ];
+    all.extend(chat_samples::server());
+    all
 }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use flatbuffers::{ForwardsUOffset, Vector};
 
 use super::{FrameError, IDS_MAX, Liveness};
+use crate::chat::{self, ConversationId, MessageId, Role};
 use crate::close::{Advice, CloseReason};
 use crate::command::Edge;
 use crate::device::{Browser, Device, Kind, Os};
@@ -99,6 +100,45 @@ pub(super) fn session(id: &wire::SessionId) -> SessionAddr {
         shard: ShardId(id.shard()),
         session: SessionRef { slot: id.slot(), generation: id.generation() },
     }
+}
+
+fn uuid_to_wire(bytes: [u8; 16]) -> wire::Uuid {
+    let bits = u128::from_be_bytes(bytes);
+    wire::Uuid::new((bits >> 64) as u64, bits as u64)
+}
+
+fn uuid(uuid: &wire::Uuid) -> [u8; 16] {
+    (u128::from(uuid.high()) << 64 | u128::from(uuid.low())).to_be_bytes()
+}
+
+pub(super) fn conversation_to_wire(id: ConversationId) -> wire::Uuid {
+    uuid_to_wire(id.to_uuid())
+}
+
+pub(super) fn conversation(id: Option<&wire::Uuid>) -> Result<ConversationId, Bad> {
+    let id = id.ok_or(Bad::Value("the conversation's id is missing"))?;
+    ConversationId::from_uuid(uuid(id)).map_err(|_| Bad::Value("this is no id of a conversation"))
+}
+
+pub(super) fn message_to_wire(id: MessageId) -> wire::Uuid {
+    uuid_to_wire(id.to_uuid())
+}
+
+pub(super) fn message(id: Option<&wire::Uuid>) -> Result<MessageId, Bad> {
+    let id = id.ok_or(Bad::Value("the message's id is missing"))?;
+    MessageId::from_uuid(uuid(id)).map_err(|_| Bad::Value("this is no id of a message"))
+}
+
+pub(super) fn conversation_kind(number: u8) -> Result<chat::Kind, Bad> {
+    chat::Kind::from_number(number).ok_or(Bad::Value("a kind of conversation that this code does not know"))
+}
+
+/// Who does not say is a plain member.
+pub(super) fn role(number: u8) -> Result<Role, Bad> {
+    if number == 0 {
+        return Ok(Role::Member);
+    }
+    Role::from_number(number).ok_or(Bad::Value("a role that this code does not know"))
 }
 
 pub(super) fn device_to_wire(device: Device) -> wire::Device {
@@ -286,11 +326,28 @@ mod tests {
         check(codes.map(|it| (it.0, it.variant_name())).collect(), Refusal::ALL, |it| *it as u16);
         let codes = wire::CloseCode::ENUM_VALUES.iter().skip(1);
         check(codes.map(|it| (it.0.into(), it.variant_name())).collect(), CloseReason::ALL, |it| *it as u16);
+        let codes = wire::ConversationKind::ENUM_VALUES.iter().skip(1);
+        check(codes.map(|it| (it.0.into(), it.variant_name())).collect(), &chat::Kind::ALL, |it| *it as u16);
+        let codes = wire::Role::ENUM_VALUES.iter().skip(1);
+        check(codes.map(|it| (it.0.into(), it.variant_name())).collect(), &Role::ALL, |it| *it as u16);
         let codes = wire::Status::ENUM_VALUES.iter();
         let all = [Status::Offline, Status::Online, Status::Away, Status::Unknown];
         check(codes.map(|it| (it.0.into(), it.variant_name())).collect(), &all, |it| {
             status_to_wire(*it).0.into()
         });
+    }
+
+    /// What the protocol's documentation says of them: clients make ids, and take them apart.
+    #[test]
+    fn ids_of_conversations_are_laid_out_as_documented() {
+        let made = 0x0123_4567_89ab_8cde_bfff_f000_0000_0000_u128;
+        let id = wire::Uuid::new((made >> 64) as u64, made as u64);
+        let id = conversation(Some(&id)).unwrap();
+        let at = message_to_wire(MessageId { conversation: id, at: 0x1a0_c5b2_e07b });
+        let whole = conversation_to_wire(id);
+        assert_eq!((at.high(), at.low() & !((1 << 44) - 1)), (whole.high(), whole.low()));
+        assert_eq!(at.low() & ((1 << 43) - 1), 0x1a0_c5b2_e07b);
+        assert_eq!((whole.high(), whole.low()), (0x0123_4567_89ab_8cde, 0xbfff_f000_0000_0000));
     }
 
     #[test]

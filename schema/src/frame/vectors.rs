@@ -15,20 +15,20 @@ const REGENERATE: &str = "MUSTER_WRITE_VECTORS=1 cargo test -p muster-schema vec
 
 /// What reading a vector gives.
 #[derive(Clone, PartialEq, Debug)]
-enum Read {
+pub(super) enum Read {
     Client(Result<ClientFrame, FrameError>),
     Server(Result<ServerFrame, FrameError>),
     /// The stream is cut into frames before anything is read of them.
     Stream(Result<(), FrameError>),
 }
 
-struct Golden {
-    name: String,
-    meaning: String,
-    bytes: Vec<u8>,
-    read: Read,
+pub(super) struct Golden {
+    pub(super) name: String,
+    pub(super) meaning: String,
+    pub(super) bytes: Vec<u8>,
+    pub(super) read: Read,
     /// Ours is the only way to write it; else another library's way, which means the same.
-    ours: bool,
+    pub(super) ours: bool,
 }
 
 fn folder() -> PathBuf {
@@ -54,10 +54,10 @@ fn golden() -> Vec<Golden> {
     all
 }
 
-type Union = flatbuffers::WIPOffset<flatbuffers::UnionWIPOffset>;
+pub(super) type Union = flatbuffers::WIPOffset<flatbuffers::UnionWIPOffset>;
 
 /// Builds a frame that the encoder would not write.
-fn build(
+pub(super) fn build(
     tag: u64,
     body_type: wire::Body,
     size_prefixed: bool,
@@ -65,7 +65,7 @@ fn build(
 ) -> Vec<u8> {
     let mut fbb = FlatBufferBuilder::new();
     let body = Some(body(&mut fbb));
-    let frame = wire::Frame::create(&mut fbb, &wire::FrameArgs { tag, body_type, body });
+    let frame = wire::Frame::create(&mut fbb, &wire::FrameArgs { tag, body_type, body, acting: None });
     if size_prefixed {
         wire::finish_size_prefixed_frame_buffer(&mut fbb, frame);
         return fbb.finished_data().to_vec();
@@ -74,7 +74,7 @@ fn build(
     with_length(fbb.finished_data())
 }
 
-fn with_length(frame: &[u8]) -> Vec<u8> {
+pub(super) fn with_length(frame: &[u8]) -> Vec<u8> {
     let mut bytes = (frame.len() as u32).to_le_bytes().to_vec();
     bytes.extend_from_slice(frame);
     bytes
@@ -106,11 +106,18 @@ fn foreign() -> Vec<Golden> {
     vec![
         golden("query-strings", "how are these two? ids as a vector of strings", strings, query),
         golden("count-size-prefixed", "aligned to the length instead of what follows it", prefixed, count),
+        chat_vectors::foreign(),
     ]
 }
 
 /// What is refused, and what closes.
 fn bad() -> Vec<Golden> {
+    let mut all = bad_frames();
+    all.extend(chat_vectors::bad());
+    all
+}
+
+fn bad_frames() -> Vec<Golden> {
     let mut count = Vec::new();
     Encoder::new().client(&ClientFrame::Command { tag: 7, command: Command::Count }, &mut count);
     let frame = &count[PREFIX..];

@@ -275,10 +275,10 @@ impl ::flatbuffers::SimpleToVerifyInSlice for Fault {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_REFUSAL_CODE: u16 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_REFUSAL_CODE: u16 = 11;
+pub const ENUM_MAX_REFUSAL_CODE: u16 = 15;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_REFUSAL_CODE: [RefusalCode; 12] = [
+pub const ENUM_VALUES_REFUSAL_CODE: [RefusalCode; 16] = [
   RefusalCode::None,
   RefusalCode::Busy,
   RefusalCode::RateLimited,
@@ -291,6 +291,10 @@ pub const ENUM_VALUES_REFUSAL_CODE: [RefusalCode; 12] = [
   RefusalCode::NotFound,
   RefusalCode::Timeout,
   RefusalCode::Draining,
+  RefusalCode::Conflict,
+  RefusalCode::Blocked,
+  RefusalCode::Unavailable,
+  RefusalCode::Gone,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -310,9 +314,13 @@ impl RefusalCode {
   pub const NotFound: Self = Self(9);
   pub const Timeout: Self = Self(10);
   pub const Draining: Self = Self(11);
+  pub const Conflict: Self = Self(12);
+  pub const Blocked: Self = Self(13);
+  pub const Unavailable: Self = Self(14);
+  pub const Gone: Self = Self(15);
 
   pub const ENUM_MIN: u16 = 0;
-  pub const ENUM_MAX: u16 = 11;
+  pub const ENUM_MAX: u16 = 15;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::None,
     Self::Busy,
@@ -326,6 +334,10 @@ impl RefusalCode {
     Self::NotFound,
     Self::Timeout,
     Self::Draining,
+    Self::Conflict,
+    Self::Blocked,
+    Self::Unavailable,
+    Self::Gone,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -342,6 +354,10 @@ impl RefusalCode {
       Self::NotFound => Some("NotFound"),
       Self::Timeout => Some("Timeout"),
       Self::Draining => Some("Draining"),
+      Self::Conflict => Some("Conflict"),
+      Self::Blocked => Some("Blocked"),
+      Self::Unavailable => Some("Unavailable"),
+      Self::Gone => Some("Gone"),
       _ => None,
     }
   }
@@ -626,12 +642,298 @@ impl<'a> ::flatbuffers::Verifiable for Advice {
 
 impl ::flatbuffers::SimpleToVerifyInSlice for Advice {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MIN_BODY: u8 = 0;
+pub const ENUM_MIN_CONVERSATION_KIND: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_BODY: u8 = 142;
+pub const ENUM_MAX_CONVERSATION_KIND: u8 = 4;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_BODY: [Body; 34] = [
+pub const ENUM_VALUES_CONVERSATION_KIND: [ConversationKind; 5] = [
+  ConversationKind::None,
+  ConversationKind::Direct,
+  ConversationKind::Group,
+  ConversationKind::Trade,
+  ConversationKind::Feed,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct ConversationKind(pub u8);
+#[allow(non_upper_case_globals)]
+impl ConversationKind {
+  pub const None: Self = Self(0);
+  /// Two people; there is one for each pair.
+  pub const Direct: Self = Self(1);
+  /// Some people, who may come and go, and a name.
+  pub const Group: Self = Self(2);
+  /// A buyer and a seller of a shop.
+  pub const Trade: Self = Self(3);
+  /// What one user is told by the operator.
+  pub const Feed: Self = Self(4);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 4;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::None,
+    Self::Direct,
+    Self::Group,
+    Self::Trade,
+    Self::Feed,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::None => Some("None"),
+      Self::Direct => Some("Direct"),
+      Self::Group => Some("Group"),
+      Self::Trade => Some("Trade"),
+      Self::Feed => Some("Feed"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for ConversationKind {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for ConversationKind {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for ConversationKind {
+    type Output = ConversationKind;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for ConversationKind {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for ConversationKind {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for ConversationKind {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_ROLE: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_ROLE: u8 = 4;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_ROLE: [Role; 5] = [
+  Role::None,
+  Role::Member,
+  Role::Creator,
+  Role::Buyer,
+  Role::Seller,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct Role(pub u8);
+#[allow(non_upper_case_globals)]
+impl Role {
+  /// The same as Member.
+  pub const None: Self = Self(0);
+  pub const Member: Self = Self(1);
+  pub const Creator: Self = Self(2);
+  pub const Buyer: Self = Self(3);
+  pub const Seller: Self = Self(4);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 4;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::None,
+    Self::Member,
+    Self::Creator,
+    Self::Buyer,
+    Self::Seller,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::None => Some("None"),
+      Self::Member => Some("Member"),
+      Self::Creator => Some("Creator"),
+      Self::Buyer => Some("Buyer"),
+      Self::Seller => Some("Seller"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for Role {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for Role {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for Role {
+    type Output = Role;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for Role {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Role {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Role {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_CHANGE: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_CHANGE: u8 = 2;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_CHANGE: [Change; 3] = [
+  Change::Leave,
+  Change::On,
+  Change::Off,
+];
+
+/// What becomes of a switch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct Change(pub u8);
+#[allow(non_upper_case_globals)]
+impl Change {
+  pub const Leave: Self = Self(0);
+  pub const On: Self = Self(1);
+  pub const Off: Self = Self(2);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 2;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Leave,
+    Self::On,
+    Self::Off,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Leave => Some("Leave"),
+      Self::On => Some("On"),
+      Self::Off => Some("Off"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for Change {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for Change {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for Change {
+    type Output = Change;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for Change {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Change {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Change {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_BODY: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_BODY: u8 = 160;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_BODY: [Body; 73] = [
   Body::NONE,
   Body::Connect,
   Body::Heartbeat,
@@ -651,6 +953,27 @@ pub const ENUM_VALUES_BODY: [Body; 34] = [
   Body::DisconnectUser,
   Body::DisconnectSession,
   Body::Tap,
+  Body::CreateConversation,
+  Body::FindConversation,
+  Body::ListConversations,
+  Body::CountUnread,
+  Body::UpdateConversation,
+  Body::AddMember,
+  Body::RemoveMember,
+  Body::SetMember,
+  Body::DeleteConversation,
+  Body::SendMessage,
+  Body::EditMessage,
+  Body::RemoveMessage,
+  Body::ReadMessage,
+  Body::ReadAll,
+  Body::History,
+  Body::FindMessage,
+  Body::CountUnreadMessages,
+  Body::JoinConversation,
+  Body::LeaveConversation,
+  Body::Typing,
+  Body::Follow,
   Body::Welcome,
   Body::HeartbeatAck,
   Body::Done,
@@ -666,6 +989,24 @@ pub const ENUM_VALUES_BODY: [Body; 34] = [
   Body::Published,
   Body::Tapped,
   Body::Closing,
+  Body::Made,
+  Body::ConversationIs,
+  Body::ConversationsAre,
+  Body::MemberIs,
+  Body::MessageIs,
+  Body::HistoryIs,
+  Body::Said,
+  Body::Edited,
+  Body::Removed,
+  Body::ReadBy,
+  Body::AllReadBy,
+  Body::Types,
+  Body::Created,
+  Body::Updated,
+  Body::MemberAdded,
+  Body::MemberRemoved,
+  Body::MemberChanged,
+  Body::Deleted,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -692,6 +1033,27 @@ impl Body {
   pub const DisconnectUser: Self = Self(16);
   pub const DisconnectSession: Self = Self(17);
   pub const Tap: Self = Self(18);
+  pub const CreateConversation: Self = Self(19);
+  pub const FindConversation: Self = Self(20);
+  pub const ListConversations: Self = Self(21);
+  pub const CountUnread: Self = Self(22);
+  pub const UpdateConversation: Self = Self(23);
+  pub const AddMember: Self = Self(24);
+  pub const RemoveMember: Self = Self(25);
+  pub const SetMember: Self = Self(26);
+  pub const DeleteConversation: Self = Self(27);
+  pub const SendMessage: Self = Self(28);
+  pub const EditMessage: Self = Self(29);
+  pub const RemoveMessage: Self = Self(30);
+  pub const ReadMessage: Self = Self(31);
+  pub const ReadAll: Self = Self(32);
+  pub const History: Self = Self(33);
+  pub const FindMessage: Self = Self(34);
+  pub const CountUnreadMessages: Self = Self(35);
+  pub const JoinConversation: Self = Self(36);
+  pub const LeaveConversation: Self = Self(37);
+  pub const Typing: Self = Self(38);
+  pub const Follow: Self = Self(39);
   pub const Welcome: Self = Self(128);
   pub const HeartbeatAck: Self = Self(129);
   pub const Done: Self = Self(130);
@@ -707,9 +1069,27 @@ impl Body {
   pub const Published: Self = Self(140);
   pub const Tapped: Self = Self(141);
   pub const Closing: Self = Self(142);
+  pub const Made: Self = Self(143);
+  pub const ConversationIs: Self = Self(144);
+  pub const ConversationsAre: Self = Self(145);
+  pub const MemberIs: Self = Self(146);
+  pub const MessageIs: Self = Self(147);
+  pub const HistoryIs: Self = Self(148);
+  pub const Said: Self = Self(149);
+  pub const Edited: Self = Self(150);
+  pub const Removed: Self = Self(151);
+  pub const ReadBy: Self = Self(152);
+  pub const AllReadBy: Self = Self(153);
+  pub const Types: Self = Self(154);
+  pub const Created: Self = Self(155);
+  pub const Updated: Self = Self(156);
+  pub const MemberAdded: Self = Self(157);
+  pub const MemberRemoved: Self = Self(158);
+  pub const MemberChanged: Self = Self(159);
+  pub const Deleted: Self = Self(160);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 142;
+  pub const ENUM_MAX: u8 = 160;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::NONE,
     Self::Connect,
@@ -730,6 +1110,27 @@ impl Body {
     Self::DisconnectUser,
     Self::DisconnectSession,
     Self::Tap,
+    Self::CreateConversation,
+    Self::FindConversation,
+    Self::ListConversations,
+    Self::CountUnread,
+    Self::UpdateConversation,
+    Self::AddMember,
+    Self::RemoveMember,
+    Self::SetMember,
+    Self::DeleteConversation,
+    Self::SendMessage,
+    Self::EditMessage,
+    Self::RemoveMessage,
+    Self::ReadMessage,
+    Self::ReadAll,
+    Self::History,
+    Self::FindMessage,
+    Self::CountUnreadMessages,
+    Self::JoinConversation,
+    Self::LeaveConversation,
+    Self::Typing,
+    Self::Follow,
     Self::Welcome,
     Self::HeartbeatAck,
     Self::Done,
@@ -745,6 +1146,24 @@ impl Body {
     Self::Published,
     Self::Tapped,
     Self::Closing,
+    Self::Made,
+    Self::ConversationIs,
+    Self::ConversationsAre,
+    Self::MemberIs,
+    Self::MessageIs,
+    Self::HistoryIs,
+    Self::Said,
+    Self::Edited,
+    Self::Removed,
+    Self::ReadBy,
+    Self::AllReadBy,
+    Self::Types,
+    Self::Created,
+    Self::Updated,
+    Self::MemberAdded,
+    Self::MemberRemoved,
+    Self::MemberChanged,
+    Self::Deleted,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -768,6 +1187,27 @@ impl Body {
       Self::DisconnectUser => Some("DisconnectUser"),
       Self::DisconnectSession => Some("DisconnectSession"),
       Self::Tap => Some("Tap"),
+      Self::CreateConversation => Some("CreateConversation"),
+      Self::FindConversation => Some("FindConversation"),
+      Self::ListConversations => Some("ListConversations"),
+      Self::CountUnread => Some("CountUnread"),
+      Self::UpdateConversation => Some("UpdateConversation"),
+      Self::AddMember => Some("AddMember"),
+      Self::RemoveMember => Some("RemoveMember"),
+      Self::SetMember => Some("SetMember"),
+      Self::DeleteConversation => Some("DeleteConversation"),
+      Self::SendMessage => Some("SendMessage"),
+      Self::EditMessage => Some("EditMessage"),
+      Self::RemoveMessage => Some("RemoveMessage"),
+      Self::ReadMessage => Some("ReadMessage"),
+      Self::ReadAll => Some("ReadAll"),
+      Self::History => Some("History"),
+      Self::FindMessage => Some("FindMessage"),
+      Self::CountUnreadMessages => Some("CountUnreadMessages"),
+      Self::JoinConversation => Some("JoinConversation"),
+      Self::LeaveConversation => Some("LeaveConversation"),
+      Self::Typing => Some("Typing"),
+      Self::Follow => Some("Follow"),
       Self::Welcome => Some("Welcome"),
       Self::HeartbeatAck => Some("HeartbeatAck"),
       Self::Done => Some("Done"),
@@ -783,6 +1223,24 @@ impl Body {
       Self::Published => Some("Published"),
       Self::Tapped => Some("Tapped"),
       Self::Closing => Some("Closing"),
+      Self::Made => Some("Made"),
+      Self::ConversationIs => Some("ConversationIs"),
+      Self::ConversationsAre => Some("ConversationsAre"),
+      Self::MemberIs => Some("MemberIs"),
+      Self::MessageIs => Some("MessageIs"),
+      Self::HistoryIs => Some("HistoryIs"),
+      Self::Said => Some("Said"),
+      Self::Edited => Some("Edited"),
+      Self::Removed => Some("Removed"),
+      Self::ReadBy => Some("ReadBy"),
+      Self::AllReadBy => Some("AllReadBy"),
+      Self::Types => Some("Types"),
+      Self::Created => Some("Created"),
+      Self::Updated => Some("Updated"),
+      Self::MemberAdded => Some("MemberAdded"),
+      Self::MemberRemoved => Some("MemberRemoved"),
+      Self::MemberChanged => Some("MemberChanged"),
+      Self::Deleted => Some("Deleted"),
       _ => None,
     }
   }
@@ -1558,6 +2016,1398 @@ impl<'a> SessionRow {
         &x_le as *const _ as *const u8,
         self.0[51..].as_mut_ptr(),
         ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+/// A UUID: `high` and `low` are its halves as numbers (its first byte is the most significant of `high`). Conversations
+/// and messages have one each; as text it is the usual one, in lower case.
+// struct Uuid, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Uuid(pub [u8; 16]);
+impl Default for Uuid { 
+  fn default() -> Self { 
+    Self([0; 16])
+  }
+}
+impl ::core::fmt::Debug for Uuid {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("Uuid")
+      .field("high", &self.high())
+      .field("low", &self.low())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Uuid {}
+impl<'a> ::flatbuffers::Follow<'a> for Uuid {
+  type Inner = &'a Uuid;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a Uuid>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Uuid {
+  type Inner = &'a Uuid;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<Uuid>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for Uuid {
+    type Output = Uuid;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const Uuid as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Uuid {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> Uuid {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    high: u64,
+    low: u64,
+  ) -> Self {
+    let mut s = Self([0; 16]);
+    s.set_high(high);
+    s.set_low(low);
+    s
+  }
+
+  pub fn high(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[0..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_high(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[0..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn low(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[8..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_low(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[8..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+/// One message. Its texts: sender, client_id, content, attachment_url, attachment_kind.
+// struct MessageRow, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct MessageRow(pub [u8; 64]);
+impl Default for MessageRow { 
+  fn default() -> Self { 
+    Self([0; 64])
+  }
+}
+impl ::core::fmt::Debug for MessageRow {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("MessageRow")
+      .field("id", &self.id())
+      .field("sequence", &self.sequence())
+      .field("updated_at", &self.updated_at())
+      .field("row", &self.row())
+      .field("client_id", &self.client_id())
+      .field("content", &self.content())
+      .field("attachment_url", &self.attachment_url())
+      .field("attachment_kind", &self.attachment_kind())
+      .field("reads", &self.reads())
+      .field("sender", &self.sender())
+      .field("kind", &self.kind())
+      .field("edited", &self.edited())
+      .field("deleted", &self.deleted())
+      .field("has_client_id", &self.has_client_id())
+      .field("has_attachment", &self.has_attachment())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for MessageRow {}
+impl<'a> ::flatbuffers::Follow<'a> for MessageRow {
+  type Inner = &'a MessageRow;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a MessageRow>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a MessageRow {
+  type Inner = &'a MessageRow;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<MessageRow>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for MessageRow {
+    type Output = MessageRow;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const MessageRow as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for MessageRow {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> MessageRow {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    id: &Uuid,
+    sequence: u64,
+    updated_at: u64,
+    row: u32,
+    client_id: u32,
+    content: u32,
+    attachment_url: u32,
+    attachment_kind: u32,
+    reads: u32,
+    sender: u8,
+    kind: u8,
+    edited: bool,
+    deleted: bool,
+    has_client_id: bool,
+    has_attachment: bool,
+  ) -> Self {
+    let mut s = Self([0; 64]);
+    s.set_id(id);
+    s.set_sequence(sequence);
+    s.set_updated_at(updated_at);
+    s.set_row(row);
+    s.set_client_id(client_id);
+    s.set_content(content);
+    s.set_attachment_url(attachment_url);
+    s.set_attachment_kind(attachment_kind);
+    s.set_reads(reads);
+    s.set_sender(sender);
+    s.set_kind(kind);
+    s.set_edited(edited);
+    s.set_deleted(deleted);
+    s.set_has_client_id(has_client_id);
+    s.set_has_attachment(has_attachment);
+    s
+  }
+
+  pub fn id(&self) -> &Uuid {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid struct in this slot
+    unsafe { &*(self.0[0..].as_ptr() as *const Uuid) }
+  }
+
+  #[allow(clippy::identity_op)]
+  pub fn set_id(&mut self, x: &Uuid) {
+    self.0[0..0 + 16].copy_from_slice(&x.0)
+  }
+
+  /// Position in the conversation: 1, 2, 3, without a gap.
+  pub fn sequence(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_sequence(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// When it was last changed, milliseconds since the Unix epoch; its creation time if never.
+  pub fn updated_at(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[24..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_updated_at(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[24..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// The sender's row among the members.
+  pub fn row(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[32..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_row(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[32..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// How many bytes of client_id, content, attachment_url and attachment_kind lie in the texts.
+  pub fn client_id(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[36..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_client_id(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[36..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn content(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[40..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_content(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[40..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn attachment_url(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[44..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_attachment_url(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[44..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn attachment_kind(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[48..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_attachment_kind(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[48..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// How many of the frame's receipts are this message's.
+  pub fn reads(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[52..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_reads(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[52..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// How many bytes of the sender's id lie in the texts.
+  pub fn sender(&self) -> u8 {
+    let mut mem = ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[56..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_sender(&mut self, x: u8) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[56..].as_mut_ptr(),
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// The sender's own sort of message; 0 is plain text.
+  pub fn kind(&self) -> u8 {
+    let mut mem = ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[57..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_kind(&mut self, x: u8) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[57..].as_mut_ptr(),
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn edited(&self) -> bool {
+    let mut mem = ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[58..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_edited(&mut self, x: bool) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[58..].as_mut_ptr(),
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn deleted(&self) -> bool {
+    let mut mem = ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[59..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_deleted(&mut self, x: bool) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[59..].as_mut_ptr(),
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn has_client_id(&self) -> bool {
+    let mut mem = ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[60..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_has_client_id(&mut self, x: bool) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[60..].as_mut_ptr(),
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn has_attachment(&self) -> bool {
+    let mut mem = ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[61..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_has_attachment(&mut self, x: bool) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[61..].as_mut_ptr(),
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+/// One member. Times are milliseconds since the Unix epoch; 0 is never, none, or not.
+// struct MemberRow, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct MemberRow(pub [u8; 56]);
+impl Default for MemberRow { 
+  fn default() -> Self { 
+    Self([0; 56])
+  }
+}
+impl ::core::fmt::Debug for MemberRow {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("MemberRow")
+      .field("joined_at", &self.joined_at())
+      .field("read_at", &self.read_at())
+      .field("read_to", &self.read_to())
+      .field("hidden_to", &self.hidden_to())
+      .field("hidden_at", &self.hidden_at())
+      .field("pinned_at", &self.pinned_at())
+      .field("row", &self.row())
+      .field("role", &self.role())
+      .field("blocked", &self.blocked())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for MemberRow {}
+impl<'a> ::flatbuffers::Follow<'a> for MemberRow {
+  type Inner = &'a MemberRow;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a MemberRow>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a MemberRow {
+  type Inner = &'a MemberRow;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<MemberRow>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for MemberRow {
+    type Output = MemberRow;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const MemberRow as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for MemberRow {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> MemberRow {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    joined_at: u64,
+    read_at: u64,
+    read_to: u64,
+    hidden_to: u64,
+    hidden_at: u64,
+    pinned_at: u64,
+    row: u32,
+    role: u8,
+    blocked: bool,
+  ) -> Self {
+    let mut s = Self([0; 56]);
+    s.set_joined_at(joined_at);
+    s.set_read_at(read_at);
+    s.set_read_to(read_to);
+    s.set_hidden_to(hidden_to);
+    s.set_hidden_at(hidden_at);
+    s.set_pinned_at(pinned_at);
+    s.set_row(row);
+    s.set_role(role);
+    s.set_blocked(blocked);
+    s
+  }
+
+  pub fn joined_at(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[0..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_joined_at(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[0..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// When the member last read everything, by saying so or by sending.
+  pub fn read_at(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[8..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_read_at(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[8..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// Creation time of the newest message that was read then.
+  pub fn read_to(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_read_to(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// Messages created up to this time are hidden from the member.
+  pub fn hidden_to(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[24..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_hidden_to(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[24..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn hidden_at(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[32..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_hidden_at(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[32..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn pinned_at(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[40..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_pinned_at(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[40..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// Counts those who ever joined this conversation, from 1.
+  pub fn row(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[48..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_row(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[48..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// A Role.
+  pub fn role(&self) -> u8 {
+    let mut mem = ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[52..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_role(&mut self, x: u8) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[52..].as_mut_ptr(),
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn blocked(&self) -> bool {
+    let mut mem = ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[53..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_blocked(&mut self, x: bool) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[53..].as_mut_ptr(),
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+/// One conversation. Its texts: creator, name, extra.
+// struct ConversationRow, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct ConversationRow(pub [u8; 56]);
+impl Default for ConversationRow { 
+  fn default() -> Self { 
+    Self([0; 56])
+  }
+}
+impl ::core::fmt::Debug for ConversationRow {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("ConversationRow")
+      .field("id", &self.id())
+      .field("created_at", &self.created_at())
+      .field("updated_at", &self.updated_at())
+      .field("members_count", &self.members_count())
+      .field("members", &self.members())
+      .field("name", &self.name())
+      .field("extra", &self.extra())
+      .field("creator", &self.creator())
+      .field("kind", &self.kind())
+      .field("has_name", &self.has_name())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for ConversationRow {}
+impl<'a> ::flatbuffers::Follow<'a> for ConversationRow {
+  type Inner = &'a ConversationRow;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a ConversationRow>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a ConversationRow {
+  type Inner = &'a ConversationRow;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<ConversationRow>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for ConversationRow {
+    type Output = ConversationRow;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const ConversationRow as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for ConversationRow {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> ConversationRow {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    id: &Uuid,
+    created_at: u64,
+    updated_at: u64,
+    members_count: u32,
+    members: u32,
+    name: u32,
+    extra: u32,
+    creator: u8,
+    kind: u8,
+    has_name: bool,
+  ) -> Self {
+    let mut s = Self([0; 56]);
+    s.set_id(id);
+    s.set_created_at(created_at);
+    s.set_updated_at(updated_at);
+    s.set_members_count(members_count);
+    s.set_members(members);
+    s.set_name(name);
+    s.set_extra(extra);
+    s.set_creator(creator);
+    s.set_kind(kind);
+    s.set_has_name(has_name);
+    s
+  }
+
+  pub fn id(&self) -> &Uuid {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid struct in this slot
+    unsafe { &*(self.0[0..].as_ptr() as *const Uuid) }
+  }
+
+  #[allow(clippy::identity_op)]
+  pub fn set_id(&mut self, x: &Uuid) {
+    self.0[0..0 + 16].copy_from_slice(&x.0)
+  }
+
+  /// Milliseconds since the Unix epoch.
+  pub fn created_at(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_created_at(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn updated_at(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[24..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_updated_at(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[24..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// How many members it has, and how many of the frame's member rows are its own.
+  pub fn members_count(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[32..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_members_count(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[32..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn members(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[36..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_members(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[36..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// How many bytes of name and extra (which need not be UTF-8) lie in the texts.
+  pub fn name(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[40..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_name(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[40..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn extra(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[44..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_extra(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[44..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// How many bytes of the creator's id lie in the texts.
+  pub fn creator(&self) -> u8 {
+    let mut mem = ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[48..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_creator(&mut self, x: u8) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[48..].as_mut_ptr(),
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// A ConversationKind.
+  pub fn kind(&self) -> u8 {
+    let mut mem = ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[49..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_kind(&mut self, x: u8) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[49..].as_mut_ptr(),
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn has_name(&self) -> bool {
+    let mut mem = ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[50..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_has_name(&mut self, x: bool) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[50..].as_mut_ptr(),
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
       );
     }
   }
@@ -3614,6 +5464,1972 @@ impl ::core::fmt::Debug for Tap<'_> {
       ds.finish()
   }
 }
+pub enum CreateConversationOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Make a conversation, or find the one that is there. Answered with Made. The acting user is a member, listed or not.
+pub struct CreateConversation<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for CreateConversation<'a> {
+  type Inner = CreateConversation<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> CreateConversation<'a> {
+  pub const VT_ID: ::flatbuffers::VOffsetT = 4;
+  pub const VT_KIND: ::flatbuffers::VOffsetT = 6;
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 8;
+  pub const VT_USERS: ::flatbuffers::VOffsetT = 10;
+  pub const VT_PACKED: ::flatbuffers::VOffsetT = 12;
+  pub const VT_ROLES: ::flatbuffers::VOffsetT = 14;
+  pub const VT_EXTRA: ::flatbuffers::VOffsetT = 16;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    CreateConversation { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args CreateConversationArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<CreateConversation<'bldr>> {
+    let mut builder = CreateConversationBuilder::new(_fbb);
+    if let Some(x) = args.extra { builder.add_extra(x); }
+    if let Some(x) = args.roles { builder.add_roles(x); }
+    if let Some(x) = args.packed { builder.add_packed(x); }
+    if let Some(x) = args.users { builder.add_users(x); }
+    if let Some(x) = args.name { builder.add_name(x); }
+    if let Some(x) = args.id { builder.add_id(x); }
+    builder.add_kind(args.kind);
+    builder.finish()
+  }
+
+
+  /// Absent: a direct one gets the id of its pair, any other a random one.
+  #[inline]
+  pub fn id(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(CreateConversation::VT_ID, None)}
+  }
+  #[inline]
+  pub fn kind(&self) -> ConversationKind {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ConversationKind>(CreateConversation::VT_KIND, Some(ConversationKind::None)).unwrap()}
+  }
+  /// Groups need one.
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CreateConversation::VT_NAME, None)}
+  }
+  /// The members, in one of the two forms of a list of ids.
+  #[inline]
+  pub fn users(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<&'a str>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<&'a str>>>>(CreateConversation::VT_USERS, None)}
+  }
+  #[inline]
+  pub fn packed(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(CreateConversation::VT_PACKED, None)}
+  }
+  /// The n-th is the role of the n-th member. Absent: all are plain members.
+  #[inline]
+  pub fn roles(&self) -> Option<::flatbuffers::Vector<'a, Role>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Role>>>(CreateConversation::VT_ROLES, None)}
+  }
+  /// What is kept with it and never read.
+  #[inline]
+  pub fn extra(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(CreateConversation::VT_EXTRA, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for CreateConversation<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("id", Self::VT_ID, false)?
+     .visit_field::<ConversationKind>("kind", Self::VT_KIND, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<&'_ str>>>>("users", Self::VT_USERS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("packed", Self::VT_PACKED, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Role>>>("roles", Self::VT_ROLES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("extra", Self::VT_EXTRA, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct CreateConversationArgs<'a> {
+    pub id: Option<&'a Uuid>,
+    pub kind: ConversationKind,
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub users: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<&'a str>>>>,
+    pub packed: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub roles: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Role>>>,
+    pub extra: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+}
+impl<'a> Default for CreateConversationArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    CreateConversationArgs {
+      id: None,
+      kind: ConversationKind::None,
+      name: None,
+      users: None,
+      packed: None,
+      roles: None,
+      extra: None,
+    }
+  }
+}
+
+pub struct CreateConversationBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CreateConversationBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_id(&mut self, id: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(CreateConversation::VT_ID, id);
+  }
+  #[inline]
+  pub fn add_kind(&mut self, kind: ConversationKind) {
+    self.fbb_.push_slot::<ConversationKind>(CreateConversation::VT_KIND, kind, ConversationKind::None);
+  }
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CreateConversation::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_users(&mut self, users: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<&'b  str>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CreateConversation::VT_USERS, users);
+  }
+  #[inline]
+  pub fn add_packed(&mut self, packed: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CreateConversation::VT_PACKED, packed);
+  }
+  #[inline]
+  pub fn add_roles(&mut self, roles: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , Role>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CreateConversation::VT_ROLES, roles);
+  }
+  #[inline]
+  pub fn add_extra(&mut self, extra: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CreateConversation::VT_EXTRA, extra);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> CreateConversationBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    CreateConversationBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<CreateConversation<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for CreateConversation<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("CreateConversation");
+      ds.field("id", &self.id());
+      ds.field("kind", &self.kind());
+      ds.field("name", &self.name());
+      ds.field("users", &self.users());
+      ds.field("packed", &self.packed());
+      ds.field("roles", &self.roles());
+      ds.field("extra", &self.extra());
+      ds.finish()
+  }
+}
+pub enum OneConversationOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// A command that needs no more than a conversation: FindConversation (answered with ConversationIs),
+/// DeleteConversation, JoinConversation, LeaveConversation (Done), CountUnreadMessages (CountIs). Also the event
+/// Deleted: it is no more.
+pub struct OneConversation<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for OneConversation<'a> {
+  type Inner = OneConversation<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> OneConversation<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    OneConversation { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args OneConversationArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<OneConversation<'bldr>> {
+    let mut builder = OneConversationBuilder::new(_fbb);
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(OneConversation::VT_CONVERSATION, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for OneConversation<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("conversation", Self::VT_CONVERSATION, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct OneConversationArgs<'a> {
+    pub conversation: Option<&'a Uuid>,
+}
+impl<'a> Default for OneConversationArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    OneConversationArgs {
+      conversation: None,
+    }
+  }
+}
+
+pub struct OneConversationBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> OneConversationBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(OneConversation::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> OneConversationBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    OneConversationBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<OneConversation<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for OneConversation<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("OneConversation");
+      ds.field("conversation", &self.conversation());
+      ds.finish()
+  }
+}
+pub enum OneMessageOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// A command that needs no more than a message: RemoveMessage, FindMessage (answered with MessageIs), ReadMessage (Done).
+pub struct OneMessage<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for OneMessage<'a> {
+  type Inner = OneMessage<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> OneMessage<'a> {
+  pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    OneMessage { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args OneMessageArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<OneMessage<'bldr>> {
+    let mut builder = OneMessageBuilder::new(_fbb);
+    if let Some(x) = args.message { builder.add_message(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn message(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(OneMessage::VT_MESSAGE, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for OneMessage<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("message", Self::VT_MESSAGE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct OneMessageArgs<'a> {
+    pub message: Option<&'a Uuid>,
+}
+impl<'a> Default for OneMessageArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    OneMessageArgs {
+      message: None,
+    }
+  }
+}
+
+pub struct OneMessageBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> OneMessageBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_message(&mut self, message: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(OneMessage::VT_MESSAGE, message);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> OneMessageBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    OneMessageBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<OneMessage<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for OneMessage<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("OneMessage");
+      ds.field("message", &self.message());
+      ds.finish()
+  }
+}
+pub enum ListConversationsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// The acting user's conversations, the ones written to last first. Answered with ConversationsAre.
+pub struct ListConversations<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ListConversations<'a> {
+  type Inner = ListConversations<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ListConversations<'a> {
+  pub const VT_KINDS: ::flatbuffers::VOffsetT = 4;
+  pub const VT_LIMIT: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ListConversations { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ListConversationsArgs
+  ) -> ::flatbuffers::WIPOffset<ListConversations<'bldr>> {
+    let mut builder = ListConversationsBuilder::new(_fbb);
+    builder.add_limit(args.limit);
+    builder.add_kinds(args.kinds);
+    builder.finish()
+  }
+
+
+  /// Bit n for the kind with number n; 0 is all.
+  #[inline]
+  pub fn kinds(&self) -> u8 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u8>(ListConversations::VT_KINDS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn limit(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(ListConversations::VT_LIMIT, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ListConversations<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u8>("kinds", Self::VT_KINDS, false)?
+     .visit_field::<u32>("limit", Self::VT_LIMIT, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ListConversationsArgs {
+    pub kinds: u8,
+    pub limit: u32,
+}
+impl<'a> Default for ListConversationsArgs {
+  #[inline]
+  fn default() -> Self {
+    ListConversationsArgs {
+      kinds: 0,
+      limit: 0,
+    }
+  }
+}
+
+pub struct ListConversationsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ListConversationsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_kinds(&mut self, kinds: u8) {
+    self.fbb_.push_slot::<u8>(ListConversations::VT_KINDS, kinds, 0);
+  }
+  #[inline]
+  pub fn add_limit(&mut self, limit: u32) {
+    self.fbb_.push_slot::<u32>(ListConversations::VT_LIMIT, limit, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ListConversationsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ListConversationsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ListConversations<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ListConversations<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ListConversations");
+      ds.field("kinds", &self.kinds());
+      ds.field("limit", &self.limit());
+      ds.finish()
+  }
+}
+pub enum CountUnreadOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// In how many of the acting user's conversations are unread messages? Answered with CountIs.
+pub struct CountUnread<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for CountUnread<'a> {
+  type Inner = CountUnread<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> CountUnread<'a> {
+  pub const VT_KINDS: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    CountUnread { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args CountUnreadArgs
+  ) -> ::flatbuffers::WIPOffset<CountUnread<'bldr>> {
+    let mut builder = CountUnreadBuilder::new(_fbb);
+    builder.add_kinds(args.kinds);
+    builder.finish()
+  }
+
+
+  /// Bit n for the kind with number n; 0 is all.
+  #[inline]
+  pub fn kinds(&self) -> u8 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u8>(CountUnread::VT_KINDS, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for CountUnread<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u8>("kinds", Self::VT_KINDS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct CountUnreadArgs {
+    pub kinds: u8,
+}
+impl<'a> Default for CountUnreadArgs {
+  #[inline]
+  fn default() -> Self {
+    CountUnreadArgs {
+      kinds: 0,
+    }
+  }
+}
+
+pub struct CountUnreadBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CountUnreadBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_kinds(&mut self, kinds: u8) {
+    self.fbb_.push_slot::<u8>(CountUnread::VT_KINDS, kinds, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> CountUnreadBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    CountUnreadBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<CountUnread<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for CountUnread<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("CountUnread");
+      ds.field("kinds", &self.kinds());
+      ds.finish()
+  }
+}
+pub enum UpdateConversationOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Answered with ConversationIs.
+pub struct UpdateConversation<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for UpdateConversation<'a> {
+  type Inner = UpdateConversation<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> UpdateConversation<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 6;
+  pub const VT_EXTRA: ::flatbuffers::VOffsetT = 8;
+  pub const VT_CLEAR_EXTRA: ::flatbuffers::VOffsetT = 10;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    UpdateConversation { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args UpdateConversationArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<UpdateConversation<'bldr>> {
+    let mut builder = UpdateConversationBuilder::new(_fbb);
+    if let Some(x) = args.extra { builder.add_extra(x); }
+    if let Some(x) = args.name { builder.add_name(x); }
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_clear_extra(args.clear_extra);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(UpdateConversation::VT_CONVERSATION, None)}
+  }
+  /// Absent: as it is.
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(UpdateConversation::VT_NAME, None)}
+  }
+  /// Absent or empty: as it is.
+  #[inline]
+  pub fn extra(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(UpdateConversation::VT_EXTRA, None)}
+  }
+  /// Nothing is kept with it any more.
+  #[inline]
+  pub fn clear_extra(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(UpdateConversation::VT_CLEAR_EXTRA, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for UpdateConversation<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("extra", Self::VT_EXTRA, false)?
+     .visit_field::<bool>("clear_extra", Self::VT_CLEAR_EXTRA, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct UpdateConversationArgs<'a> {
+    pub conversation: Option<&'a Uuid>,
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub extra: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub clear_extra: bool,
+}
+impl<'a> Default for UpdateConversationArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    UpdateConversationArgs {
+      conversation: None,
+      name: None,
+      extra: None,
+      clear_extra: false,
+    }
+  }
+}
+
+pub struct UpdateConversationBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> UpdateConversationBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(UpdateConversation::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(UpdateConversation::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_extra(&mut self, extra: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(UpdateConversation::VT_EXTRA, extra);
+  }
+  #[inline]
+  pub fn add_clear_extra(&mut self, clear_extra: bool) {
+    self.fbb_.push_slot::<bool>(UpdateConversation::VT_CLEAR_EXTRA, clear_extra, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> UpdateConversationBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    UpdateConversationBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<UpdateConversation<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for UpdateConversation<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("UpdateConversation");
+      ds.field("conversation", &self.conversation());
+      ds.field("name", &self.name());
+      ds.field("extra", &self.extra());
+      ds.field("clear_extra", &self.clear_extra());
+      ds.finish()
+  }
+}
+pub enum AddMemberOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Answered with MemberIs.
+pub struct AddMember<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for AddMember<'a> {
+  type Inner = AddMember<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> AddMember<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_USER: ::flatbuffers::VOffsetT = 6;
+  pub const VT_ROLE: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    AddMember { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args AddMemberArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<AddMember<'bldr>> {
+    let mut builder = AddMemberBuilder::new(_fbb);
+    if let Some(x) = args.user { builder.add_user(x); }
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_role(args.role);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(AddMember::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn user(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(AddMember::VT_USER, None)}
+  }
+  #[inline]
+  pub fn role(&self) -> Role {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Role>(AddMember::VT_ROLE, Some(Role::None)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for AddMember<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("user", Self::VT_USER, false)?
+     .visit_field::<Role>("role", Self::VT_ROLE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct AddMemberArgs<'a> {
+    pub conversation: Option<&'a Uuid>,
+    pub user: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub role: Role,
+}
+impl<'a> Default for AddMemberArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    AddMemberArgs {
+      conversation: None,
+      user: None,
+      role: Role::None,
+    }
+  }
+}
+
+pub struct AddMemberBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> AddMemberBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(AddMember::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_user(&mut self, user: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(AddMember::VT_USER, user);
+  }
+  #[inline]
+  pub fn add_role(&mut self, role: Role) {
+    self.fbb_.push_slot::<Role>(AddMember::VT_ROLE, role, Role::None);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> AddMemberBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    AddMemberBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<AddMember<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for AddMember<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("AddMember");
+      ds.field("conversation", &self.conversation());
+      ds.field("user", &self.user());
+      ds.field("role", &self.role());
+      ds.finish()
+  }
+}
+pub enum RemoveMemberOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Who is meant by either their id or their row. Answered with Done.
+pub struct RemoveMember<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for RemoveMember<'a> {
+  type Inner = RemoveMember<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> RemoveMember<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_USER: ::flatbuffers::VOffsetT = 6;
+  pub const VT_ROW: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    RemoveMember { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args RemoveMemberArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<RemoveMember<'bldr>> {
+    let mut builder = RemoveMemberBuilder::new(_fbb);
+    builder.add_row(args.row);
+    if let Some(x) = args.user { builder.add_user(x); }
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(RemoveMember::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn user(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(RemoveMember::VT_USER, None)}
+  }
+  #[inline]
+  pub fn row(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(RemoveMember::VT_ROW, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for RemoveMember<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("user", Self::VT_USER, false)?
+     .visit_field::<u32>("row", Self::VT_ROW, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct RemoveMemberArgs<'a> {
+    pub conversation: Option<&'a Uuid>,
+    pub user: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub row: u32,
+}
+impl<'a> Default for RemoveMemberArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    RemoveMemberArgs {
+      conversation: None,
+      user: None,
+      row: 0,
+    }
+  }
+}
+
+pub struct RemoveMemberBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RemoveMemberBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(RemoveMember::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_user(&mut self, user: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(RemoveMember::VT_USER, user);
+  }
+  #[inline]
+  pub fn add_row(&mut self, row: u32) {
+    self.fbb_.push_slot::<u32>(RemoveMember::VT_ROW, row, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RemoveMemberBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    RemoveMemberBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<RemoveMember<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for RemoveMember<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("RemoveMember");
+      ds.field("conversation", &self.conversation());
+      ds.field("user", &self.user());
+      ds.field("row", &self.row());
+      ds.finish()
+  }
+}
+pub enum SetMemberOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// What the acting user does with its own side of a conversation. Answered with MemberIs.
+pub struct SetMember<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for SetMember<'a> {
+  type Inner = SetMember<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> SetMember<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_PINNED: ::flatbuffers::VOffsetT = 6;
+  pub const VT_HIDDEN: ::flatbuffers::VOffsetT = 8;
+  pub const VT_BLOCKED: ::flatbuffers::VOffsetT = 10;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    SetMember { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SetMemberArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<SetMember<'bldr>> {
+    let mut builder = SetMemberBuilder::new(_fbb);
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_blocked(args.blocked);
+    builder.add_hidden(args.hidden);
+    builder.add_pinned(args.pinned);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(SetMember::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn pinned(&self) -> Change {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Change>(SetMember::VT_PINNED, Some(Change::Leave)).unwrap()}
+  }
+  #[inline]
+  pub fn hidden(&self) -> Change {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Change>(SetMember::VT_HIDDEN, Some(Change::Leave)).unwrap()}
+  }
+  #[inline]
+  pub fn blocked(&self) -> Change {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Change>(SetMember::VT_BLOCKED, Some(Change::Leave)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for SetMember<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<Change>("pinned", Self::VT_PINNED, false)?
+     .visit_field::<Change>("hidden", Self::VT_HIDDEN, false)?
+     .visit_field::<Change>("blocked", Self::VT_BLOCKED, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SetMemberArgs<'a> {
+    pub conversation: Option<&'a Uuid>,
+    pub pinned: Change,
+    pub hidden: Change,
+    pub blocked: Change,
+}
+impl<'a> Default for SetMemberArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    SetMemberArgs {
+      conversation: None,
+      pinned: Change::Leave,
+      hidden: Change::Leave,
+      blocked: Change::Leave,
+    }
+  }
+}
+
+pub struct SetMemberBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SetMemberBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(SetMember::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_pinned(&mut self, pinned: Change) {
+    self.fbb_.push_slot::<Change>(SetMember::VT_PINNED, pinned, Change::Leave);
+  }
+  #[inline]
+  pub fn add_hidden(&mut self, hidden: Change) {
+    self.fbb_.push_slot::<Change>(SetMember::VT_HIDDEN, hidden, Change::Leave);
+  }
+  #[inline]
+  pub fn add_blocked(&mut self, blocked: Change) {
+    self.fbb_.push_slot::<Change>(SetMember::VT_BLOCKED, blocked, Change::Leave);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SetMemberBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SetMemberBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<SetMember<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for SetMember<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("SetMember");
+      ds.field("conversation", &self.conversation());
+      ds.field("pinned", &self.pinned());
+      ds.field("hidden", &self.hidden());
+      ds.field("blocked", &self.blocked());
+      ds.finish()
+  }
+}
+pub enum SendMessageOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Say something. Answered with MessageIs when it is on stable storage.
+pub struct SendMessage<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for SendMessage<'a> {
+  type Inner = SendMessage<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> SendMessage<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_CLIENT_ID: ::flatbuffers::VOffsetT = 6;
+  pub const VT_KIND: ::flatbuffers::VOffsetT = 8;
+  pub const VT_CONTENT: ::flatbuffers::VOffsetT = 10;
+  pub const VT_ATTACHMENT_URL: ::flatbuffers::VOffsetT = 12;
+  pub const VT_ATTACHMENT_KIND: ::flatbuffers::VOffsetT = 14;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    SendMessage { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SendMessageArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<SendMessage<'bldr>> {
+    let mut builder = SendMessageBuilder::new(_fbb);
+    if let Some(x) = args.attachment_kind { builder.add_attachment_kind(x); }
+    if let Some(x) = args.attachment_url { builder.add_attachment_url(x); }
+    if let Some(x) = args.content { builder.add_content(x); }
+    if let Some(x) = args.client_id { builder.add_client_id(x); }
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_kind(args.kind);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(SendMessage::VT_CONVERSATION, None)}
+  }
+  /// The client's own name for the message: saying it again with the same name says it once. Absent or empty: none.
+  #[inline]
+  pub fn client_id(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(SendMessage::VT_CLIENT_ID, None)}
+  }
+  #[inline]
+  pub fn kind(&self) -> u8 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u8>(SendMessage::VT_KIND, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn content(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(SendMessage::VT_CONTENT, None)}
+  }
+  /// Absent or empty: nothing comes with it.
+  #[inline]
+  pub fn attachment_url(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(SendMessage::VT_ATTACHMENT_URL, None)}
+  }
+  #[inline]
+  pub fn attachment_kind(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(SendMessage::VT_ATTACHMENT_KIND, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for SendMessage<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("client_id", Self::VT_CLIENT_ID, false)?
+     .visit_field::<u8>("kind", Self::VT_KIND, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("content", Self::VT_CONTENT, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("attachment_url", Self::VT_ATTACHMENT_URL, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("attachment_kind", Self::VT_ATTACHMENT_KIND, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SendMessageArgs<'a> {
+    pub conversation: Option<&'a Uuid>,
+    pub client_id: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub kind: u8,
+    pub content: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub attachment_url: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub attachment_kind: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for SendMessageArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    SendMessageArgs {
+      conversation: None,
+      client_id: None,
+      kind: 0,
+      content: None,
+      attachment_url: None,
+      attachment_kind: None,
+    }
+  }
+}
+
+pub struct SendMessageBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SendMessageBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(SendMessage::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_client_id(&mut self, client_id: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(SendMessage::VT_CLIENT_ID, client_id);
+  }
+  #[inline]
+  pub fn add_kind(&mut self, kind: u8) {
+    self.fbb_.push_slot::<u8>(SendMessage::VT_KIND, kind, 0);
+  }
+  #[inline]
+  pub fn add_content(&mut self, content: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(SendMessage::VT_CONTENT, content);
+  }
+  #[inline]
+  pub fn add_attachment_url(&mut self, attachment_url: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(SendMessage::VT_ATTACHMENT_URL, attachment_url);
+  }
+  #[inline]
+  pub fn add_attachment_kind(&mut self, attachment_kind: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(SendMessage::VT_ATTACHMENT_KIND, attachment_kind);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SendMessageBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SendMessageBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<SendMessage<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for SendMessage<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("SendMessage");
+      ds.field("conversation", &self.conversation());
+      ds.field("client_id", &self.client_id());
+      ds.field("kind", &self.kind());
+      ds.field("content", &self.content());
+      ds.field("attachment_url", &self.attachment_url());
+      ds.field("attachment_kind", &self.attachment_kind());
+      ds.finish()
+  }
+}
+pub enum EditMessageOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Answered with MessageIs.
+pub struct EditMessage<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for EditMessage<'a> {
+  type Inner = EditMessage<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> EditMessage<'a> {
+  pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 4;
+  pub const VT_CONTENT: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    EditMessage { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args EditMessageArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<EditMessage<'bldr>> {
+    let mut builder = EditMessageBuilder::new(_fbb);
+    if let Some(x) = args.content { builder.add_content(x); }
+    if let Some(x) = args.message { builder.add_message(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn message(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(EditMessage::VT_MESSAGE, None)}
+  }
+  #[inline]
+  pub fn content(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(EditMessage::VT_CONTENT, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for EditMessage<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("message", Self::VT_MESSAGE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("content", Self::VT_CONTENT, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct EditMessageArgs<'a> {
+    pub message: Option<&'a Uuid>,
+    pub content: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for EditMessageArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    EditMessageArgs {
+      message: None,
+      content: None,
+    }
+  }
+}
+
+pub struct EditMessageBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> EditMessageBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_message(&mut self, message: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(EditMessage::VT_MESSAGE, message);
+  }
+  #[inline]
+  pub fn add_content(&mut self, content: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(EditMessage::VT_CONTENT, content);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> EditMessageBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    EditMessageBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<EditMessage<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for EditMessage<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("EditMessage");
+      ds.field("message", &self.message());
+      ds.field("content", &self.content());
+      ds.finish()
+  }
+}
+pub enum ReadAllOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Everything created up to a time is read. Answered with Done.
+pub struct ReadAll<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ReadAll<'a> {
+  type Inner = ReadAll<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ReadAll<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_UP_TO: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ReadAll { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ReadAllArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ReadAll<'bldr>> {
+    let mut builder = ReadAllBuilder::new(_fbb);
+    builder.add_up_to(args.up_to);
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(ReadAll::VT_CONVERSATION, None)}
+  }
+  /// Absent (18446744073709551615): all there is.
+  #[inline]
+  pub fn up_to(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(ReadAll::VT_UP_TO, Some(18446744073709551615)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ReadAll<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<u64>("up_to", Self::VT_UP_TO, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ReadAllArgs<'a> {
+    pub conversation: Option<&'a Uuid>,
+    pub up_to: u64,
+}
+impl<'a> Default for ReadAllArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ReadAllArgs {
+      conversation: None,
+      up_to: 18446744073709551615,
+    }
+  }
+}
+
+pub struct ReadAllBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReadAllBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(ReadAll::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_up_to(&mut self, up_to: u64) {
+    self.fbb_.push_slot::<u64>(ReadAll::VT_UP_TO, up_to, 18446744073709551615);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReadAllBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ReadAllBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ReadAll<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ReadAll<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ReadAll");
+      ds.field("conversation", &self.conversation());
+      ds.field("up_to", &self.up_to());
+      ds.finish()
+  }
+}
+pub enum HistoryOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// What was said between two creation times, both exclusive, newest first. Answered with HistoryIs.
+pub struct History<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for History<'a> {
+  type Inner = History<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> History<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_BEFORE: ::flatbuffers::VOffsetT = 6;
+  pub const VT_AFTER: ::flatbuffers::VOffsetT = 8;
+  pub const VT_FORWARD: ::flatbuffers::VOffsetT = 10;
+  pub const VT_LIMIT: ::flatbuffers::VOffsetT = 12;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    History { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args HistoryArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<History<'bldr>> {
+    let mut builder = HistoryBuilder::new(_fbb);
+    builder.add_after(args.after);
+    builder.add_before(args.before);
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_limit(args.limit);
+    builder.add_forward(args.forward);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(History::VT_CONVERSATION, None)}
+  }
+  /// Absent (18446744073709551615): to the newest.
+  #[inline]
+  pub fn before(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(History::VT_BEFORE, Some(18446744073709551615)).unwrap()}
+  }
+  /// Absent (0): from the first.
+  #[inline]
+  pub fn after(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(History::VT_AFTER, Some(0)).unwrap()}
+  }
+  /// Of what fits the limit, the oldest; still newest first.
+  #[inline]
+  pub fn forward(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(History::VT_FORWARD, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn limit(&self) -> u16 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u16>(History::VT_LIMIT, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for History<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<u64>("before", Self::VT_BEFORE, false)?
+     .visit_field::<u64>("after", Self::VT_AFTER, false)?
+     .visit_field::<bool>("forward", Self::VT_FORWARD, false)?
+     .visit_field::<u16>("limit", Self::VT_LIMIT, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct HistoryArgs<'a> {
+    pub conversation: Option<&'a Uuid>,
+    pub before: u64,
+    pub after: u64,
+    pub forward: bool,
+    pub limit: u16,
+}
+impl<'a> Default for HistoryArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    HistoryArgs {
+      conversation: None,
+      before: 18446744073709551615,
+      after: 0,
+      forward: false,
+      limit: 0,
+    }
+  }
+}
+
+pub struct HistoryBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> HistoryBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(History::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_before(&mut self, before: u64) {
+    self.fbb_.push_slot::<u64>(History::VT_BEFORE, before, 18446744073709551615);
+  }
+  #[inline]
+  pub fn add_after(&mut self, after: u64) {
+    self.fbb_.push_slot::<u64>(History::VT_AFTER, after, 0);
+  }
+  #[inline]
+  pub fn add_forward(&mut self, forward: bool) {
+    self.fbb_.push_slot::<bool>(History::VT_FORWARD, forward, false);
+  }
+  #[inline]
+  pub fn add_limit(&mut self, limit: u16) {
+    self.fbb_.push_slot::<u16>(History::VT_LIMIT, limit, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> HistoryBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    HistoryBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<History<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for History<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("History");
+      ds.field("conversation", &self.conversation());
+      ds.field("before", &self.before());
+      ds.field("after", &self.after());
+      ds.field("forward", &self.forward());
+      ds.field("limit", &self.limit());
+      ds.finish()
+  }
+}
+pub enum TypingOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// The acting user types, or no longer. Answered with Done.
+pub struct Typing<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Typing<'a> {
+  type Inner = Typing<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Typing<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_ON: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Typing { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args TypingArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Typing<'bldr>> {
+    let mut builder = TypingBuilder::new(_fbb);
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_on(args.on);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(Typing::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn on(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Typing::VT_ON, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Typing<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<bool>("on", Self::VT_ON, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct TypingArgs<'a> {
+    pub conversation: Option<&'a Uuid>,
+    pub on: bool,
+}
+impl<'a> Default for TypingArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    TypingArgs {
+      conversation: None,
+      on: false,
+    }
+  }
+}
+
+pub struct TypingBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> TypingBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(Typing::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_on(&mut self, on: bool) {
+    self.fbb_.push_slot::<bool>(Typing::VT_ON, on, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> TypingBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    TypingBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Typing<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Typing<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Typing");
+      ds.field("conversation", &self.conversation());
+      ds.field("on", &self.on());
+      ds.finish()
+  }
+}
+pub enum FollowOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Tell this session what happens in its user's conversations. Answered with Done.
+pub struct Follow<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Follow<'a> {
+  type Inner = Follow<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Follow<'a> {
+  pub const VT_ON: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Follow { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args FollowArgs
+  ) -> ::flatbuffers::WIPOffset<Follow<'bldr>> {
+    let mut builder = FollowBuilder::new(_fbb);
+    builder.add_on(args.on);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn on(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Follow::VT_ON, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Follow<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<bool>("on", Self::VT_ON, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct FollowArgs {
+    pub on: bool,
+}
+impl<'a> Default for FollowArgs {
+  #[inline]
+  fn default() -> Self {
+    FollowArgs {
+      on: false,
+    }
+  }
+}
+
+pub struct FollowBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> FollowBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_on(&mut self, on: bool) {
+    self.fbb_.push_slot::<bool>(Follow::VT_ON, on, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> FollowBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    FollowBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Follow<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Follow<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Follow");
+      ds.field("on", &self.on());
+      ds.finish()
+  }
+}
 pub enum WelcomeOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
@@ -5199,6 +9015,1159 @@ impl ::core::fmt::Debug for Tapped<'_> {
       ds.finish()
   }
 }
+pub enum MessageRowsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Messages, newest first: as the reply `HistoryIs`; one of them as the reply `MessageIs` and as the events `Said` and
+/// `Edited`.
+pub struct MessageRows<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for MessageRows<'a> {
+  type Inner = MessageRows<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> MessageRows<'a> {
+  pub const VT_ROWS: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TEXTS: ::flatbuffers::VOffsetT = 6;
+  pub const VT_READERS: ::flatbuffers::VOffsetT = 8;
+  pub const VT_READ_AT: ::flatbuffers::VOffsetT = 10;
+  pub const VT_MORE: ::flatbuffers::VOffsetT = 12;
+  pub const VT_AGAIN: ::flatbuffers::VOffsetT = 14;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    MessageRows { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args MessageRowsArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<MessageRows<'bldr>> {
+    let mut builder = MessageRowsBuilder::new(_fbb);
+    if let Some(x) = args.read_at { builder.add_read_at(x); }
+    if let Some(x) = args.readers { builder.add_readers(x); }
+    if let Some(x) = args.texts { builder.add_texts(x); }
+    if let Some(x) = args.rows { builder.add_rows(x); }
+    builder.add_again(args.again);
+    builder.add_more(args.more);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn rows(&self) -> Option<::flatbuffers::Vector<'a, MessageRow>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, MessageRow>>>(MessageRows::VT_ROWS, None)}
+  }
+  #[inline]
+  pub fn texts(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(MessageRows::VT_TEXTS, None)}
+  }
+  /// Receipts of all rows one after the other (MessageRow.reads says how many are whose): the n-th packed id read it
+  /// at the n-th time, milliseconds since the Unix epoch.
+  #[inline]
+  pub fn readers(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(MessageRows::VT_READERS, None)}
+  }
+  #[inline]
+  pub fn read_at(&self) -> Option<::flatbuffers::Vector<'a, u64>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(MessageRows::VT_READ_AT, None)}
+  }
+  /// There are more beyond the last one (with `forward`: beyond the first).
+  #[inline]
+  pub fn more(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(MessageRows::VT_MORE, Some(false)).unwrap()}
+  }
+  /// The command was carried out before, and nobody was told anything.
+  #[inline]
+  pub fn again(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(MessageRows::VT_AGAIN, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for MessageRows<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, MessageRow>>>("rows", Self::VT_ROWS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("texts", Self::VT_TEXTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("readers", Self::VT_READERS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("read_at", Self::VT_READ_AT, false)?
+     .visit_field::<bool>("more", Self::VT_MORE, false)?
+     .visit_field::<bool>("again", Self::VT_AGAIN, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct MessageRowsArgs<'a> {
+    pub rows: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, MessageRow>>>,
+    pub texts: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub readers: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub read_at: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+    pub more: bool,
+    pub again: bool,
+}
+impl<'a> Default for MessageRowsArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    MessageRowsArgs {
+      rows: None,
+      texts: None,
+      readers: None,
+      read_at: None,
+      more: false,
+      again: false,
+    }
+  }
+}
+
+pub struct MessageRowsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> MessageRowsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_rows(&mut self, rows: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , MessageRow>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(MessageRows::VT_ROWS, rows);
+  }
+  #[inline]
+  pub fn add_texts(&mut self, texts: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(MessageRows::VT_TEXTS, texts);
+  }
+  #[inline]
+  pub fn add_readers(&mut self, readers: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(MessageRows::VT_READERS, readers);
+  }
+  #[inline]
+  pub fn add_read_at(&mut self, read_at: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u64>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(MessageRows::VT_READ_AT, read_at);
+  }
+  #[inline]
+  pub fn add_more(&mut self, more: bool) {
+    self.fbb_.push_slot::<bool>(MessageRows::VT_MORE, more, false);
+  }
+  #[inline]
+  pub fn add_again(&mut self, again: bool) {
+    self.fbb_.push_slot::<bool>(MessageRows::VT_AGAIN, again, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> MessageRowsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    MessageRowsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<MessageRows<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for MessageRows<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("MessageRows");
+      ds.field("rows", &self.rows());
+      ds.field("texts", &self.texts());
+      ds.field("readers", &self.readers());
+      ds.field("read_at", &self.read_at());
+      ds.field("more", &self.more());
+      ds.field("again", &self.again());
+      ds.finish()
+  }
+}
+pub enum ConversationRowsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Conversations: as the reply `ConversationsAre`; one of them as the replies `Made` and `ConversationIs` and as the
+/// events `Created` and `Updated`, without the columns of a list.
+pub struct ConversationRows<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ConversationRows<'a> {
+  type Inner = ConversationRows<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ConversationRows<'a> {
+  pub const VT_ROWS: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TEXTS: ::flatbuffers::VOffsetT = 6;
+  pub const VT_MEMBERS: ::flatbuffers::VOffsetT = 8;
+  pub const VT_USERS: ::flatbuffers::VOffsetT = 10;
+  pub const VT_UNREAD: ::flatbuffers::VOffsetT = 12;
+  pub const VT_HAS_LAST: ::flatbuffers::VOffsetT = 14;
+  pub const VT_MESSAGES: ::flatbuffers::VOffsetT = 16;
+  pub const VT_MESSAGE_TEXTS: ::flatbuffers::VOffsetT = 18;
+  pub const VT_READERS: ::flatbuffers::VOffsetT = 20;
+  pub const VT_READ_AT: ::flatbuffers::VOffsetT = 22;
+  pub const VT_MORE: ::flatbuffers::VOffsetT = 24;
+  pub const VT_FRESH: ::flatbuffers::VOffsetT = 26;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ConversationRows { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ConversationRowsArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ConversationRows<'bldr>> {
+    let mut builder = ConversationRowsBuilder::new(_fbb);
+    if let Some(x) = args.read_at { builder.add_read_at(x); }
+    if let Some(x) = args.readers { builder.add_readers(x); }
+    if let Some(x) = args.message_texts { builder.add_message_texts(x); }
+    if let Some(x) = args.messages { builder.add_messages(x); }
+    if let Some(x) = args.has_last { builder.add_has_last(x); }
+    if let Some(x) = args.unread { builder.add_unread(x); }
+    if let Some(x) = args.users { builder.add_users(x); }
+    if let Some(x) = args.members { builder.add_members(x); }
+    if let Some(x) = args.texts { builder.add_texts(x); }
+    if let Some(x) = args.rows { builder.add_rows(x); }
+    builder.add_fresh(args.fresh);
+    builder.add_more(args.more);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn rows(&self) -> Option<::flatbuffers::Vector<'a, ConversationRow>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ConversationRow>>>(ConversationRows::VT_ROWS, None)}
+  }
+  #[inline]
+  pub fn texts(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(ConversationRows::VT_TEXTS, None)}
+  }
+  /// Members of all rows one after the other (ConversationRow.members says how many are whose), and their packed ids.
+  #[inline]
+  pub fn members(&self) -> Option<::flatbuffers::Vector<'a, MemberRow>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, MemberRow>>>(ConversationRows::VT_MEMBERS, None)}
+  }
+  #[inline]
+  pub fn users(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(ConversationRows::VT_USERS, None)}
+  }
+  /// Column of a list: messages that the acting user has not read.
+  #[inline]
+  pub fn unread(&self) -> Option<::flatbuffers::Vector<'a, u64>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(ConversationRows::VT_UNREAD, None)}
+  }
+  /// Column of a list: whether the row has a newest message; these are the `messages`, as in MessageRows.
+  #[inline]
+  pub fn has_last(&self) -> Option<::flatbuffers::Vector<'a, bool>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, bool>>>(ConversationRows::VT_HAS_LAST, None)}
+  }
+  #[inline]
+  pub fn messages(&self) -> Option<::flatbuffers::Vector<'a, MessageRow>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, MessageRow>>>(ConversationRows::VT_MESSAGES, None)}
+  }
+  #[inline]
+  pub fn message_texts(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(ConversationRows::VT_MESSAGE_TEXTS, None)}
+  }
+  #[inline]
+  pub fn readers(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(ConversationRows::VT_READERS, None)}
+  }
+  #[inline]
+  pub fn read_at(&self) -> Option<::flatbuffers::Vector<'a, u64>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(ConversationRows::VT_READ_AT, None)}
+  }
+  /// There are more behind the last row.
+  #[inline]
+  pub fn more(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(ConversationRows::VT_MORE, Some(false)).unwrap()}
+  }
+  /// It was made by this command.
+  #[inline]
+  pub fn fresh(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(ConversationRows::VT_FRESH, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ConversationRows<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ConversationRow>>>("rows", Self::VT_ROWS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("texts", Self::VT_TEXTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, MemberRow>>>("members", Self::VT_MEMBERS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("users", Self::VT_USERS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("unread", Self::VT_UNREAD, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, bool>>>("has_last", Self::VT_HAS_LAST, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, MessageRow>>>("messages", Self::VT_MESSAGES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("message_texts", Self::VT_MESSAGE_TEXTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("readers", Self::VT_READERS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("read_at", Self::VT_READ_AT, false)?
+     .visit_field::<bool>("more", Self::VT_MORE, false)?
+     .visit_field::<bool>("fresh", Self::VT_FRESH, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ConversationRowsArgs<'a> {
+    pub rows: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ConversationRow>>>,
+    pub texts: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub members: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, MemberRow>>>,
+    pub users: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub unread: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+    pub has_last: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, bool>>>,
+    pub messages: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, MessageRow>>>,
+    pub message_texts: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub readers: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub read_at: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+    pub more: bool,
+    pub fresh: bool,
+}
+impl<'a> Default for ConversationRowsArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ConversationRowsArgs {
+      rows: None,
+      texts: None,
+      members: None,
+      users: None,
+      unread: None,
+      has_last: None,
+      messages: None,
+      message_texts: None,
+      readers: None,
+      read_at: None,
+      more: false,
+      fresh: false,
+    }
+  }
+}
+
+pub struct ConversationRowsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ConversationRowsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_rows(&mut self, rows: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ConversationRow>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ConversationRows::VT_ROWS, rows);
+  }
+  #[inline]
+  pub fn add_texts(&mut self, texts: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ConversationRows::VT_TEXTS, texts);
+  }
+  #[inline]
+  pub fn add_members(&mut self, members: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , MemberRow>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ConversationRows::VT_MEMBERS, members);
+  }
+  #[inline]
+  pub fn add_users(&mut self, users: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ConversationRows::VT_USERS, users);
+  }
+  #[inline]
+  pub fn add_unread(&mut self, unread: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u64>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ConversationRows::VT_UNREAD, unread);
+  }
+  #[inline]
+  pub fn add_has_last(&mut self, has_last: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , bool>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ConversationRows::VT_HAS_LAST, has_last);
+  }
+  #[inline]
+  pub fn add_messages(&mut self, messages: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , MessageRow>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ConversationRows::VT_MESSAGES, messages);
+  }
+  #[inline]
+  pub fn add_message_texts(&mut self, message_texts: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ConversationRows::VT_MESSAGE_TEXTS, message_texts);
+  }
+  #[inline]
+  pub fn add_readers(&mut self, readers: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ConversationRows::VT_READERS, readers);
+  }
+  #[inline]
+  pub fn add_read_at(&mut self, read_at: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u64>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ConversationRows::VT_READ_AT, read_at);
+  }
+  #[inline]
+  pub fn add_more(&mut self, more: bool) {
+    self.fbb_.push_slot::<bool>(ConversationRows::VT_MORE, more, false);
+  }
+  #[inline]
+  pub fn add_fresh(&mut self, fresh: bool) {
+    self.fbb_.push_slot::<bool>(ConversationRows::VT_FRESH, fresh, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ConversationRowsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ConversationRowsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ConversationRows<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ConversationRows<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ConversationRows");
+      ds.field("rows", &self.rows());
+      ds.field("texts", &self.texts());
+      ds.field("members", &self.members());
+      ds.field("users", &self.users());
+      ds.field("unread", &self.unread());
+      ds.field("has_last", &self.has_last());
+      ds.field("messages", &self.messages());
+      ds.field("message_texts", &self.message_texts());
+      ds.field("readers", &self.readers());
+      ds.field("read_at", &self.read_at());
+      ds.field("more", &self.more());
+      ds.field("fresh", &self.fresh());
+      ds.finish()
+  }
+}
+pub enum OneMemberOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// A member: the reply `MemberIs`, the events `MemberAdded`, `MemberRemoved`, `MemberChanged`.
+pub struct OneMember<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for OneMember<'a> {
+  type Inner = OneMember<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> OneMember<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_MEMBER: ::flatbuffers::VOffsetT = 6;
+  pub const VT_USER: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    OneMember { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args OneMemberArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<OneMember<'bldr>> {
+    let mut builder = OneMemberBuilder::new(_fbb);
+    if let Some(x) = args.user { builder.add_user(x); }
+    if let Some(x) = args.member { builder.add_member(x); }
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(OneMember::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn member(&self) -> Option<&'a MemberRow> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<MemberRow>(OneMember::VT_MEMBER, None)}
+  }
+  #[inline]
+  pub fn user(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(OneMember::VT_USER, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for OneMember<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<MemberRow>("member", Self::VT_MEMBER, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("user", Self::VT_USER, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct OneMemberArgs<'a> {
+    pub conversation: Option<&'a Uuid>,
+    pub member: Option<&'a MemberRow>,
+    pub user: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for OneMemberArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    OneMemberArgs {
+      conversation: None,
+      member: None,
+      user: None,
+    }
+  }
+}
+
+pub struct OneMemberBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> OneMemberBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(OneMember::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_member(&mut self, member: &MemberRow) {
+    self.fbb_.push_slot_always::<&MemberRow>(OneMember::VT_MEMBER, member);
+  }
+  #[inline]
+  pub fn add_user(&mut self, user: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(OneMember::VT_USER, user);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> OneMemberBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    OneMemberBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<OneMember<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for OneMember<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("OneMember");
+      ds.field("conversation", &self.conversation());
+      ds.field("member", &self.member());
+      ds.field("user", &self.user());
+      ds.finish()
+  }
+}
+pub enum RemovedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Somebody took back what they had said.
+pub struct Removed<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Removed<'a> {
+  type Inner = Removed<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Removed<'a> {
+  pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 4;
+  pub const VT_AT: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Removed { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args RemovedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Removed<'bldr>> {
+    let mut builder = RemovedBuilder::new(_fbb);
+    builder.add_at(args.at);
+    if let Some(x) = args.message { builder.add_message(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn message(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(Removed::VT_MESSAGE, None)}
+  }
+  /// Milliseconds since the Unix epoch.
+  #[inline]
+  pub fn at(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Removed::VT_AT, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Removed<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("message", Self::VT_MESSAGE, false)?
+     .visit_field::<u64>("at", Self::VT_AT, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct RemovedArgs<'a> {
+    pub message: Option<&'a Uuid>,
+    pub at: u64,
+}
+impl<'a> Default for RemovedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    RemovedArgs {
+      message: None,
+      at: 0,
+    }
+  }
+}
+
+pub struct RemovedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RemovedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_message(&mut self, message: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(Removed::VT_MESSAGE, message);
+  }
+  #[inline]
+  pub fn add_at(&mut self, at: u64) {
+    self.fbb_.push_slot::<u64>(Removed::VT_AT, at, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RemovedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    RemovedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Removed<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Removed<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Removed");
+      ds.field("message", &self.message());
+      ds.field("at", &self.at());
+      ds.finish()
+  }
+}
+pub enum ReadByOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Somebody has read a message.
+pub struct ReadBy<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ReadBy<'a> {
+  type Inner = ReadBy<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ReadBy<'a> {
+  pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 4;
+  pub const VT_USER: ::flatbuffers::VOffsetT = 6;
+  pub const VT_AT: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ReadBy { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ReadByArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ReadBy<'bldr>> {
+    let mut builder = ReadByBuilder::new(_fbb);
+    builder.add_at(args.at);
+    if let Some(x) = args.user { builder.add_user(x); }
+    if let Some(x) = args.message { builder.add_message(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn message(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(ReadBy::VT_MESSAGE, None)}
+  }
+  #[inline]
+  pub fn user(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ReadBy::VT_USER, None)}
+  }
+  /// Milliseconds since the Unix epoch.
+  #[inline]
+  pub fn at(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(ReadBy::VT_AT, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ReadBy<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("message", Self::VT_MESSAGE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("user", Self::VT_USER, false)?
+     .visit_field::<u64>("at", Self::VT_AT, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ReadByArgs<'a> {
+    pub message: Option<&'a Uuid>,
+    pub user: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub at: u64,
+}
+impl<'a> Default for ReadByArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ReadByArgs {
+      message: None,
+      user: None,
+      at: 0,
+    }
+  }
+}
+
+pub struct ReadByBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReadByBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_message(&mut self, message: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(ReadBy::VT_MESSAGE, message);
+  }
+  #[inline]
+  pub fn add_user(&mut self, user: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ReadBy::VT_USER, user);
+  }
+  #[inline]
+  pub fn add_at(&mut self, at: u64) {
+    self.fbb_.push_slot::<u64>(ReadBy::VT_AT, at, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReadByBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ReadByBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ReadBy<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ReadBy<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ReadBy");
+      ds.field("message", &self.message());
+      ds.field("user", &self.user());
+      ds.field("at", &self.at());
+      ds.finish()
+  }
+}
+pub enum AllReadByOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Somebody has read everything up to a creation time.
+pub struct AllReadBy<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for AllReadBy<'a> {
+  type Inner = AllReadBy<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> AllReadBy<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_USER: ::flatbuffers::VOffsetT = 6;
+  pub const VT_AT: ::flatbuffers::VOffsetT = 8;
+  pub const VT_UP_TO: ::flatbuffers::VOffsetT = 10;
+  pub const VT_NEWLY: ::flatbuffers::VOffsetT = 12;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    AllReadBy { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args AllReadByArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<AllReadBy<'bldr>> {
+    let mut builder = AllReadByBuilder::new(_fbb);
+    builder.add_up_to(args.up_to);
+    builder.add_at(args.at);
+    if let Some(x) = args.newly { builder.add_newly(x); }
+    if let Some(x) = args.user { builder.add_user(x); }
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(AllReadBy::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn user(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(AllReadBy::VT_USER, None)}
+  }
+  /// Milliseconds since the Unix epoch.
+  #[inline]
+  pub fn at(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(AllReadBy::VT_AT, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn up_to(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(AllReadBy::VT_UP_TO, Some(0)).unwrap()}
+  }
+  /// Creation times of the messages that became read with it: the newest 50 at most, newest first.
+  #[inline]
+  pub fn newly(&self) -> Option<::flatbuffers::Vector<'a, u64>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(AllReadBy::VT_NEWLY, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for AllReadBy<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("user", Self::VT_USER, false)?
+     .visit_field::<u64>("at", Self::VT_AT, false)?
+     .visit_field::<u64>("up_to", Self::VT_UP_TO, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("newly", Self::VT_NEWLY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct AllReadByArgs<'a> {
+    pub conversation: Option<&'a Uuid>,
+    pub user: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub at: u64,
+    pub up_to: u64,
+    pub newly: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+}
+impl<'a> Default for AllReadByArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    AllReadByArgs {
+      conversation: None,
+      user: None,
+      at: 0,
+      up_to: 0,
+      newly: None,
+    }
+  }
+}
+
+pub struct AllReadByBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> AllReadByBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(AllReadBy::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_user(&mut self, user: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(AllReadBy::VT_USER, user);
+  }
+  #[inline]
+  pub fn add_at(&mut self, at: u64) {
+    self.fbb_.push_slot::<u64>(AllReadBy::VT_AT, at, 0);
+  }
+  #[inline]
+  pub fn add_up_to(&mut self, up_to: u64) {
+    self.fbb_.push_slot::<u64>(AllReadBy::VT_UP_TO, up_to, 0);
+  }
+  #[inline]
+  pub fn add_newly(&mut self, newly: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u64>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(AllReadBy::VT_NEWLY, newly);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> AllReadByBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    AllReadByBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<AllReadBy<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for AllReadBy<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("AllReadBy");
+      ds.field("conversation", &self.conversation());
+      ds.field("user", &self.user());
+      ds.field("at", &self.at());
+      ds.field("up_to", &self.up_to());
+      ds.field("newly", &self.newly());
+      ds.finish()
+  }
+}
+pub enum TypesOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Somebody types, or no longer.
+pub struct Types<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Types<'a> {
+  type Inner = Types<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Types<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_USER: ::flatbuffers::VOffsetT = 6;
+  pub const VT_ON: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Types { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args TypesArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Types<'bldr>> {
+    let mut builder = TypesBuilder::new(_fbb);
+    if let Some(x) = args.user { builder.add_user(x); }
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_on(args.on);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(Types::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn user(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Types::VT_USER, None)}
+  }
+  #[inline]
+  pub fn on(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Types::VT_ON, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Types<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Uuid>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("user", Self::VT_USER, false)?
+     .visit_field::<bool>("on", Self::VT_ON, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct TypesArgs<'a> {
+    pub conversation: Option<&'a Uuid>,
+    pub user: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub on: bool,
+}
+impl<'a> Default for TypesArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    TypesArgs {
+      conversation: None,
+      user: None,
+      on: false,
+    }
+  }
+}
+
+pub struct TypesBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> TypesBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(Types::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_user(&mut self, user: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Types::VT_USER, user);
+  }
+  #[inline]
+  pub fn add_on(&mut self, on: bool) {
+    self.fbb_.push_slot::<bool>(Types::VT_ON, on, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> TypesBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    TypesBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Types<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Types<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Types");
+      ds.field("conversation", &self.conversation());
+      ds.field("user", &self.user());
+      ds.field("on", &self.on());
+      ds.finish()
+  }
+}
 pub enum ClosingOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
@@ -5387,6 +10356,7 @@ impl<'a> Frame<'a> {
   pub const VT_TAG: ::flatbuffers::VOffsetT = 4;
   pub const VT_BODY_TYPE: ::flatbuffers::VOffsetT = 6;
   pub const VT_BODY: ::flatbuffers::VOffsetT = 8;
+  pub const VT_ACTING: ::flatbuffers::VOffsetT = 10;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -5395,10 +10365,11 @@ impl<'a> Frame<'a> {
   #[allow(unused_mut)]
   pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
     _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
-    args: &'args FrameArgs
+    args: &'args FrameArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Frame<'bldr>> {
     let mut builder = FrameBuilder::new(_fbb);
     builder.add_tag(args.tag);
+    if let Some(x) = args.acting { builder.add_acting(x); }
     if let Some(x) = args.body { builder.add_body(x); }
     builder.add_body_type(args.body_type);
     builder.finish()
@@ -5426,6 +10397,14 @@ impl<'a> Frame<'a> {
     // Created from valid Table for this object
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Table<'a>>>(Frame::VT_BODY, None)}
+  }
+  /// In a command about a conversation: the user whom a service acts for. Absent: as itself.
+  #[inline]
+  pub fn acting(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Frame::VT_ACTING, None)}
   }
   #[inline]
   #[allow(non_snake_case)]
@@ -5699,6 +10678,321 @@ impl<'a> Frame<'a> {
 
   #[inline]
   #[allow(non_snake_case)]
+  pub fn body_as_create_conversation(&self) -> Option<CreateConversation<'a>> {
+    if self.body_type() == Body::CreateConversation {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { CreateConversation::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_find_conversation(&self) -> Option<OneConversation<'a>> {
+    if self.body_type() == Body::FindConversation {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneConversation::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_list_conversations(&self) -> Option<ListConversations<'a>> {
+    if self.body_type() == Body::ListConversations {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { ListConversations::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_count_unread(&self) -> Option<CountUnread<'a>> {
+    if self.body_type() == Body::CountUnread {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { CountUnread::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_update_conversation(&self) -> Option<UpdateConversation<'a>> {
+    if self.body_type() == Body::UpdateConversation {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { UpdateConversation::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_add_member(&self) -> Option<AddMember<'a>> {
+    if self.body_type() == Body::AddMember {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { AddMember::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_remove_member(&self) -> Option<RemoveMember<'a>> {
+    if self.body_type() == Body::RemoveMember {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { RemoveMember::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_set_member(&self) -> Option<SetMember<'a>> {
+    if self.body_type() == Body::SetMember {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { SetMember::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_delete_conversation(&self) -> Option<OneConversation<'a>> {
+    if self.body_type() == Body::DeleteConversation {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneConversation::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_send_message(&self) -> Option<SendMessage<'a>> {
+    if self.body_type() == Body::SendMessage {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { SendMessage::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_edit_message(&self) -> Option<EditMessage<'a>> {
+    if self.body_type() == Body::EditMessage {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { EditMessage::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_remove_message(&self) -> Option<OneMessage<'a>> {
+    if self.body_type() == Body::RemoveMessage {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneMessage::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_read_message(&self) -> Option<OneMessage<'a>> {
+    if self.body_type() == Body::ReadMessage {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneMessage::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_read_all(&self) -> Option<ReadAll<'a>> {
+    if self.body_type() == Body::ReadAll {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { ReadAll::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_history(&self) -> Option<History<'a>> {
+    if self.body_type() == Body::History {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { History::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_find_message(&self) -> Option<OneMessage<'a>> {
+    if self.body_type() == Body::FindMessage {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneMessage::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_count_unread_messages(&self) -> Option<OneConversation<'a>> {
+    if self.body_type() == Body::CountUnreadMessages {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneConversation::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_join_conversation(&self) -> Option<OneConversation<'a>> {
+    if self.body_type() == Body::JoinConversation {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneConversation::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_leave_conversation(&self) -> Option<OneConversation<'a>> {
+    if self.body_type() == Body::LeaveConversation {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneConversation::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_typing(&self) -> Option<Typing<'a>> {
+    if self.body_type() == Body::Typing {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { Typing::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_follow(&self) -> Option<Follow<'a>> {
+    if self.body_type() == Body::Follow {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { Follow::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
   pub fn body_as_welcome(&self) -> Option<Welcome<'a>> {
     if self.body_type() == Body::Welcome {
       self.body().map(|t| {
@@ -5922,6 +11216,276 @@ impl<'a> Frame<'a> {
     }
   }
 
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_made(&self) -> Option<ConversationRows<'a>> {
+    if self.body_type() == Body::Made {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { ConversationRows::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_conversation_is(&self) -> Option<ConversationRows<'a>> {
+    if self.body_type() == Body::ConversationIs {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { ConversationRows::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_conversations_are(&self) -> Option<ConversationRows<'a>> {
+    if self.body_type() == Body::ConversationsAre {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { ConversationRows::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_member_is(&self) -> Option<OneMember<'a>> {
+    if self.body_type() == Body::MemberIs {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneMember::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_message_is(&self) -> Option<MessageRows<'a>> {
+    if self.body_type() == Body::MessageIs {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { MessageRows::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_history_is(&self) -> Option<MessageRows<'a>> {
+    if self.body_type() == Body::HistoryIs {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { MessageRows::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_said(&self) -> Option<MessageRows<'a>> {
+    if self.body_type() == Body::Said {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { MessageRows::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_edited(&self) -> Option<MessageRows<'a>> {
+    if self.body_type() == Body::Edited {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { MessageRows::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_removed(&self) -> Option<Removed<'a>> {
+    if self.body_type() == Body::Removed {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { Removed::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_read_by(&self) -> Option<ReadBy<'a>> {
+    if self.body_type() == Body::ReadBy {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { ReadBy::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_all_read_by(&self) -> Option<AllReadBy<'a>> {
+    if self.body_type() == Body::AllReadBy {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { AllReadBy::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_types(&self) -> Option<Types<'a>> {
+    if self.body_type() == Body::Types {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { Types::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_created(&self) -> Option<ConversationRows<'a>> {
+    if self.body_type() == Body::Created {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { ConversationRows::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_updated(&self) -> Option<ConversationRows<'a>> {
+    if self.body_type() == Body::Updated {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { ConversationRows::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_member_added(&self) -> Option<OneMember<'a>> {
+    if self.body_type() == Body::MemberAdded {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneMember::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_member_removed(&self) -> Option<OneMember<'a>> {
+    if self.body_type() == Body::MemberRemoved {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneMember::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_member_changed(&self) -> Option<OneMember<'a>> {
+    if self.body_type() == Body::MemberChanged {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneMember::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_deleted(&self) -> Option<OneConversation<'a>> {
+    if self.body_type() == Body::Deleted {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { OneConversation::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
 }
 
 impl ::flatbuffers::Verifiable for Frame<'_> {
@@ -5951,6 +11515,27 @@ impl ::flatbuffers::Verifiable for Frame<'_> {
           Body::DisconnectUser => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<DisconnectUser>>("Body::DisconnectUser", pos),
           Body::DisconnectSession => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<DisconnectSession>>("Body::DisconnectSession", pos),
           Body::Tap => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Tap>>("Body::Tap", pos),
+          Body::CreateConversation => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<CreateConversation>>("Body::CreateConversation", pos),
+          Body::FindConversation => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneConversation>>("Body::FindConversation", pos),
+          Body::ListConversations => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<ListConversations>>("Body::ListConversations", pos),
+          Body::CountUnread => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<CountUnread>>("Body::CountUnread", pos),
+          Body::UpdateConversation => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<UpdateConversation>>("Body::UpdateConversation", pos),
+          Body::AddMember => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<AddMember>>("Body::AddMember", pos),
+          Body::RemoveMember => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<RemoveMember>>("Body::RemoveMember", pos),
+          Body::SetMember => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<SetMember>>("Body::SetMember", pos),
+          Body::DeleteConversation => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneConversation>>("Body::DeleteConversation", pos),
+          Body::SendMessage => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<SendMessage>>("Body::SendMessage", pos),
+          Body::EditMessage => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<EditMessage>>("Body::EditMessage", pos),
+          Body::RemoveMessage => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneMessage>>("Body::RemoveMessage", pos),
+          Body::ReadMessage => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneMessage>>("Body::ReadMessage", pos),
+          Body::ReadAll => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<ReadAll>>("Body::ReadAll", pos),
+          Body::History => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<History>>("Body::History", pos),
+          Body::FindMessage => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneMessage>>("Body::FindMessage", pos),
+          Body::CountUnreadMessages => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneConversation>>("Body::CountUnreadMessages", pos),
+          Body::JoinConversation => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneConversation>>("Body::JoinConversation", pos),
+          Body::LeaveConversation => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneConversation>>("Body::LeaveConversation", pos),
+          Body::Typing => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Typing>>("Body::Typing", pos),
+          Body::Follow => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Follow>>("Body::Follow", pos),
           Body::Welcome => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Welcome>>("Body::Welcome", pos),
           Body::HeartbeatAck => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<HeartbeatAck>>("Body::HeartbeatAck", pos),
           Body::Done => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Done>>("Body::Done", pos),
@@ -5966,25 +11551,46 @@ impl ::flatbuffers::Verifiable for Frame<'_> {
           Body::Published => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Published>>("Body::Published", pos),
           Body::Tapped => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Tapped>>("Body::Tapped", pos),
           Body::Closing => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Closing>>("Body::Closing", pos),
+          Body::Made => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<ConversationRows>>("Body::Made", pos),
+          Body::ConversationIs => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<ConversationRows>>("Body::ConversationIs", pos),
+          Body::ConversationsAre => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<ConversationRows>>("Body::ConversationsAre", pos),
+          Body::MemberIs => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneMember>>("Body::MemberIs", pos),
+          Body::MessageIs => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<MessageRows>>("Body::MessageIs", pos),
+          Body::HistoryIs => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<MessageRows>>("Body::HistoryIs", pos),
+          Body::Said => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<MessageRows>>("Body::Said", pos),
+          Body::Edited => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<MessageRows>>("Body::Edited", pos),
+          Body::Removed => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Removed>>("Body::Removed", pos),
+          Body::ReadBy => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<ReadBy>>("Body::ReadBy", pos),
+          Body::AllReadBy => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<AllReadBy>>("Body::AllReadBy", pos),
+          Body::Types => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Types>>("Body::Types", pos),
+          Body::Created => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<ConversationRows>>("Body::Created", pos),
+          Body::Updated => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<ConversationRows>>("Body::Updated", pos),
+          Body::MemberAdded => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneMember>>("Body::MemberAdded", pos),
+          Body::MemberRemoved => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneMember>>("Body::MemberRemoved", pos),
+          Body::MemberChanged => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneMember>>("Body::MemberChanged", pos),
+          Body::Deleted => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OneConversation>>("Body::Deleted", pos),
           _ => Ok(()),
         }
      })?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("acting", Self::VT_ACTING, false)?
      .finish();
     Ok(())
   }
 }
-pub struct FrameArgs {
+pub struct FrameArgs<'a> {
     pub tag: u64,
     pub body_type: Body,
     pub body: Option<::flatbuffers::WIPOffset<::flatbuffers::UnionWIPOffset>>,
+    pub acting: Option<::flatbuffers::WIPOffset<&'a str>>,
 }
-impl<'a> Default for FrameArgs {
+impl<'a> Default for FrameArgs<'a> {
   #[inline]
   fn default() -> Self {
     FrameArgs {
       tag: 0,
       body_type: Body::NONE,
       body: None,
+      acting: None,
     }
   }
 }
@@ -6005,6 +11611,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> FrameBuilder<'a, 'b, A> {
   #[inline]
   pub fn add_body(&mut self, body: ::flatbuffers::WIPOffset<::flatbuffers::UnionWIPOffset>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Frame::VT_BODY, body);
+  }
+  #[inline]
+  pub fn add_acting(&mut self, acting: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Frame::VT_ACTING, acting);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> FrameBuilder<'a, 'b, A> {
@@ -6153,6 +11763,153 @@ impl ::core::fmt::Debug for Frame<'_> {
             ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
           }
         },
+        Body::CreateConversation => {
+          if let Some(x) = self.body_as_create_conversation() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::FindConversation => {
+          if let Some(x) = self.body_as_find_conversation() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::ListConversations => {
+          if let Some(x) = self.body_as_list_conversations() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::CountUnread => {
+          if let Some(x) = self.body_as_count_unread() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::UpdateConversation => {
+          if let Some(x) = self.body_as_update_conversation() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::AddMember => {
+          if let Some(x) = self.body_as_add_member() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::RemoveMember => {
+          if let Some(x) = self.body_as_remove_member() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::SetMember => {
+          if let Some(x) = self.body_as_set_member() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::DeleteConversation => {
+          if let Some(x) = self.body_as_delete_conversation() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::SendMessage => {
+          if let Some(x) = self.body_as_send_message() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::EditMessage => {
+          if let Some(x) = self.body_as_edit_message() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::RemoveMessage => {
+          if let Some(x) = self.body_as_remove_message() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::ReadMessage => {
+          if let Some(x) = self.body_as_read_message() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::ReadAll => {
+          if let Some(x) = self.body_as_read_all() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::History => {
+          if let Some(x) = self.body_as_history() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::FindMessage => {
+          if let Some(x) = self.body_as_find_message() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::CountUnreadMessages => {
+          if let Some(x) = self.body_as_count_unread_messages() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::JoinConversation => {
+          if let Some(x) = self.body_as_join_conversation() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::LeaveConversation => {
+          if let Some(x) = self.body_as_leave_conversation() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::Typing => {
+          if let Some(x) = self.body_as_typing() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::Follow => {
+          if let Some(x) = self.body_as_follow() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
         Body::Welcome => {
           if let Some(x) = self.body_as_welcome() {
             ds.field("body", &x)
@@ -6258,11 +12015,138 @@ impl ::core::fmt::Debug for Frame<'_> {
             ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
           }
         },
+        Body::Made => {
+          if let Some(x) = self.body_as_made() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::ConversationIs => {
+          if let Some(x) = self.body_as_conversation_is() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::ConversationsAre => {
+          if let Some(x) = self.body_as_conversations_are() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::MemberIs => {
+          if let Some(x) = self.body_as_member_is() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::MessageIs => {
+          if let Some(x) = self.body_as_message_is() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::HistoryIs => {
+          if let Some(x) = self.body_as_history_is() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::Said => {
+          if let Some(x) = self.body_as_said() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::Edited => {
+          if let Some(x) = self.body_as_edited() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::Removed => {
+          if let Some(x) = self.body_as_removed() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::ReadBy => {
+          if let Some(x) = self.body_as_read_by() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::AllReadBy => {
+          if let Some(x) = self.body_as_all_read_by() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::Types => {
+          if let Some(x) = self.body_as_types() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::Created => {
+          if let Some(x) = self.body_as_created() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::Updated => {
+          if let Some(x) = self.body_as_updated() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::MemberAdded => {
+          if let Some(x) = self.body_as_member_added() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::MemberRemoved => {
+          if let Some(x) = self.body_as_member_removed() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::MemberChanged => {
+          if let Some(x) = self.body_as_member_changed() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::Deleted => {
+          if let Some(x) = self.body_as_deleted() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
         _ => {
           let x: Option<()> = None;
           ds.field("body", &x)
         },
       };
+      ds.field("acting", &self.acting());
       ds.finish()
   }
 }

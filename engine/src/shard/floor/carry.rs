@@ -149,6 +149,10 @@ impl<P: Protocol> Floor<P> {
             machine: self.machine.counters().clone(),
             sessions: u64::from(self.machine.sessions()),
             online: self.machine.online(),
+            conversations: {
+                let (count, bytes) = self.machine.conversations();
+                (u64::from(count), bytes as u64)
+            },
             inbox_depth: self.inbox.len() as u64,
             backlog: self.links.waiting() as u64,
             ..self.report.clone()
