@@ -145,6 +145,7 @@ fn message(at: u64) -> Message {
     Message {
         id: MessageId { conversation: here(), at },
         sequence: at,
+        sent: 0,
         sender: id("a"),
         row: 1,
         client_id: None,

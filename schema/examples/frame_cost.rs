@@ -111,6 +111,7 @@ fn message_of(sender: Id, n: u64) -> Message {
     Message {
         id: MessageId { conversation, at: 1_790_000_000_000 + n },
         sequence: n,
+        sent: 0,
         client_id: Some(sender.to_string().into()),
         sender,
         row: 1,

@@ -146,6 +146,7 @@ fn any_message() -> impl Strategy<Value = Message> {
             Message {
                 id,
                 sequence,
+                sent: 0,
                 sender,
                 row,
                 client_id,

@@ -108,6 +108,8 @@ impl<'a> Messages<'a> {
         Ok(Message {
             id: values::message(Some(row.id()))?,
             sequence: row.sequence(),
+            // The home counts with it and tells it to nobody.
+            sent: 0,
             sender,
             row: row.row(),
             client_id: row.has_client_id().then(|| Arc::from(client_id)),

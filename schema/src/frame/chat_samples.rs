@@ -31,6 +31,7 @@ pub(super) fn message() -> Message {
     Message {
         id: message_id(),
         sequence: 41,
+        sent: 0,
         sender: id("user-2"),
         row: 2,
         client_id: Some("draft-1".into()),
