@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
-use schema::chat::{Attachment, ConversationId, MemberId, Whose};
 use schema::Id;
+use schema::chat::{Attachment, ConversationId, MemberId, Whose};
 
 /// Characters of a message.
 pub const CONTENT: usize = 10_000;
@@ -47,8 +47,7 @@ pub fn client_id(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<Ar
     let in_header = match headers.get(IDEMPOTENCY_KEY) {
         None => None,
         Some(value) => {
-            let text =
-                value.to_str().map_err(|_| Unfit::new("Idempotency-Key must be plain ASCII"))?.trim();
+            let text = value.to_str().map_err(|_| Unfit::new("Idempotency-Key must be plain ASCII"))?.trim();
             // The draft standard writes it as a string, in quotes.
             let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
             Some(quoted.unwrap_or(text))

@@ -365,8 +365,7 @@ pub async fn edit(
     let caller = Caller::of(&front, &headers, client, query.as_deref())?;
     let message = id(path)?;
     let asked: EditBody = read(&front, body).await?;
-    let content =
-        drafts::content(&asked.content, false)?;
+    let content = drafts::content(&asked.content, false)?;
     said(caller.chat(ChatCommand::Edit { message, content }).await?, StatusCode::OK)
 }
 
