@@ -42,6 +42,8 @@ pub struct Settings {
     pub desk: u32,
     /// Requests that may wait for the store.
     pub store_queue: u32,
+    /// The numbers of the store of conversations.
+    pub chats: store::chat::Settings,
     /// Bytes that may wait for one slow reader, and how long it may take nothing, milliseconds.
     pub outbox: (usize, u32),
     /// Keys the routing hash; must stay the same over restarts.
@@ -72,6 +74,7 @@ pub struct Node<P: Protocol> {
     driver: &'static str,
     threads: Vec<JoinHandle<()>>,
     store: store::Worker,
+    chats: store::chat::Worker,
 }
 
 /// What a shard's thread says once it has its driver.
@@ -83,7 +86,7 @@ impl<P: Protocol> Node<P> {
     /// # Errors
     /// When a thread cannot be started or a socket driver cannot be made.
     pub fn start(setup: NodeSetup<P>) -> io::Result<(Self, Desk)> {
-        let NodeSetup { settings, store, shared, on_death } = setup;
+        let NodeSetup { settings, store: kind, shared, on_death } = setup;
         let shards = settings.shards.clamp(1, crate::limits::SHARDS_MAX as u16);
         let router = Router::new(settings.secret, shards);
         let (desk, desk_sender) = mesh::inbox(Capacity { commands: 1, replies: settings.desk });
@@ -91,7 +94,7 @@ impl<P: Protocol> Node<P> {
         let (inboxes, senders): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mesh::inbox::<Envelope<P::Arrival>>(settings.inbox)).unzip();
 
-        let opened = store::open(&store, &router).map_err(io::Error::other)?;
+        let opened = store::open(&kind, &router).map_err(io::Error::other)?;
         tracing::debug!(store = opened.what, "store opened");
         let (store_inbox, store_sender) =
             mesh::inbox(Capacity { commands: settings.store_queue, replies: 0 });
@@ -115,7 +118,27 @@ impl<P: Protocol> Node<P> {
             },
         )?;
 
-        let (_, chat_sender) = mesh::inbox(Capacity { commands: settings.store_queue, replies: 0 });
+        let opened = store::chat::open(&kind, &settings.chats, settings.seed).map_err(io::Error::other)?;
+        tracing::debug!(store = opened.what, "store of conversations opened");
+        let clock = settings.clock.clone();
+        let (chats, orders) = store::chat::Worker::start(
+            opened,
+            &settings.chats,
+            settings.store_queue,
+            move || clock.instant(),
+            {
+                let senders = senders.clone();
+                move |shard: ShardId, answer| {
+                    if let Some(inbox) = senders.get(usize::from(shard.0)) {
+                        inbox.send_reserved(Envelope::Chat(answer));
+                    }
+                }
+            },
+            {
+                let on_death = on_death.clone();
+                move |cause| on_death(ShardId(0), cause)
+            },
+        )?;
 
         let gauge = Gauge::default();
         let door = Door::new(router.clone(), senders.clone(), desk_sender.clone(), gauge.clone());
@@ -132,7 +155,7 @@ impl<P: Protocol> Node<P> {
                 peers: senders.clone(),
                 desk: desk_sender.clone(),
                 store: store_sender.clone(),
-                chats: chat_sender.clone(),
+                chats: orders.clone(),
                 shared: shared(shard),
                 gauge: gauge.clone(),
                 settings: settings.clone(),
@@ -153,7 +176,7 @@ impl<P: Protocol> Node<P> {
                 io::Error::other("a shard's thread ended before its socket driver was made")
             })??;
         }
-        Ok((Self { door, driver: name, threads, store }, desk))
+        Ok((Self { door, driver: name, threads, store, chats }, desk))
     }
 
     /// The front interface.
@@ -172,6 +195,12 @@ impl<P: Protocol> Node<P> {
     #[must_use]
     pub fn store_status(&self) -> Arc<store::Status> {
         self.store.status()
+    }
+
+    /// How the store of conversations is.
+    #[must_use]
+    pub fn chats_status(&self) -> Arc<store::chat::Status> {
+        self.chats.status()
     }
 
     /// Drains every shard over so many milliseconds and waits until all have ended, then closes the store.
@@ -195,6 +224,9 @@ impl<P: Protocol> Node<P> {
         if self.store.stop().is_err() {
             tracing::error!("the store's worker ended by a panic");
         }
+        if self.chats.stop().is_err() {
+            tracing::error!("a worker of the conversations' store ended by a panic");
+        }
     }
 }
 
@@ -207,7 +239,7 @@ struct Wiring<P: Protocol> {
     peers: Vec<Sender<Envelope<P::Arrival>>>,
     desk: Sender<crate::front::Answer>,
     store: Sender<store::Ask>,
-    chats: Sender<store::ChatOrder>,
+    chats: store::chat::Orders,
     shared: P::Shared,
     gauge: Gauge,
     settings: Settings,

@@ -60,6 +60,7 @@ fn dies(io: Choice, host: Host) {
             inbox: Capacity { commands: 64, replies: 256 },
             desk: 64,
             store_queue: 64,
+            chats: store::chat::Settings::default(),
             outbox: (1 << 16, 1_000),
             secret: (1, 2),
             incarnation: 3,

@@ -10,7 +10,7 @@ use engine::io::{Choice, Clock as EngineClock, Tuning, affinity, sockets};
 use engine::limits;
 use engine::mesh::Capacity;
 use engine::node::{Node, NodeSetup, Settings as NodeSettings};
-use engine::store::Kind as Store;
+use engine::store::{self, Kind as Store};
 use schema::ShardId;
 use tokio::sync::watch;
 
@@ -18,7 +18,7 @@ use crate::accept::Acceptor;
 use crate::admin::{self, Admin};
 use crate::auth::{LiveVerifier, Verifier, secret};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, GroupHistory, HostChoice, IoChoice, Secret, StoreKind};
+use crate::config::{self, Config, ConfigError, GroupHistory, HostChoice, IoChoice, Secret, StoreKind};
 use crate::conn::Conn;
 use crate::edges::{self, Shared};
 use crate::http::Front;
@@ -206,7 +206,7 @@ impl Server {
         runtime.spawn(http::serve(acceptor, front.clone(), stopped));
         let acceptor =
             Acceptor::new("admin", listeners.admin).map_err(ServeError::of("the admin listener failed"))?;
-        let admin = Admin { front: front.clone(), store: node.store_status() };
+        let admin = Admin { front: front.clone(), store: node.store_status(), chats: node.chats_status() };
         runtime.spawn(admin::serve(acceptor, Arc::new(admin)));
         Ok(Self { node, front, stop, drain_over: 0 })
     }
@@ -352,12 +352,27 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
         inbox: Capacity { commands: engine.commands as u32, replies: engine.replies as u32 },
         desk: engine.replies as u32,
         store_queue: config.store.queue as u32,
+        chats: chat_settings(&config.store),
         outbox: (edge.outbox_bytes.bytes(), millis(edge.outbox_time)),
         secret: routing_key(config)?,
         incarnation: word(0) as u32,
         seed: word(8),
         clock: EngineClock::start(),
     })
+}
+
+fn chat_settings(store: &config::Store) -> store::chat::Settings {
+    store::chat::Settings {
+        path: store.chat_path.clone(),
+        window: store.commit_window,
+        together: store.commit_writes,
+        together_bytes: store.commit_bytes.bytes(),
+        readers: store.readers.into(),
+        segment_bytes: store.segment_bytes.bytes() as u64,
+        table_bytes: store.table_bytes.bytes(),
+        cache_bytes: store.cache_bytes.bytes() as u64,
+        reserve_bytes: store.reserve_bytes.bytes() as u64,
+    }
 }
 
 /// The key of the routing hash. It must not change over restarts, or a user's journal row would be read by another

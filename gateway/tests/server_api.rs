@@ -119,6 +119,7 @@ fn operators_see_what_goes_on(io: &str) {
         "muster_http_requests_total{route=\"/api/v1/presence/ws\",method=\"GET\",status=\"101\"} 1",
         "muster_handovers_total{result=\"taken\"} 1",
         "muster_store_failing 0",
+        "muster_chat_store_failing 0",
         "muster_rate_limited_total{limit=\"online_count\"} 0",
     ] {
         assert!(metrics.body.lines().any(|found| found == line), "{line}\n{}", metrics.body);
@@ -134,7 +135,8 @@ fn operators_see_what_goes_on(io: &str) {
     assert_eq!(
         ready.json(),
         json!({"ready": true, "draining": false, "shards": 2, "answering": 2,
-               "store": {"state": "ok", "degraded": false}})
+               "store": {"state": "ok", "degraded": false},
+               "conversations": {"state": "ok", "degraded": false}})
     );
     node.drain_front();
     let ready = get("/ready");

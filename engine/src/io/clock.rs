@@ -37,6 +37,13 @@ impl Clock {
         self.start + self.start.elapsed()
     }
 
+    /// The moment itself, for code that can keep no clock.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the driver's clock is where time enters the engine")]
+    pub fn moment() -> Instant {
+        Instant::now()
+    }
+
     /// Monotonic milliseconds since the start; never goes backwards.
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX)

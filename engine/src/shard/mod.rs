@@ -50,7 +50,7 @@ pub struct Parts<P: Protocol> {
     /// The store worker's inbox.
     pub store: Sender<store::Ask>,
     /// Where questions about conversations go.
-    pub chats: Sender<store::ChatOrder>,
+    pub chats: store::chat::Orders,
     /// Which shard this is.
     pub shard: schema::ShardId,
     /// Connections it may hold.

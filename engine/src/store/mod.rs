@@ -14,6 +14,7 @@
 //! to the operating system, so it survives the death of the process, and it is never synced, so a power cut may take
 //! the last of it.
 
+pub mod chat;
 mod embedded;
 mod health;
 mod latency;
@@ -37,7 +38,7 @@ pub use embedded::Embedded;
 pub use health::Health;
 pub use latency::{BOUNDS, LatencyHistogram, Snapshot};
 pub use memory::Memory;
-pub use worker::{Ask, ChatOrder, Status, Worker};
+pub use worker::{Ask, Status, Worker};
 
 /// What a store can do; every call blocks until it is done.
 ///

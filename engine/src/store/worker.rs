@@ -19,7 +19,7 @@ use schema::ShardId;
 use super::health::Recovery;
 use super::{Adapter, Failure, Health, LatencyHistogram};
 use crate::machine::store::SeenRow;
-use crate::machine::{ChatRequest, StoreReply, StoreRequest};
+use crate::machine::{StoreReply, StoreRequest};
 use crate::mesh::Inbox;
 
 /// Requests that are taken together: their rows are one batch.
@@ -32,15 +32,6 @@ pub struct Ask {
     pub shard: ShardId,
     /// What.
     pub request: StoreRequest,
-}
-
-/// A request about conversations, and the shard that is to have the answer.
-#[derive(Clone, Debug)]
-pub struct ChatOrder {
-    /// Who asks.
-    pub shard: ShardId,
-    /// What.
-    pub request: ChatRequest,
 }
 
 /// What the worker tells the metrics and the readiness; read from any thread.

@@ -25,13 +25,14 @@ struct Ready {
     shards: u16,
     answering: usize,
     store: Store,
+    conversations: Store,
 }
 
 #[derive(Serialize)]
 struct Store {
     /// `ok` or `failing`.
     state: &'static str,
-    /// The node does its work without the store, and last seen may be lost.
+    /// The node does its work without it: last seen may be lost, or nothing can be said.
     degraded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -47,13 +48,17 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let (shards, answering) = shards(&admin).await;
     let draining = admin.front.is_draining();
     let ready = !draining && answering == usize::from(shards);
-    let store = match admin.store.health() {
+    let (store, conversations) = (state(admin.store.health()), state(admin.chats.health()));
+    json(status(ready), &Ready { ready, draining, shards, answering, store, conversations })
+}
+
+fn state(health: store::Health) -> Store {
+    match health {
         store::Health::Ok => Store { state: "ok", degraded: false, error: None },
         store::Health::Failing { error, .. } => {
             Store { state: "failing", degraded: true, error: Some(error) }
         }
-    };
-    json(status(ready), &Ready { ready, draining, shards, answering, store })
+    }
 }
 
 async fn shards(admin: &Admin) -> (u16, usize) {

@@ -31,6 +31,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     shards(&mut text, &reports);
     sockets(&mut text, &reports);
     store(&mut text, &admin.store, &reports);
+    chats(&mut text, &admin.chats);
     front_door(&mut text, &admin.front);
     ([(CONTENT_TYPE, text::CONTENT_TYPE)], text.finish()).into_response()
 }
@@ -185,6 +186,35 @@ fn store(text: &mut Text, status: &store::Status, reports: &[Report]) {
     for (name, help, latency) in [
         ("muster_store_write_seconds", "Batches of writes.", status.writes.snapshot()),
         ("muster_store_read_seconds", "Batches of reads.", status.reads.snapshot()),
+    ] {
+        let at_most = store::BOUNDS.into_iter().zip(latency.at_most);
+        text.metric(name, Kind::Histogram, help).durations(at_most, latency.count(), latency.sum);
+    }
+}
+
+fn chats(text: &mut Text, status: &store::chat::Status) {
+    let failing = status.health() != store::Health::Ok;
+    text.gauge(
+        "muster_chat_store_failing",
+        "1 while the conversations' store does not work.",
+        failing.into(),
+    );
+    let mut failures =
+        text.metric("muster_chat_store_failures_total", Kind::Counter, "Requests that it failed, by reason.");
+    failures.value(&[("reason", "busy")], status.busy());
+    failures.value(&[("reason", "unavailable")], status.failed());
+    text.counter("muster_chat_store_episodes_total", "How often it began to fail.", status.episodes());
+    text.counter("muster_chat_store_writes_total", "Writes on stable storage.", status.writes());
+    text.gauge("muster_chat_store_in_doubt", "Writes whose fate is not known yet.", status.in_doubt());
+    let batches = status.batches.snapshot();
+    text.metric("muster_chat_store_commit_writes", Kind::Histogram, "Writes of a commit.").sizes(
+        store::chat::SIZES.into_iter().zip(batches.at_most),
+        batches.count(),
+        batches.sum,
+    );
+    for (name, help, latency) in [
+        ("muster_chat_store_commit_seconds", "Commits, each with one sync.", status.commits.snapshot()),
+        ("muster_chat_store_read_seconds", "Reads.", status.reads.snapshot()),
     ] {
         let at_most = store::BOUNDS.into_iter().zip(latency.at_most);
         text.metric(name, Kind::Histogram, help).durations(at_most, latency.count(), latency.sum);

@@ -40,6 +40,8 @@ pub struct Admin {
     pub front: Arc<Front>,
     /// The store's worker.
     pub store: Arc<store::Status>,
+    /// The threads of the conversations' store.
+    pub chats: Arc<store::chat::Status>,
 }
 
 /// Serves until the future is dropped: the end of a drain is of interest too.

@@ -12,7 +12,7 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
-    /// Counts of durations by bucket.
+    /// Counts of durations or sizes by bucket.
     Histogram,
 }
 
@@ -73,6 +73,17 @@ impl Metric<'_> {
         }
         self.line("_bucket", &[], Some("+Inf"), count as f64);
         self.line("_sum", &[], None, seconds(sum));
+        self.line("_count", &[], None, count as f64);
+    }
+
+    /// A histogram of sizes: for each bound how many were at most as great, then how many there were at all, and their
+    /// sum.
+    pub fn sizes(&mut self, at_most: impl IntoIterator<Item = (u64, u64)>, count: u64, sum: u64) {
+        for (bound, count) in at_most {
+            self.line("_bucket", &[], Some(&bound.to_string()), count as f64);
+        }
+        self.line("_bucket", &[], Some("+Inf"), count as f64);
+        self.line("_sum", &[], None, sum as f64);
         self.line("_count", &[], None, count as f64);
     }
 

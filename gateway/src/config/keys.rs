@@ -315,7 +315,7 @@ settings! {
         commands: u32 = "8192" in "64"..="1048576";
     }
 
-    /// Where last-seen times and the journal of who was online are kept.
+    /// Where last-seen times, the journal of who was online, and conversations are kept.
     [store] Store {
         /// `embedded` keeps them in files; `memory` forgets them when the process ends.
         kind: StoreKind = "embedded";
@@ -325,5 +325,26 @@ settings! {
         flush_interval: Duration = "5s" in "100ms"..="5m";
         /// Requests that may wait for the store; beyond it commands are refused as busy.
         queue: usize = "8192" in "64"..="1048576";
+        /// Directory of the conversations. Without it, beside that of the embedded store, with `-chat` after its
+        /// name.
+        chat_path: Option<PathBuf> = "";
+        /// How long the first of the messages that wait to be stored waits for more, so that they share a sync of the
+        /// disk. `0s`: what waits already goes together, and nothing waits for company.
+        commit_window: Duration = "0s" in "0s"..="2ms";
+        /// Most messages and other changes that share a sync.
+        commit_writes: usize = "1024" in "1"..="65536";
+        /// Most bytes that share a sync, give or take one change.
+        commit_bytes: Size = "1MiB" in "4KiB"..="16MiB";
+        /// Threads that read conversations.
+        readers: u16 = "2" in "1"..="64";
+        /// Size of the segments of the conversations' log.
+        segment_bytes: Size = "16MiB" in "1MiB"..="1GiB";
+        /// Memory for what was written last. When it is full it is written to the index behind the log, and up to four
+        /// more such tables may wait for that.
+        table_bytes: Size = "32MiB" in "1MiB"..="1GiB";
+        /// Memory for what was read last.
+        cache_bytes: Size = "64MiB" in "1MiB"..="64GiB";
+        /// Free space of the disk below which nothing is stored: the disk is never filled to the brim.
+        reserve_bytes: Size = "256MiB" in "0"..="1024GiB";
     }
 }

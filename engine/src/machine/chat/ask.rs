@@ -23,7 +23,7 @@ pub(super) struct Reading {
 }
 
 enum What {
-    History,
+    History { forward: bool },
     Message { hidden_to: u64 },
 }
 
@@ -72,7 +72,7 @@ impl Machine {
                 let after = after.unwrap_or(0).max(hidden_to);
                 let limit = limit.clamp(1, PAGE_MAX);
                 let ask = ChatAsk::Page { place, before, after, forward, limit, receipts };
-                return self.read_for(whom, ask, What::History);
+                return self.read_for(whom, ask, What::History { forward });
             }
             ChatCommand::Message { message } => {
                 let ask = ChatAsk::Message { place, at: message.at };
@@ -96,8 +96,11 @@ impl Machine {
     pub(super) fn have_read(&mut self, reading: Reading, stored: ChatStored) {
         let Reading { whom, what } = reading;
         let result = match (what, stored) {
-            (What::History, ChatStored::Page { messages, more }) => {
-                Ok(ChatReply::History(History { messages, more }))
+            (What::History { forward }, ChatStored::Page { messages, more }) => {
+                let mut page = History { messages, more };
+                // Long messages make a page that no session's outbox would take.
+                schema::frame::fit_history(&mut page, forward);
+                Ok(ChatReply::History(page))
             }
             (What::Message { hidden_to }, ChatStored::Message(message)) => message
                 .filter(|message| message.id.at > hidden_to)

@@ -14,6 +14,7 @@ use crate::machine::store::{ChatFailure, ChatStored};
 use crate::machine::{Asker, ChatAnswer, ChatRequest, Input, Output, StoreReply, StoreRequest};
 use crate::protocol::{DIALECTS, Protocol};
 use crate::store;
+use crate::store::chat::ChatOrder;
 
 /// After a drain: how long dirty rows may take to reach the store before the shard ends all the same.
 const STORE_PATIENCE: u64 = 5_000;
@@ -110,7 +111,7 @@ impl<P: Protocol> Floor<P> {
     fn ask_chats(&mut self, request: ChatRequest) {
         let number = request.request;
         let sent = self.inbox.reserve_raw() && {
-            let sent = self.chats.try_send_command(store::ChatOrder { shard: self.shard, request }).is_ok();
+            let sent = self.chats.try_send(ChatOrder { shard: self.shard, request }).is_ok();
             if !sent {
                 self.inbox.release_raw();
             }

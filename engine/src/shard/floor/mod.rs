@@ -65,7 +65,7 @@ pub(super) struct Floor<P: Protocol> {
     encoded: Option<Encoded>,
     desk: Sender<Answer>,
     store: Sender<store::Ask>,
-    chats: Sender<store::ChatOrder>,
+    chats: store::chat::Orders,
     shard: ShardId,
     outbox_time: u64,
     report: Report,

@@ -70,6 +70,11 @@ impl Batch {
         self
     }
 
+    /// Its rows, in order: space, key, and value if it is not deleted.
+    pub fn rows(&self) -> impl Iterator<Item = (Space, &[u8], Option<&[u8]>)> {
+        self.rows.iter().map(|row| (row.space, &*row.key, row.value.as_deref()))
+    }
+
     /// How many rows.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,0 +1,225 @@
+//! What is kept of conversations: members, messages, receipts, and who is where.
+//!
+//! ```text
+//! machine ─► shard ─► orders ─┬─► [writer] ─► Writes ─► rows ─► a map in memory, or the ledger's log (one sync a commit)
+//!    ▲                        └─► [readers] ─► Reads ─► rows
+//!    └── shard ◄── inbox ◄────────────┘  exactly one answer for each request
+//! ```
+//!
+//! Two layers. The upper one ([`Writes`], [`Reads`]) is the port in plain blocking code: whatever stands behind it
+//! passes the one suite of tests in `suite.rs`, also a database that is no table of rows. The lower one ([`Rows`],
+//! [`Commits`]) is a table of ordered rows, which memory and the ledger are; how a conversation becomes rows is told
+//! in [`keys`] and [`values`], and done in [`write`], [`read`] and [`sweep`], once for both.
+//!
+//! The [`worker`] is the threads: one commits, some read, so that no read waits for a disk's sync.
+
+mod bytes;
+mod embedded;
+mod keys;
+mod memory;
+mod orders;
+mod places;
+mod read;
+mod rows;
+mod status;
+mod sweep;
+mod values;
+pub mod worker;
+mod write;
+
+#[cfg(test)]
+mod suite;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Kind as Store;
+use crate::machine::store::{ChatAsk, ChatFailure, ChatStored, Write};
+
+pub use memory::MemoryRows;
+pub use orders::{ChatOrder, Orders};
+pub use read::RowReader;
+pub use rows::{Commits, Rows};
+pub use status::{SIZES, SizeHistogram, SizeSnapshot, Status};
+pub use worker::Worker;
+pub use write::RowWriter;
+
+/// Puts what is asked to be written together, and makes it last. There is one for a store; its calls block.
+pub trait Writes: Send {
+    /// Takes a write into the next commit, after those that were taken before, and says how many bytes it makes.
+    ///
+    /// # Errors
+    /// When it cannot be taken; then nothing of it is.
+    fn stage(&mut self, write: &Write) -> Result<usize, Failure>;
+
+    /// Commits what was staged: all of it lasts and is seen by every read from now on, or none of it. Either way
+    /// nothing is staged afterwards.
+    ///
+    /// # Errors
+    /// See [`FailureKind`].
+    fn commit(&mut self) -> Result<(), Failure>;
+
+    /// After a failure: does what it takes to be able to commit again. Whatever was in doubt has not happened when it
+    /// succeeds.
+    ///
+    /// # Errors
+    /// When it still cannot.
+    fn recover(&mut self) -> Result<(), Failure>;
+
+    /// Clears away a bounded part of what conversations that are gone have left, and says whether there may be more.
+    /// Only with nothing staged.
+    ///
+    /// # Errors
+    /// See [`FailureKind`]; calling it again does no harm.
+    fn sweep(&mut self) -> Result<bool, Failure>;
+}
+
+/// Answers what is asked but writes, from any thread, each call by itself. It sees every commit that had returned
+/// before.
+pub trait Reads: Send + Sync {
+    /// Answers one request; never with [`ChatStored::Written`] or [`ChatStored::Failed`].
+    ///
+    /// # Errors
+    /// When it could not be read.
+    fn answer(&self, ask: &ChatAsk) -> Result<ChatStored, Failure>;
+}
+
+/// What to make of a failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailureKind {
+    /// Too much is on its way. Nothing has happened; the same again will do in a moment.
+    Busy,
+    /// The disk is full or fails. Nothing has happened.
+    Unavailable,
+    /// This request cannot be done, and the store is well. Nothing has happened.
+    Refused,
+    /// It is not known whether it has happened, until [`Writes::recover`] succeeds: then it has not.
+    InDoubt,
+}
+
+/// The store could not do what it was asked. The text is for the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// What to make of it.
+    pub kind: FailureKind,
+    /// What happened.
+    pub what: String,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    pub fn new(kind: FailureKind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into() }
+    }
+
+    /// The answer to whoever asked.
+    #[must_use]
+    pub fn answer(self) -> ChatStored {
+        let failure = match self.kind {
+            FailureKind::Busy => ChatFailure::Busy,
+            FailureKind::Unavailable | FailureKind::Refused | FailureKind::InDoubt => {
+                ChatFailure::Unavailable
+            }
+        };
+        ChatStored::Failed { failure, error: self.what }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The numbers of the store of conversations.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder; `None`: beside that of presence, see [`folder`].
+    pub path: Option<PathBuf>,
+    /// How long the first write of a commit waits for others; zero: only what waits already goes together.
+    pub window: Duration,
+    /// Writes of one commit.
+    pub together: usize,
+    /// Bytes of one commit, give or take a write.
+    pub together_bytes: usize,
+    /// Threads that read; at least one.
+    pub readers: usize,
+    /// Bytes of a segment of the log.
+    pub segment_bytes: u64,
+    /// Bytes of rows in memory at which they are written to the index.
+    pub table_bytes: usize,
+    /// Bytes of the index that are kept in memory.
+    pub cache_bytes: u64,
+    /// Free bytes of the disk below which nothing is committed.
+    pub reserve_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            path: None,
+            window: Duration::ZERO,
+            together: 1_024,
+            together_bytes: 1 << 20,
+            readers: 2,
+            segment_bytes: 16 << 20,
+            table_bytes: 32 << 20,
+            cache_bytes: 64 << 20,
+            reserve_bytes: 256 << 20,
+        }
+    }
+}
+
+/// A store that is ready.
+pub struct Opened {
+    /// To be given to [`Worker::start`].
+    pub writes: Box<dyn Writes>,
+    /// As well.
+    pub reads: Arc<dyn Reads>,
+    /// What and where, for the log.
+    pub what: String,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("what", &self.what).finish_non_exhaustive()
+    }
+}
+
+impl Opened {
+    fn over(log: impl Commits + 'static, rows: Arc<dyn Rows>, what: String) -> Self {
+        let writes = Box::new(RowWriter::new(Box::new(log), rows.clone()));
+        Self { writes, reads: Arc::new(RowReader::new(rows)), what }
+    }
+}
+
+/// Opens the store of conversations that goes with this store of presence. `salt` is a number that nobody can guess.
+///
+/// # Errors
+/// When it cannot be used; the text says why and what to do.
+pub fn open(kind: &Store, settings: &Settings, salt: u64) -> io::Result<Opened> {
+    match kind {
+        Store::Memory => {
+            let rows = MemoryRows::default();
+            Ok(Opened::over(rows.clone(), Arc::new(rows), "memory (nothing is kept)".into()))
+        }
+        Store::Embedded(presence) => {
+            let path = settings.path.clone().unwrap_or_else(|| folder(presence));
+            embedded::open(&path, settings, salt).map_err(io::Error::other)
+        }
+    }
+}
+
+/// Where conversations are kept if nothing else is said: beside the folder of presence and not in it, since that one
+/// may be set aside when it is damaged, and these may not. `data/store` has `data/store-chat` beside it.
+#[must_use]
+pub fn folder(presence: &Path) -> PathBuf {
+    let mut name = presence.file_name().unwrap_or_else(|| "store".as_ref()).to_owned();
+    name.push("-chat");
+    presence.with_file_name(name)
+}

@@ -1,0 +1,325 @@
+//! Reads from rows.
+//!
+//! A read is some lookups and ranges, and commits may come between them. All that is of one conversation is read
+//! under its epoch, which is looked up before and after: so a read never mixes two conversations of one id, nor shows
+//! half of one that is being cleared away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schema::chat::{ConversationId, Message, MessageId, Receipt};
+use schema::{Id, Key, Realm};
+
+use super::bytes::Damage;
+use super::keys::{self, Incarnation, Side};
+use super::rows::scan;
+use super::values::{self, Life};
+use super::{Failure, FailureKind, Reads, Rows};
+use crate::machine::store::{ChatAsk, ChatStored, Loaded, Place};
+use crate::store::ledger::Space;
+
+/// Members whose rows lie within this many numbers are read as one range, others one by one.
+const NEAR: u32 = 512;
+/// Memberships that are looked at together, at least and at most.
+const MEMBERSHIPS: (usize, usize) = (16, 1_024);
+
+/// Reads conversations from rows.
+pub struct RowReader {
+    rows: Arc<dyn Rows>,
+}
+
+impl std::fmt::Debug for RowReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RowReader")
+    }
+}
+
+impl Reads for RowReader {
+    fn answer(&self, ask: &ChatAsk) -> Result<ChatStored, Failure> {
+        Ok(match ask {
+            ChatAsk::Load { places } => {
+                let load = |&place| Ok(self.load(place)?.map(Box::new));
+                ChatStored::Loaded(places.iter().map(load).collect::<Result<_, Failure>>()?)
+            }
+            ChatAsk::Page { place, before, after, forward, limit, receipts } => {
+                let wanted =
+                    Wanted { after: *after, before: *before, forward: *forward, limit: (*limit).into() };
+                let page = self.under(*place, |of, _| self.page(of, &wanted, *receipts))?;
+                let (messages, more) = page.unwrap_or_default();
+                ChatStored::Page { messages, more }
+            }
+            ChatAsk::Message { place, at } => {
+                let found = self.under(*place, |of, _| self.message(of, *at))?;
+                ChatStored::Message(found.flatten().map(Box::new))
+            }
+            ChatAsk::Sent { place, row, client_id, since } => {
+                let found = self.under(*place, |of, _| self.sent(of, *row, client_id))?;
+                ChatStored::Sent(found.flatten().filter(|at| at > since))
+            }
+            ChatAsk::Memberships { user, after, limit } => {
+                let (conversations, more) = self.memberships(user, *after, *limit as usize)?;
+                ChatStored::Memberships { conversations, more }
+            }
+            ChatAsk::Write(_) => {
+                return Err(Failure::new(FailureKind::Refused, "a write came to a reader"));
+            }
+        })
+    }
+}
+
+/// What part of a history.
+struct Wanted {
+    after: u64,
+    before: u64,
+    forward: bool,
+    limit: usize,
+}
+
+impl RowReader {
+    /// A reader of these rows.
+    #[must_use]
+    pub fn new(rows: Arc<dyn Rows>) -> Self {
+        Self { rows }
+    }
+
+    /// The conversations of a realm in the order of their ids, after this one, at most `limit`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn conversations(
+        &self,
+        realm: Realm,
+        after: Option<ConversationId>,
+        limit: usize,
+    ) -> Result<Vec<ConversationId>, Failure> {
+        let (first, end) = keys::conversations(realm);
+        let from = after.map_or(first, |after| keys::behind(&keys::conversation((realm, after))));
+        let mut found = Vec::new();
+        scan(&*self.rows, Space::States, (&from, &end), false, usize::MAX, |key, value| {
+            if values::read_life(value)?.made.is_some() {
+                found.push(keys::read_conversation(key)?.1);
+            }
+            Ok(found.len() < limit)
+        })?;
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn get<T>(
+        &self,
+        space: Space,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> Result<T, Damage>,
+    ) -> Result<Option<T>, Failure> {
+        let row = self.rows.get(space, key)?;
+        row.map(|value| read(&value)).transpose().map_err(|damage| damage.of_row(space, key))
+    }
+
+    /// Reads something of a conversation, given its row, if it is there.
+    fn under<T>(
+        &self,
+        place: Place,
+        read: impl Fn(Incarnation, &[u8]) -> Result<T, Failure>,
+    ) -> Result<Option<T>, Failure> {
+        let key = keys::conversation(place);
+        let look = || self.get(Space::States, &key, |value| Ok((values::read_life(value)?, value.to_vec())));
+        let mut found = look()?;
+        loop {
+            let Some((life @ Life { epoch, made: Some(_) }, row)) = found else { return Ok(None) };
+            let result = read(Incarnation { place, epoch }, &row);
+            found = look()?;
+            if found.as_ref().is_some_and(|(now, _)| *now == life) {
+                return result.map(Some);
+            }
+        }
+    }
+
+    fn load(&self, place: Place) -> Result<Option<Loaded>, Failure> {
+        self.under(place, |of, row| {
+            let conversation = values::read_conversation(place, row)
+                .map_err(|damage| damage.of_row(Space::States, &keys::conversation(place)))?;
+            let (mut members, mut last_row, mut deleted) = (Vec::new(), 0, Vec::new());
+            let (first, end) = keys::members_and_deletions(of);
+            scan(&*self.rows, Space::States, (&first, &end), false, usize::MAX, |key, value| {
+                match keys::read_side(key)? {
+                    Side::Member { row } => {
+                        last_row = row;
+                        members.extend(values::read_member(row, value)?);
+                    }
+                    Side::Deletion { sequence } => {
+                        let row = u32::try_from(values::read_number(value)?);
+                        deleted.push((sequence, row.map_err(|_| Damage::Senseless)?));
+                    }
+                    Side::Receipt { .. } => return Err(Damage::Senseless),
+                }
+                Ok(true)
+            })?;
+            let (newest, last) = self.newest(of, deleted.len())?;
+            Ok(Loaded { conversation, members, last_row, deleted, newest, last })
+        })
+    }
+
+    /// The newest message, and the newest that is not deleted. So many messages are deleted, so
+    /// looking at one more is enough.
+    fn newest(&self, of: Incarnation, deleted: usize) -> Result<(Option<Message>, Option<Message>), Failure> {
+        let prefix = keys::messages(of);
+        let (mut newest, mut last) = (None, None);
+        let range = (&*prefix, &*keys::behind(&prefix));
+        scan(&*self.rows, Space::Messages, range, true, deleted.saturating_add(1), |key, value| {
+            let is_deleted = values::is_deleted(value)?;
+            if newest.is_none() || !is_deleted {
+                let message = read_message(of, key, value)?;
+                last = (!is_deleted).then(|| message.clone());
+                newest.get_or_insert(message);
+            }
+            Ok(is_deleted)
+        })?;
+        Ok((newest, last))
+    }
+
+    fn page(
+        &self,
+        of: Incarnation,
+        wanted: &Wanted,
+        receipts: bool,
+    ) -> Result<(Vec<Message>, bool), Failure> {
+        let lower = keys::message(of, wanted.after.saturating_add(1));
+        let upper = match wanted.before {
+            // No time is so late that a message could have it.
+            u64::MAX => keys::behind(&keys::messages(of)),
+            before => keys::message(of, before),
+        };
+        let mut messages = Vec::new();
+        let mut more = false;
+        let range = (&*lower, &*upper);
+        scan(&*self.rows, Space::Messages, range, !wanted.forward, wanted.limit + 1, |key, value| {
+            more = messages.len() == wanted.limit;
+            if !more {
+                messages.push(read_message(of, key, value)?);
+            }
+            Ok(!more)
+        })?;
+        if wanted.forward {
+            messages.reverse();
+        }
+        if receipts {
+            self.join_receipts(of, &mut messages)?;
+        }
+        Ok((messages, more))
+    }
+
+    fn message(&self, of: Incarnation, at: u64) -> Result<Option<Message>, Failure> {
+        let key = keys::message(of, at);
+        let found = self.get(Space::Messages, &key, |value| read_message(of, &key, value))?;
+        let Some(message) = found else { return Ok(None) };
+        let mut messages = [message];
+        self.join_receipts(of, &mut messages)?;
+        let [message] = messages;
+        Ok(Some(message))
+    }
+
+    /// Gives messages (newest first) their receipts: one range of receipts, and the names of the members in it.
+    fn join_receipts(&self, of: Incarnation, messages: &mut [Message]) -> Result<(), Failure> {
+        let (Some(newest), Some(oldest)) = (messages.first(), messages.last()) else { return Ok(()) };
+        let lower = keys::side(of, Side::Receipt { message: oldest.id.at, row: 0 });
+        let upper = keys::side(of, Side::Receipt { message: newest.id.at + 1, row: 0 });
+        let mut receipts = Vec::new();
+        scan(&*self.rows, Space::States, (&lower, &upper), false, usize::MAX, |key, value| {
+            if let Side::Receipt { message, row } = keys::read_side(key)? {
+                receipts.push((message, row, values::read_number(value)?));
+            }
+            Ok(true)
+        })?;
+        if receipts.is_empty() {
+            return Ok(());
+        }
+        let users = self.users(of, receipts.iter().map(|&(_, row, _)| row))?;
+        // Both are in the order of time, the messages backwards.
+        let mut messages = messages.iter_mut().rev().peekable();
+        for (at, row, when) in receipts {
+            while messages.next_if(|message| message.id.at < at).is_some() {}
+            if let Some(message) = messages.peek_mut().filter(|message| message.id.at == at)
+                && let Some(user) = users.get(&row)
+            {
+                message.reads.push(Receipt { user: user.clone(), at: when });
+            }
+        }
+        Ok(())
+    }
+
+    /// The users of these rows, also of those who have left.
+    fn users(&self, of: Incarnation, rows: impl Iterator<Item = u32>) -> Result<BTreeMap<u32, Id>, Failure> {
+        let mut users: BTreeMap<u32, Option<Id>> = rows.map(|row| (row, None)).collect();
+        let key = |row| keys::side(of, Side::Member { row });
+        let (Some((&first, _)), Some((&last, _))) = (users.first_key_value(), users.last_key_value()) else {
+            return Ok(BTreeMap::new());
+        };
+        if last - first < NEAR {
+            let range = (&*key(first), &*keys::behind(&key(last)));
+            scan(&*self.rows, Space::States, range, false, usize::MAX, |key, value| {
+                if let Side::Member { row } = keys::read_side(key)?
+                    && let Some(user) = users.get_mut(&row)
+                {
+                    *user = Some(values::read_user(value)?.0);
+                }
+                Ok(true)
+            })?;
+        } else {
+            for (&row, user) in &mut users {
+                *user = self.get(Space::States, &key(row), |value| Ok(values::read_user(value)?.0))?;
+            }
+        }
+        Ok(users.into_iter().filter_map(|(row, user)| Some((row, user?))).collect())
+    }
+
+    fn sent(&self, of: Incarnation, row: u32, client_id: &str) -> Result<Option<u64>, Failure> {
+        self.get(Space::Sends, &keys::sent(of, row, client_id), values::read_number)
+    }
+
+    /// Memberships are cleared away after their conversation, so each is looked up whether it is still there.
+    fn memberships(
+        &self,
+        user: &Key,
+        after: Option<ConversationId>,
+        limit: usize,
+    ) -> Result<(Vec<ConversationId>, bool), Failure> {
+        let prefix = keys::memberships(user.realm, &user.id);
+        let end = keys::behind(&prefix);
+        let of = |conversation: ConversationId| [&prefix[..], &conversation.to_bytes()].concat();
+        let mut from = after.map_or_else(|| prefix.clone(), |after| keys::behind(&of(after)));
+        let mut found: Vec<ConversationId> = Vec::new();
+        let (least, most) = MEMBERSHIPS;
+        loop {
+            let together = (limit + 1 - found.len()).clamp(least, most);
+            let mut rows = Vec::new();
+            scan(&*self.rows, Space::States, (&from, &end), false, together, |key, _| {
+                rows.push(keys::read_membership(&key[prefix.len()..])?);
+                Ok(true)
+            })?;
+            for &(conversation, epoch) in &rows {
+                let key = keys::conversation((user.realm, conversation));
+                let life = self.get(Space::States, &key, values::read_life)?;
+                let is_there = life.is_some_and(|life| life.epoch == epoch && life.made.is_some());
+                // A user who left and came back between two looks has two rows.
+                if is_there && found.last() != Some(&conversation) {
+                    found.push(conversation);
+                }
+                if found.len() > limit {
+                    found.truncate(limit);
+                    return Ok((found, true));
+                }
+            }
+            let Some(&(conversation, epoch)) = rows.last().filter(|_| rows.len() == together) else {
+                return Ok((found, false));
+            };
+            // More rows of this conversation would say the same, but those of a later epoch.
+            let mut next = of(conversation);
+            next.push(epoch);
+            from = keys::behind(&next);
+        }
+    }
+}
+
+fn read_message(of: Incarnation, key: &[u8], value: &[u8]) -> Result<Message, Damage> {
+    values::read_message(MessageId { conversation: of.place.1, at: keys::read_message(key)? }, value)
+}
