@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use engine::front::{Answer, Desk, Door};
 use engine::shard::report::Report;
+use schema::chat::{ChatCommand, ChatReply};
 use schema::id::{Id, Realm};
 use schema::{Actor, Command, Event, Key, Refusal, Reply, ShardId};
 use tokio::sync::{Notify, oneshot};
@@ -148,7 +149,7 @@ impl Inquirer {
     /// The shard's own refusal, [`Refusal::Busy`] when a queue is full, [`Refusal::Timeout`] when no reply came.
     pub async fn ask(&self, actor: Option<Actor>, command: Command) -> Result<Reply, Refusal> {
         let realm = actor.as_ref().map_or(Realm::default(), |actor| actor.key.realm);
-        let shard = self.shard_for(realm, &command);
+        let shard = self.shard_for(realm, actor.as_ref(), &command);
         let ticket = self.door.ticket();
         let mut pending = Pending::new(&self.waiting, ticket);
         self.door.ask(shard, ticket, actor, command)?;
@@ -156,6 +157,25 @@ impl Inquirer {
             Answer::Event { event: Event::Reply { result, .. }, .. } => result,
             answer => {
                 tracing::error!(?answer, "a shard answered a question with something else than a reply");
+                Err(Refusal::Unsupported)
+            }
+        }
+    }
+
+    /// A command about conversations; a service may name the user it acts for.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn chat(
+        &self,
+        actor: Actor,
+        acting: Option<Id>,
+        command: ChatCommand,
+    ) -> Result<ChatReply, Refusal> {
+        match self.ask(Some(actor), Command::Chat { acting, command: Box::new(command) }).await? {
+            Reply::Chat(reply) => Ok(*reply),
+            reply => {
+                tracing::error!(?reply, "a shard gave the wrong kind of reply: this is a bug in Muster");
                 Err(Refusal::Unsupported)
             }
         }
@@ -191,13 +211,21 @@ impl Inquirer {
         reports
     }
 
-    fn shard_for(&self, realm: Realm, command: &Command) -> ShardId {
+    fn shard_for(&self, realm: Realm, actor: Option<&Actor>, command: &Command) -> ShardId {
         let home = |id: &Id| self.door.home(&Key::new(realm, id.clone()));
         match command {
             Command::Query { users } => users.first().map_or_else(|| self.any_shard(), home),
             Command::Sessions { user } | Command::DisconnectUser { user } => home(user),
             Command::Send { to, .. } => home(to),
             Command::Publish { channel, .. } | Command::Occupancy { channel } => home(channel),
+            Command::Chat { acting, command } => {
+                let user = acting.as_ref().or(actor.map(|actor| &actor.key.id));
+                match command.conversation() {
+                    Some(conversation) => home(&conversation.id()),
+                    // What is about nothing yet, or about all that a user has.
+                    None => user.map_or_else(|| self.any_shard(), home),
+                }
+            }
             Command::DisconnectSession { session } if session.shard.0 < self.door.shards() => session.shard,
             _ => self.any_shard(),
         }

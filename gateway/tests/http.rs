@@ -148,8 +148,6 @@ fn the_description_lists_all_routes_and_the_pages_are_served(io: &str) {
         ("/api/v1/presence/check/{userId}", &["get"]),
         ("/api/v1/presence/check-multiple", &["post"]),
         ("/api/v1/presence/ws", &["get"]),
-        ("/api/v1/storage/upload", &["post"]),
-        ("/api/v1/storage/delete", &["delete"]),
         ("/server/v1/presence/query", &["post"]),
         ("/server/v1/presence/count", &["get"]),
         ("/server/v1/presence/online", &["get"]),
@@ -158,12 +156,33 @@ fn the_description_lists_all_routes_and_the_pages_are_served(io: &str) {
         ("/server/v1/users/{id}/messages", &["post"]),
         ("/server/v1/channels/{name}/messages", &["post"]),
         ("/server/v1/channels/{name}", &["get"]),
+        ("/server/v1/conversations", &["post"]),
+        ("/server/v1/conversations/{id}", &["get", "delete"]),
+        ("/server/v1/conversations/{id}/members", &["post"]),
+        ("/server/v1/conversations/{id}/members/{userId}", &["delete"]),
+        ("/server/v1/conversations/{id}/messages", &["get", "post"]),
+        ("/server/v1/conversations/{id}/read", &["post"]),
+        ("/server/v1/conversations/{id}/unread", &["get"]),
+        ("/server/v1/messages/{id}", &["put", "delete"]),
+        ("/server/v1/users/{id}/conversations", &["get"]),
+        ("/api/v1/conversations", &["get", "post"]),
+        ("/api/v1/conversations/{id}", &["get", "put", "delete"]),
+        ("/api/v1/conversations/{id}/participants", &["post"]),
+        ("/api/v1/conversations/{id}/participants/{participantId}", &["delete"]),
+        ("/api/v1/messages", &["post"]),
+        ("/api/v1/messages/{id}", &["get", "put", "delete"]),
+        ("/api/v1/messages/{id}/read", &["post"]),
+        ("/api/v1/messages/conversation/{conversationId}", &["get"]),
+        ("/api/v1/messages/conversation/{conversationId}/read", &["post"]),
+        ("/api/v1/messages/conversation/{conversationId}/unread-count", &["get"]),
+        ("/api/v1/storage/upload", &["post"]),
+        ("/api/v1/storage/delete", &["delete"]),
     ] {
         for method in methods {
             assert!(paths.get(path).is_some_and(|path| path.get(*method).is_some()), "{method} {path}");
         }
     }
-    assert_eq!(paths.len(), 15);
+    assert_eq!(paths.len(), 34);
 
     assert_eq!(node.get("/swagger").status / 100, 3);
     let page = node.get("/swagger/");

@@ -1,6 +1,6 @@
-//! The presence API as it is used: the `muster` program on both drivers, and clients that we did not write.
+//! The presence and messaging APIs as they are used: the `muster` program on both drivers, and clients that we did not write.
 //!
-//! Node's `ws` and its built-in WebSocket, Python's `websockets` with tokens of PyJWT, and curl. Each test has a program of
+//! Node's `ws` and its built-in WebSocket, Python's `websockets` with tokens of PyJWT, schemathesis, and curl. Each test has a program of
 //! its own, with fresh data and free ports.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -45,6 +45,7 @@ impl Muster {
         let any = "127.0.0.1:0";
         command.args(["serve", "--io", io, "--shards", "2", "--http", any, "--binary", any, "--admin", any]);
         command.env("MUSTER_AUTH__SECRET", SECRET).env("MUSTER_PRESENCE__GRACE", "1s");
+        command.env("MUSTER_MESSAGING_API__CALLS_LIMIT", "1000000");
         command.current_dir(data.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut program = command.spawn().unwrap();
         let mut log = BufReader::new(program.stderr.take().unwrap()).lines();
@@ -150,6 +151,40 @@ fn curl_asks() {
     );
     let refused = run_curl(&["--fail", &url("online-users")], LIMIT);
     assert_eq!(refused.status.code(), Some(22), "curl's code for an HTTP error");
+}
+
+/// The README's own commands, at this server and with these tokens.
+#[test]
+fn curl_sends_and_reads_a_message() {
+    let muster = Muster::start("ring");
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let begin = readme.find("# send a message to a user").expect("the README sends a message");
+    let end = begin + readme[begin..].find("\n\n").unwrap();
+    let lines = readme[begin..end].replace("\\\n", " ");
+    let (mut answers, alice) = (Vec::new(), "0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55");
+    for line in lines.lines().filter(|line| line.starts_with("curl ")) {
+        let line = line.replacen("curl ", "curl --silent --show-error --fail-with-body ", 1);
+        let mut command = Command::new("sh");
+        command.args(["-c", &line.replace("127.0.0.1:8080", &muster.http)]);
+        command.env("TOKEN", token(SECRET, alice, 600)).env("BOB", token(SECRET, "bob", 600));
+        answers.push(serde_json::from_str::<Value>(&passed(&run("sh", command, LIMIT))).unwrap());
+    }
+    let [sent, listed] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!((&sent["content"], &sent["senderId"]), (&json!("Hello"), &json!(alice)));
+    let row = &listed[0];
+    assert_eq!((&row["id"], &row["unreadCount"]), (&sent["conversationId"], &json!(1)));
+    assert_eq!(row["lastMessage"]["content"], "Hello");
+}
+
+#[test]
+fn schemathesis_finds_nothing_undescribed() {
+    let muster = Muster::start("epoll");
+    let env = [("TOKEN_A", token(SECRET, "client-a", 600))];
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let site = format!("http://{}", muster.http);
+    let report = passed(&run_python("messaging_openapi.py", &[&site], &env, 4 * LIMIT));
+    assert!(report.contains("passed") || report.contains("✅"), "{report}");
 }
 
 #[test]

@@ -209,6 +209,15 @@ settings! {
         enabled: bool = "true";
         /// Path that its routes start with.
         base_path: String = "/api/v1";
+        /// Calls about conversations and messages per minute and user.
+        calls_limit: u32 = "1200" in "1"..="1000000";
+    }
+
+    /// What may be attached to messages.
+    [attachments] Attachments {
+        /// Whether an attachment's address must be one that an upload was answered with; else any `http` or `https` address
+        /// will do. Set `media.public_base` with it, or clients that come by another host name are refused.
+        own_only: bool = "false";
     }
 
     /// The files that the messaging API takes.

@@ -24,8 +24,8 @@ use std::path::{Path, PathBuf};
 
 pub use choice::{Algorithm, GroupHistory, HostChoice, IoChoice, KeyStyle, LogFormat, MediaStore, StoreKind};
 pub use keys::{
-    Admin, Auth, Binary, Config, Conversations, Engine, Http, Limits, Media, MessagingApi, Presence,
-    PresenceApi, SECTIONS, Server, Store,
+    Admin, Attachments, Auth, Binary, Config, Conversations, Engine, Http, Limits, Media, MessagingApi,
+    Presence, PresenceApi, SECTIONS, Server, Store,
 };
 pub use print::{markdown, toml};
 pub use problem::{ConfigError, Problem};

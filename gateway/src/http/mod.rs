@@ -26,6 +26,7 @@ pub mod pages;
 pub mod router;
 pub mod stall;
 pub mod state;
+pub mod strict;
 pub mod tally;
 
 use std::sync::Arc;

@@ -22,9 +22,15 @@ pub(super) fn routes() -> Router<Arc<Front>> {
 }
 
 async fn start(State(front): State<Arc<Front>>) -> Response {
-    let api = &front.config.presence_api;
-    let presence = if api.enabled { presence_text(&api.base_path) } else { String::new() };
-    let mut response = Response::new(Body::from(page(&presence)));
+    let (presence, messaging) = (&front.config.presence_api, &front.config.messaging_api);
+    let mut apis = String::new();
+    if presence.enabled {
+        apis.push_str(&presence_text(&presence.base_path));
+    }
+    if messaging.enabled {
+        apis.push_str(&messaging_text(&messaging.base_path));
+    }
+    let mut response = Response::new(Body::from(page(&apis)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, CONTENT_POLICY);
     response
@@ -44,7 +50,18 @@ curl -H 'Authorization: Bearer TOKEN' http://HOST{base}/presence/online-users</p
     )
 }
 
-fn page(presence: &str) -> String {
+/// As [`presence_text`].
+fn messaging_text(base: &str) -> String {
+    format!(
+        "<h2>Send a message</h2>
+<pre>curl -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' \\
+  -d '{{\"recipientId\":\"bob\",\"content\":\"Hello\"}}' http://HOST{base}/messages
+curl -H 'Authorization: Bearer TOKEN' http://HOST{base}/conversations</pre>
+"
+    )
+}
+
+fn page(apis: &str) -> String {
     format!(
         "<!doctype html>
 <html lang=\"en\">
@@ -61,7 +78,7 @@ pre {{ background: #f3f3f3; color: #111; padding: .8rem; overflow-x: auto }}
 <li><a href=\"/swagger/\">Try the HTTP calls</a></li>
 <li><a href=\"/openapi.json\">Their description for programs (OpenAPI 3.1)</a></li>
 </ul>
-{presence}<h2>From a back end</h2>
+{apis}<h2>From a back end</h2>
 <pre>muster token --user my-service --service
 curl -H 'Authorization: Bearer TOKEN' http://HOST/server/v1/presence/count</pre>
 </html>

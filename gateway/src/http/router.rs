@@ -21,7 +21,7 @@ pub fn router(front: Arc<Front>) -> Router {
         routes = routes.nest(&format!("{}/presence", api.base_path), presence::routes());
     }
     routes
-        .merge(messaging::routes(&front.config))
+        .merge(messaging::routes(&front))
         .merge(openapi::routes(&front.config))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)

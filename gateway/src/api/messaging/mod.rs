@@ -1,16 +1,24 @@
 //! The messaging API: REST calls below its base path, and the public addresses of uploaded files.
 //!
-//! [`storage`] takes and deletes files, reading forms with [`form`]; [`files`] shows those that Muster keeps itself.
+//! [`conversations`] and [`messages`] are the calls about what is said, behind one [`gate`]; [`input`] is what they take,
+//! [`words`] what they answer, [`refused`] which errors. [`storage`] takes and deletes files, reading forms with [`form`]; [`files`] shows those that Muster keeps itself.
 //! Errors are [`problem`]'s: `{"error":"Bad Request","message":"…","statusCode":400}`.
 
+pub mod conversations;
 pub mod files;
 pub mod form;
+pub mod gate;
+pub mod input;
+pub mod messages;
 pub mod problem;
+pub mod refused;
 pub mod storage;
+pub mod words;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 use utoipa::OpenApi;
 
@@ -23,12 +31,14 @@ use crate::http::Front;
 const BRANCHES: [&str; 3] = ["/storage", "/conversations", "/messages"];
 
 /// The routes of this API, as far as they are configured.
-pub fn routes(config: &Config) -> Router<Arc<Front>> {
+pub fn routes(front: &Arc<Front>) -> Router<Arc<Front>> {
+    let config = &front.config;
     let api = &config.messaging_api;
     if !api.enabled {
         return Router::new();
     }
     let below = Router::new()
+        .merge(said(front))
         .route("/storage/upload", post(storage::upload))
         .route("/storage/delete", delete(storage::remove));
     let routes = Router::new().nest(&api.base_path, below);
@@ -39,9 +49,49 @@ pub fn routes(config: &Config) -> Router<Arc<Front>> {
     }
 }
 
+/// The routes about conversations and messages.
+fn said(front: &Arc<Front>) -> Router<Arc<Front>> {
+    Router::new()
+        .route("/conversations", get(conversations::list).post(conversations::create))
+        .route(
+            "/conversations/{id}",
+            get(conversations::find).put(conversations::rename).delete(conversations::delete),
+        )
+        .route("/conversations/{id}/participants", post(conversations::add))
+        .route("/conversations/{id}/participants/{participantId}", delete(conversations::remove))
+        .route("/messages", post(messages::send))
+        .route("/messages/{id}", get(messages::find).put(messages::edit).delete(messages::remove))
+        .route("/messages/{id}/read", post(messages::read))
+        .route("/messages/conversation/{conversationId}", get(messages::history))
+        .route("/messages/conversation/{conversationId}/read", post(messages::read_all))
+        .route("/messages/conversation/{conversationId}/unread-count", get(messages::unread))
+        .route_layer(from_fn_with_state(front.clone(), gate::gate))
+}
+
 /// The description of the routes.
 #[derive(OpenApi)]
-#[openapi(paths(storage::upload, storage::remove))]
+#[openapi(
+    paths(
+        conversations::create,
+        conversations::list,
+        conversations::find,
+        conversations::rename,
+        conversations::add,
+        conversations::remove,
+        conversations::delete,
+        messages::send,
+        messages::history,
+        messages::find,
+        messages::edit,
+        messages::remove,
+        messages::read,
+        messages::read_all,
+        messages::unread,
+        storage::upload,
+        storage::remove,
+    ),
+    components(schemas(problem::Failure))
+)]
 pub struct Document;
 
 /// Whether a path belongs to this API.

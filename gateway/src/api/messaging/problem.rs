@@ -9,6 +9,7 @@ use schema::Refusal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::drafts::Unfit;
 use crate::http::auth::Denied;
 use crate::http::body::BodyError;
 use crate::http::json::json;
@@ -28,6 +29,7 @@ pub struct Problem {
 /// The body of an error.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = MessagingFailure)]
 pub struct Failure {
     /// The name of the status: `Bad Request`.
     #[schema(example = "Bad Request")]
@@ -90,6 +92,12 @@ impl From<Denied> for Problem {
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests")
             },
         }
+    }
+}
+
+impl From<Unfit> for Problem {
+    fn from(unfit: Unfit) -> Self {
+        Self::bad(unfit.0)
     }
 }
 

@@ -341,6 +341,12 @@ fn base(config: &Config, headers: &HeaderMap, peer: Peer) -> String {
     }
 }
 
+/// What addresses of files that were uploaded here begin with; `None` where none are taken.
+pub(super) fn own(front: &Front, headers: &HeaderMap, peer: Peer) -> Option<String> {
+    let media = front.media.as_ref()?;
+    Some(format!("{}/{}/{PREFIX}/", base(&front.config, headers, peer), media.bucket()))
+}
+
 fn is_host(text: &str) -> bool {
     let plain = text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._:[]".contains(&c));
     plain && text.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.host().is_empty())

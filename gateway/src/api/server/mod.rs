@@ -2,9 +2,11 @@
 //! a service's token.
 //!
 //! [`presence`] are the questions, [`sessions`] the sessions of a user and their ending, [`messages`] what is sent;
-//! [`words`] are the bodies. Errors are `{"error":{"code","message","retryAfterMs"}}`; the codes are those of
+//! [`chat`] are conversations; [`words`] and [`chat_words`] are the bodies. Errors are `{"error":{"code","message","retryAfterMs"}}`; the codes are those of
 //! [`schema::Refusal`], of the token's check, and a few of HTTP's own.
 
+pub mod chat;
+pub mod chat_words;
 pub mod messages;
 pub mod presence;
 pub mod sessions;
@@ -17,13 +19,14 @@ use axum::Router;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use schema::{Actor, Id, Refusal, Reply};
 use serde::de::DeserializeOwned;
 use utoipa::OpenApi;
 
+use crate::api::drafts::Unfit;
 use crate::http::Front;
 use crate::http::auth::Denied;
 use crate::http::body::BodyError;
@@ -44,22 +47,94 @@ pub fn routes() -> Router<Arc<Front>> {
         .route("/users/{id}/messages", post(messages::send))
         .route("/channels/{name}/messages", post(messages::publish))
         .route("/channels/{name}", get(messages::channel))
+        .route("/conversations", post(chat::create))
+        .route("/conversations/{id}", get(chat::find).delete(chat::delete))
+        .route("/conversations/{id}/members", post(chat::add))
+        .route("/conversations/{id}/members/{userId}", delete(chat::remove_member))
+        .route("/conversations/{id}/messages", get(chat::history).post(chat::send))
+        .route("/conversations/{id}/read", post(chat::read_all))
+        .route("/conversations/{id}/unread", get(chat::unread))
+        .route("/messages/{id}", put(chat::edit).delete(chat::remove))
+        .route("/users/{id}/conversations", get(chat::list))
 }
 
 /// The description of the routes.
 #[derive(OpenApi)]
-#[openapi(paths(
-    presence::query,
-    presence::count,
-    presence::online,
-    sessions::list,
-    sessions::disconnect_user,
-    sessions::disconnect,
-    messages::send,
-    messages::publish,
-    messages::channel
-))]
+#[openapi(
+    paths(
+        presence::query,
+        presence::count,
+        presence::online,
+        sessions::list,
+        sessions::disconnect_user,
+        sessions::disconnect,
+        messages::send,
+        messages::publish,
+        messages::channel,
+        chat::create,
+        chat::find,
+        chat::list,
+        chat::delete,
+        chat::add,
+        chat::remove_member,
+        chat::send,
+        chat::history,
+        chat::edit,
+        chat::remove,
+        chat::read_all,
+        chat::unread,
+    ),
+    components(schemas(words::Failure))
+)]
 pub struct Document;
+
+/// What every call about conversations may answer.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "it describes answers that are built elsewhere")]
+enum Refused {
+    /// An argument cannot be used
+    #[response(status = 400)]
+    Invalid(words::Failure),
+    /// No token, or a bad one
+    #[response(status = 401)]
+    NoToken(words::Failure),
+    /// Not a service's token; or the user acted for may not
+    #[response(status = 403)]
+    Forbidden(words::Failure),
+    /// Too many bad tokens from this address, or too much at once
+    #[response(status = 429)]
+    TooMany(words::Failure),
+    /// A bug of the server
+    #[response(status = 500)]
+    Internal(words::Failure),
+    /// Try again after retryAfterMs
+    #[response(status = 503)]
+    NotNow(words::Failure),
+    /// No answer in time
+    #[response(status = 504)]
+    Late(words::Failure),
+}
+
+/// What a call about something may answer.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "it describes answers that are built elsewhere")]
+enum RefusedMissing {
+    /// There is no such conversation, member or message, or no longer
+    #[response(status = 404)]
+    Missing(words::Failure),
+}
+
+/// What a call with a body may answer.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "it describes answers that are built elsewhere")]
+enum RefusedBody {
+    /// The body did not arrive in time
+    #[response(status = 408)]
+    TooSlow(words::Failure),
+    /// The body is too large
+    #[response(status = 413)]
+    TooLarge(words::Failure),
+}
 
 /// An error of this API.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,6 +179,12 @@ impl From<Refusal> for Problem {
         };
         let retry_after_ms = refusal.retry_after_ms().map(u64::from);
         Self { status, code: refusal.code(), message: refusal.to_string().into(), retry_after_ms }
+    }
+}
+
+impl From<Unfit> for Problem {
+    fn from(unfit: Unfit) -> Self {
+        Self::invalid(unfit.0)
     }
 }
 

@@ -33,6 +33,8 @@ const QUERY_BYTES: usize = 8 << 20;
         (status = 400, body = Failure, description = "Not 1 to 10,000 ids (INVALID, TOO_MANY)"),
         (status = 401, body = Failure, description = "No token, or a bad one"),
         (status = 403, body = Failure, description = "Not a service's token"),
+        (status = 429, body = Failure, description = "Too many bad tokens from this address"),
+        (status = 408, body = Failure, description = "The body did not arrive in time"),
         (status = 413, body = Failure, description = "The body is too large"),
         (status = 503, body = Failure, description = "Try again after retryAfterMs"),
         (status = 504, body = Failure, description = "No answer in time"),
@@ -67,6 +69,7 @@ pub async fn query(
     (status = 200, body = Count),
     (status = 401, body = Failure, description = "No token, or a bad one"),
     (status = 403, body = Failure, description = "Not a service's token"),
+    (status = 429, body = Failure, description = "Too many bad tokens from this address"),
     (status = 503, body = Failure, description = "Try again after retryAfterMs"),
     (status = 504, body = Failure, description = "No answer in time"),
 ))]
@@ -92,6 +95,7 @@ pub async fn count(
         (status = 400, body = Failure, description = "The limit is not 1 to 1,000"),
         (status = 401, body = Failure, description = "No token, or a bad one"),
         (status = 403, body = Failure, description = "Not a service's token"),
+        (status = 429, body = Failure, description = "Too many bad tokens from this address"),
         (status = 503, body = Failure, description = "Try again after retryAfterMs"),
         (status = 504, body = Failure, description = "No answer in time"),
 ))]

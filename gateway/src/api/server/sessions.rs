@@ -23,6 +23,7 @@ use crate::http::json::json;
         (status = 400, body = Failure, description = "The id cannot be used"),
         (status = 401, body = Failure, description = "No token, or a bad one"),
         (status = 403, body = Failure, description = "Not a service's token"),
+        (status = 429, body = Failure, description = "Too many bad tokens from this address"),
         (status = 503, body = Failure, description = "Try again after retryAfterMs"),
         (status = 504, body = Failure, description = "No answer in time"),
 ))]
@@ -53,6 +54,7 @@ pub async fn list(
         (status = 400, body = Failure, description = "The id cannot be used"),
         (status = 401, body = Failure, description = "No token, or a bad one"),
         (status = 403, body = Failure, description = "Not a service's token"),
+        (status = 429, body = Failure, description = "Too many bad tokens from this address"),
         (status = 503, body = Failure, description = "Try again after retryAfterMs"),
         (status = 504, body = Failure, description = "No answer in time"),
 ))]
@@ -77,6 +79,7 @@ pub async fn disconnect_user(
         (status = 400, body = Failure, description = "Not the id of a session"),
         (status = 401, body = Failure, description = "No token, or a bad one"),
         (status = 403, body = Failure, description = "Not a service's token"),
+        (status = 429, body = Failure, description = "Too many bad tokens from this address"),
         (status = 404, body = Failure, description = "No such session, or no longer"),
         (status = 503, body = Failure, description = "Try again after retryAfterMs"),
         (status = 504, body = Failure, description = "No answer in time"),
