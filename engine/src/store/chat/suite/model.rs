@@ -198,8 +198,7 @@ fn compare(numbers: &mut Numbers, store: &mut Store, model: &Model, places: &[Pl
         assert_eq!(store.page(of, page), expected, "step {step}, {page:?}");
     }
     let at = below(300);
-    let expected =
-        life.and_then(|life| life.messages.get(&at).map(|message| life.with_receipts(message)));
+    let expected = life.and_then(|life| life.messages.get(&at).map(|message| life.with_receipts(message)));
     assert_eq!(store.message(of, at), expected, "step {step}");
     let (row, client_id, since) = (1 + below(5) as u32, format!("c{}", below(10)), below(100));
     let sent = life.and_then(|life| life.sends.get(&(row, client_id.clone())).copied());
