@@ -219,7 +219,7 @@ pub(super) fn one_more(place: Place, at: u64) -> Part {
 fn group(store: &mut Store, place: Place, messages: u64) -> Vec<Message> {
     let mut parts = group_of(place);
     let all: Vec<_> = (1..=messages).map(|number| message(place, number, number * 100, 1)).collect();
-    parts.extend(all.iter().map(|message| said(message)));
+    parts.extend(all.iter().map(said));
     store.write(place, parts);
     all
 }
