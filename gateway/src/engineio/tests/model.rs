@@ -33,7 +33,13 @@ struct World {
 impl World {
     fn new(version: Version) -> Self {
         let bench = Bench::polling_with(version, Settings::default(), false);
-        Self { version, bench, client: Client { ticket: 1, ..Client::default() }, said: 0, answers: VecDeque::new() }
+        Self {
+            version,
+            bench,
+            client: Client { ticket: 1, ..Client::default() },
+            said: 0,
+            answers: VecDeque::new(),
+        }
     }
 
     fn collect(&mut self) {

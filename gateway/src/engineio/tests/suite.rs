@@ -74,7 +74,8 @@ fn a_poll_given_up_closes() {
 fn messages_by_websocket() {
     for (version, binary) in [(Version::V4, &[1u8, 2, 3, 4][..]), (Version::V3, &[4, 1, 2, 3, 4])] {
         let mut bench = Bench::websocket(version);
-        let open = r#"0{"sid":"sid","upgrades":[],"pingInterval":300,"pingTimeout":200,"maxPayload":1000000}"#;
+        let open =
+            r#"0{"sid":"sid","upgrades":[],"pingInterval":300,"pingTimeout":200,"maxPayload":1000000}"#;
         assert_eq!(bench.said(), [Said::Text(open.into())]);
         bench.text("4hello");
         bench.frame(Frame::Binary(binary));
