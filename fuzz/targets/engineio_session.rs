@@ -70,6 +70,7 @@ fuzz_target!(|input: &[u8]| {
         let argument = argument.get(1..).unwrap_or_default();
         let text = String::from_utf8_lossy(argument);
         let settled = ear.unsettled.pop();
+        let answered_before = ear.answers.clone();
         let mut turn = Turn { settings: &SETTINGS, now, outlet: &mut ear };
         match operation % 16 {
             0 | 1 => {
@@ -77,7 +78,9 @@ fuzz_target!(|input: &[u8]| {
                 session.poll(&mut turn, Ticket(tickets));
             }
             2..=4 => {
-                let ticket = begun.take().unwrap_or_else(|| {
+                // One whose session has ended meanwhile has its answer.
+                let waits = |ticket: &u64| !answered_before.contains_key(ticket);
+                let ticket = begun.take().filter(waits).unwrap_or_else(|| {
                     tickets += 1;
                     tickets
                 });

@@ -149,7 +149,7 @@ fn events_that_come_too_fast() {
     // Ten seconds of it, with some events within the rate in between.
     while bench.now < 9_500 {
         bench.now += 500;
-        bench.app.over = bench.now % 1000 == 0;
+        bench.app.over = bench.now.is_multiple_of(1000);
         bench.text(r#"42["nothing"]"#);
     }
     assert_eq!(bench.connection.engine().ended(), None);
