@@ -41,6 +41,26 @@ def websockets():
     seed("websocket", "pong", cut + masked(0x8A, b"") + ping)
 
 
+def polls_and_packets():
+    vectors = json.loads((ROOT / "gateway" / "src" / "socketio" / "vectors.json").read_text())
+    engine = vectors["engine"]
+    for number, vector in enumerate(engine["decode4"]):
+        seed("engineio_payload", f"v4-{number}", b"\x00" + bytes.fromhex(vector["body"]))
+    for number, vector in enumerate(engine["decode3"]):
+        form = b"\x02" if vector["octets"] else b"\x01"
+        seed("engineio_payload", f"v3-{number}", form + bytes.fromhex(vector["body"]))
+    texts = [vector["text"] for vector in vectors["socket"]["sio4"]["decode"]]
+    for number, text in enumerate(texts):
+        seed("socketio_packet", f"text-{number}", text)
+        seed("socketio_session", f"v5-{number}", f"\x0040\n40/custom,\n4{text}\n~\x04abc")
+        seed("socketio_session", f"v4-{number}", f"\x0140/custom?a=b,\n4{text}\n~\x04abc")
+    for version in (0, 1):
+        # A poll, a message, an upgrade, a message on the socket.
+        operations = bytes([version, 0, 1, 2, 3, 52, 97, 6, 1, 10, 1, 0, 1, 26, 1, 7, 3, 52, 98, 12, 3, 1, 2, 13, 1, 11, 1])
+        seed("engineio_session", f"upgrade-{version}", operations)
+        seed("engineio_session", f"socket-{version}", bytes([version | 4, 7, 3, 52, 98, 11, 1, 7, 2, 51, 14, 1]))
+
+
 def configurations():
     every = [line for line in (ROOT / "docs" / "CONFIGURATION.md").read_text().splitlines() if "`" in line]
     seed("config", "empty", "")
@@ -67,3 +87,4 @@ frames()
 websockets()
 configurations()
 tokens()
+polls_and_packets()
