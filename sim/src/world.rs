@@ -16,7 +16,7 @@ use crate::network::Network;
 use crate::oracle::{Figures, Oracle};
 use crate::people::Client;
 use crate::profile::{Profile, StoreMood};
-use crate::shelf::{News, Shelf};
+use crate::shelf::Shelf;
 use crate::store::Store;
 use crate::workload::Workload;
 
@@ -500,6 +500,7 @@ impl World {
         self.jumped |= self.wall() < told;
         self.oracle.clock(self.time, self.wall(), std::mem::take(&mut self.jumped));
         self.incarnation += 1;
+        self.shelf_news()?;
         self.oracle.restart(self.store.rows());
         let shards = usize::from(self.profile.shards);
         let now = Now { mono: self.profile.mono, wall: self.wall() };
