@@ -210,7 +210,10 @@ impl World {
             .into_iter()
             .map(|user| NewMember { user, role: Role::Member })
             .collect();
-        members.insert(0, NewMember { user: user.id.clone(), role: Role::Member });
+        // A service as itself is no member.
+        if user.id != self.names.service() {
+            members.insert(0, NewMember { user: user.id.clone(), role: Role::Member });
+        }
         // Trades and some groups have names of their own, so that they are made again.
         let named = kind == Kind::Trade || (kind == Kind::Group && second.is_multiple_of(5));
         let id = named.then(|| match kind {

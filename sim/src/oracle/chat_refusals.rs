@@ -68,7 +68,8 @@ impl Oracle {
             },
             Refusal::LimitReached => match command {
                 ChatCommand::Join { .. } => limits.channels_per_session < 100,
-                ChatCommand::Create(_) | ChatCommand::AddMember { .. } => inside && limits.members < 100,
+                ChatCommand::Create(_) => limits.members < 100,
+                ChatCommand::AddMember { .. } => inside && limits.members < 100,
                 ChatCommand::Read { .. } => inside && limits.singles < 100,
                 _ => false,
             },
