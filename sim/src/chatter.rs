@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use schema::chat::{
-    ChatCommand, ConversationId, Draft, Kind, MemberChange, MessageId, NewConversation, NewMember, Role, Whose,
+    ChatCommand, ConversationId, Draft, Kind, MemberChange, MessageId, NewConversation, NewMember, Role,
+    Whose,
 };
 use schema::{Actor, Command, Id, Key};
 
@@ -159,11 +160,8 @@ impl World {
     /// Mostly one of the user's own, sometimes one of others, or one that never was.
     fn a_room(&self, user: &Key, number: u8) -> ConversationId {
         let own = self.oracle.rooms_of(user);
-        let rooms = if number.is_multiple_of(9) || own.is_empty() {
-            self.oracle.rooms_in(user.realm)
-        } else {
-            own
-        };
+        let rooms =
+            if number.is_multiple_of(9) || own.is_empty() { self.oracle.rooms_in(user.realm) } else { own };
         match rooms.get(usize::from(number) % (rooms.len() + usize::from(number > 250)).max(1)) {
             Some(room) => *room,
             None => ConversationId::from_number(u128::from(number)),
@@ -178,7 +176,12 @@ impl World {
         all.get(at).copied().unwrap_or(7)
     }
 
-    fn a_draft(&mut self, conversation: ConversationId, client_id: Option<Arc<str>>, deed: ChatDeed) -> Draft {
+    fn a_draft(
+        &mut self,
+        conversation: ConversationId,
+        client_id: Option<Arc<str>>,
+        deed: ChatDeed,
+    ) -> Draft {
         Draft { conversation, client_id, kind: deed.second % 3, content: self.words(deed), attachment: None }
     }
 

@@ -95,8 +95,13 @@ impl Profile {
         let mut limits = Self::limits(&mut luck);
         let mut own = Luck::new(seed, Concern::Chats);
         let chats = own.chance(500);
-        let shelf =
-            own.pick(&[ShelfMood::Good, ShelfMood::Good, ShelfMood::Slow, ShelfMood::Failing, ShelfMood::Outages]);
+        let shelf = own.pick(&[
+            ShelfMood::Good,
+            ShelfMood::Good,
+            ShelfMood::Slow,
+            ShelfMood::Failing,
+            ShelfMood::Outages,
+        ]);
         let torn = own.chance(300);
         if chats {
             Self::chat_limits(&mut own, &mut limits);

@@ -20,6 +20,8 @@ use crate::profile::{Profile, ShelfMood};
 pub enum News {
     /// It is asked for.
     Asked(Write),
+    /// It is not done and will not be; its home is told later.
+    Doomed(Write),
     /// It has taken effect.
     Applied(Write),
     /// Its home is about to be told that it is on stable storage.
@@ -106,6 +108,9 @@ impl Shelf {
         self.number += 1;
         if let ChatAsk::Write(write) = &request.ask {
             self.news.push(News::Asked(Write::clone(write)));
+            if fails {
+                self.news.push(News::Doomed(Write::clone(write)));
+            }
         }
         let key = (at, self.number);
         self.pending.insert(key, Pending { shard, number: self.number, request, fails, answer: None });
@@ -173,8 +178,7 @@ impl Shelf {
         let (number, fails) = (pending.number, pending.fails);
         let ask = pending.request.ask.clone();
         let stored = if fails {
-            let failure =
-                if self.luck.chance(300) { ChatFailure::Busy } else { ChatFailure::Unavailable };
+            let failure = if self.luck.chance(300) { ChatFailure::Busy } else { ChatFailure::Unavailable };
             ChatStored::Failed { failure, error: "the virtual shelf is full".to_owned() }
         } else if let ChatAsk::Write(write) = &ask {
             self.write_up_to(write.place, number);
@@ -192,9 +196,9 @@ impl Shelf {
             .pending
             .iter()
             .filter(|(_, pending)| pending.number <= number && !pending.fails && pending.answer.is_none())
-            .filter(|(_, pending)| {
-                matches!(&pending.request.ask, ChatAsk::Write(write) if write.place == place)
-            })
+            .filter(
+                |(_, pending)| matches!(&pending.request.ask, ChatAsk::Write(write) if write.place == place),
+            )
             .map(|(key, pending)| (pending.number, *key))
             .collect();
         earlier.sort_unstable();

@@ -295,7 +295,8 @@ impl Oracle {
         // A session that is over hears nothing more.
         self.calls.retain(|_, call| call.session.is_none_or(|session| sessions.contains_key(&session)));
         // What is asked about conversations waits for their store, which may be slow, and for those before it.
-        let patience = |call: &Call| if matches!(call.command, Command::Chat { .. }) { 120_000 } else { longest };
+        let patience =
+            |call: &Call| if matches!(call.command, Command::Chat { .. }) { 120_000 } else { longest };
         match self.calls.iter().find(|(_, call)| call.at + patience(call) < now) {
             Some((tag, call)) => broken("every command is answered in time", format!("{tag}: {call:?}")),
             None => Ok(()),

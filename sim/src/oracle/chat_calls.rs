@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 
 use engine::machine::store::Place;
-use schema::chat::{
-    ChatCommand, ChatReply, Conversation, ConversationId, Draft, History, Message, Summary,
-};
+use schema::chat::{ChatCommand, ChatReply, Conversation, ConversationId, Draft, History, Message, Summary};
 use schema::{Actor, Command, Id, Key, SessionAddr};
 
 use super::Oracle;
@@ -79,7 +77,10 @@ impl Oracle {
             }
             (ChatCommand::Leave { conversation }, ChatReply::Done) => {
                 let Some(session) = call.session else { return broken("only sessions leave", seen()) };
-                let again = self.calls.values().any(|other| other.session == Some(session) && joins(other, *conversation));
+                let again = self
+                    .calls
+                    .values()
+                    .any(|other| other.session == Some(session) && joins(other, *conversation));
                 if let Some(ear) = self.chats.ears.get_mut(&session) {
                     if again {
                         ear.joined.insert(*conversation, false);
@@ -98,14 +99,21 @@ impl Oracle {
             (ChatCommand::Send(draft), ChatReply::Message { message, again }) => {
                 self.judge_sent(call, (realm, draft.conversation), user.as_ref(), draft, message, *again)
             }
-            (ChatCommand::Edit { message: id, .. } | ChatCommand::Remove { message: id }, ChatReply::Message { message, .. }) => {
+            (
+                ChatCommand::Edit { message: id, .. } | ChatCommand::Remove { message: id },
+                ChatReply::Message { message, .. },
+            ) => {
                 let stored = self.chats.rooms.message((realm, id.conversation), message, call.moment);
                 check(stored.is_some() && message.id == *id, "what is answered is stored", seen)?;
                 let right = match command {
                     ChatCommand::Edit { content, .. } => message.content == *content && message.edited,
                     _ => message.deleted && message.content.is_empty(),
                 };
-                check(right && user.as_ref() == Some(&message.sender), "a sender changes its own messages", seen)
+                check(
+                    right && user.as_ref() == Some(&message.sender),
+                    "a sender changes its own messages",
+                    seen,
+                )
             }
             (ChatCommand::Message { message: id }, ChatReply::Message { message, .. }) => {
                 let stored = self.chats.rooms.message((realm, id.conversation), message, call.moment);
@@ -116,13 +124,16 @@ impl Oracle {
             }
             (ChatCommand::Unread { .. }, ChatReply::Count(count)) => {
                 let room = place.and_then(|place| self.chats.rooms.get(place));
-                let Some(room) = room.filter(|room| room.pending == 0 && room.changed <= call.moment && !room.torn)
+                let Some(room) =
+                    room.filter(|room| room.pending == 0 && room.changed <= call.moment && !room.torn)
                 else {
                     return Ok(());
                 };
                 self.checked.unread += 1;
                 let unread = user.as_ref().and_then(|user| room.own(user)).map_or(0, |row| room.unread(row));
-                check(*count == unread, "unread counts are exact", || format!("{unread} expected: {}", seen()))
+                check(*count == unread, "unread counts are exact", || {
+                    format!("{unread} expected: {}", seen())
+                })
             }
             (ChatCommand::List { kinds, limit }, ChatReply::Summaries { rows, more }) => {
                 let limit = (*limit).clamp(1, self.limits.chat_list) as usize;
@@ -140,20 +151,30 @@ impl Oracle {
                 if rooms.iter().any(|room| room.torn) {
                     return Ok(());
                 }
-                let unread = rooms.iter().filter(|room| room.own(&key.id).is_some_and(|row| room.unread(row) > 0));
+                let unread =
+                    rooms.iter().filter(|room| room.own(&key.id).is_some_and(|row| room.unread(row) > 0));
                 let expected = unread.count() as u64;
-                check(*count == expected, "unread counts are exact", || format!("{expected} expected: {}", seen()))
+                check(*count == expected, "unread counts are exact", || {
+                    format!("{expected} expected: {}", seen())
+                })
             }
             (ChatCommand::Create(_), ChatReply::Made { conversation, .. })
-            | (ChatCommand::Find { .. } | ChatCommand::Update { .. }, ChatReply::Conversation(conversation)) => {
-                self.judge_conversation(call, realm, user.as_ref(), conversation)
-            }
+            | (
+                ChatCommand::Find { .. } | ChatCommand::Update { .. },
+                ChatReply::Conversation(conversation),
+            ) => self.judge_conversation(call, realm, user.as_ref(), conversation),
             (ChatCommand::AddMember { conversation, user: added, .. }, ChatReply::Member { member, .. }) => {
                 let room = self.chats.rooms.get((realm, *conversation));
                 let inside = room.is_some_and(|room| room.maybe_member(added, call.moment));
                 check(inside && member.user == *added, "who is added is a member", seen)
             }
-            (ChatCommand::RemoveMember { .. } | ChatCommand::Delete { .. } | ChatCommand::Read { .. } | ChatCommand::ReadAll { .. }, ChatReply::Done)
+            (
+                ChatCommand::RemoveMember { .. }
+                | ChatCommand::Delete { .. }
+                | ChatCommand::Read { .. }
+                | ChatCommand::ReadAll { .. },
+                ChatReply::Done,
+            )
             | (ChatCommand::SetMember { .. }, ChatReply::Member { .. }) => Ok(()),
             _ => broken("a command gets its own kind of reply", seen()),
         }
@@ -184,7 +205,9 @@ impl Oracle {
             return check(draft.client_id.is_some(), "only a client's own name is known again", || seen);
         }
         let same = message.content == draft.content && message.kind == draft.kind;
-        check(same && stored.moment() > call.moment, "a send is answered with its own message", || seen.clone())?;
+        check(same && stored.moment() > call.moment, "a send is answered with its own message", || {
+            seen.clone()
+        })?;
         check(!stored.acknowledged, "one client id is one message", || seen)?;
         stored.acknowledged = true;
         self.checked.acknowledged += 1;
@@ -208,14 +231,16 @@ impl Oracle {
             let stored = self.chats.rooms.message(place, message, call.moment);
             check(stored.is_some(), "what is told is stored", || format!("{message:?} {}", seen()))?;
         }
-        let ordered = messages.windows(2).all(|pair| pair[0].id.at > pair[1].id.at && pair[0].sequence > pair[1].sequence);
+        let ordered = messages
+            .windows(2)
+            .all(|pair| pair[0].id.at > pair[1].id.at && pair[0].sequence > pair[1].sequence);
         check(ordered, "a page is newest first", seen)?;
         let Some(room) = self.chats.rooms.get(place).filter(|room| room.surely_there(call.moment)) else {
             return Ok(());
         };
-        let rows = user.into_iter().flat_map(|user| {
-            room.members.iter().filter(move |one| one.row.member.user == *user)
-        });
+        let rows = user
+            .into_iter()
+            .flat_map(|user| room.members.iter().filter(move |one| one.row.member.user == *user));
         let hidden = rows.map(|one| one.row.member.hidden_to).max().unwrap_or(0);
         let (mut low, mut high) = (after.unwrap_or(0).max(hidden), before.unwrap_or(u64::MAX));
         match (more, forward) {
@@ -280,8 +305,11 @@ impl Oracle {
             let Some(own) = room.own(user) else { continue };
             let last = room.there().rev().map(|stored| stored.latest()).find(|message| !message.deleted);
             let last = last.filter(|last| last.id.at > own.member.hidden_to);
-            let same = row.last.as_ref().map(|last| (last.id, &last.content)) == last.map(|last| (last.id, &last.content));
-            check(same, "a list tells the newest message", || format!("{last:?} expected: {row:?}; {call:?}"))?;
+            let same = row.last.as_ref().map(|last| (last.id, &last.content))
+                == last.map(|last| (last.id, &last.content));
+            check(same, "a list tells the newest message", || {
+                format!("{last:?} expected: {row:?}; {call:?}")
+            })?;
             let unread = room.unread(own);
             check(row.unread == unread || room.torn, "unread counts are exact", || {
                 format!("{unread} expected: {row:?}; {call:?}")

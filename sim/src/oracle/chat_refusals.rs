@@ -93,7 +93,13 @@ impl Oracle {
             Refusal::Timeout => {
                 let slow = 8 * self.shelf_time >= u64::from(limits.gather_time);
                 self.several && (self.slow_ways || self.stall > 0 || self.tight || slow)
-                    || slow && matches!(command, ChatCommand::List { .. } | ChatCommand::CountUnread { .. } | ChatCommand::Join { .. })
+                    || slow
+                        && matches!(
+                            command,
+                            ChatCommand::List { .. }
+                                | ChatCommand::CountUnread { .. }
+                                | ChatCommand::Join { .. }
+                        )
             }
             Refusal::Draining => self.draining.is_some(),
             Refusal::RateLimited | Refusal::TooMany => false,
@@ -135,13 +141,7 @@ impl Oracle {
         }
     }
 
-    fn is_invalid(
-        &self,
-        call: &Call,
-        command: &ChatCommand,
-        room: Option<&Room>,
-        user: Option<&Id>,
-    ) -> bool {
+    fn is_invalid(&self, call: &Call, command: &ChatCommand, room: Option<&Room>, user: Option<&Id>) -> bool {
         let kind = room.and_then(|room| room.conversation.as_ref()).map(|it| it.kind);
         // Of a conversation that is no more it is not known here any longer what it was.
         let closed = kind.is_none_or(|kind| !kind.is_open());

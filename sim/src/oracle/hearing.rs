@@ -155,20 +155,23 @@ impl Oracle {
         match event {
             ChatEvent::Said(message) => {
                 let all = room.messages.get(&message.id.at);
-                let stored =
-                    all.and_then(|all| all.iter().find(|stored| stored.versions[0].1 == *message));
+                let stored = all.and_then(|all| all.iter().find(|stored| stored.versions[0].1 == *message));
                 let Some(stored) = stored else {
                     return broken("nothing is told before it is stored", seen());
                 };
                 check(service || stored.audience.contains(&key.id), "only members hear a message", seen)?;
                 let moment = stored.moment();
                 let before = ear.heard.insert(place, moment);
-                check(before.is_none_or(|before| before < moment), "messages are told in order, each once", || {
-                    format!("{before:?} {moment}: {}", seen())
-                })?;
+                check(
+                    before.is_none_or(|before| before < moment),
+                    "messages are told in order, each once",
+                    || format!("{before:?} {moment}: {}", seen()),
+                )?;
                 if let Some(owed) = ear.owed.get_mut(&place) {
                     let missed = owed.first().is_some_and(|next| *next < moment);
-                    check(!missed, "nobody misses a message", || format!("{owed:?} before {moment}: {}", seen()))?;
+                    check(!missed, "nobody misses a message", || {
+                        format!("{owed:?} before {moment}: {}", seen())
+                    })?;
                     owed.remove(&moment);
                     if owed.is_empty() {
                         ear.owed.remove(&place);
@@ -178,7 +181,11 @@ impl Oracle {
             ChatEvent::Edited(message) => {
                 let stored = room.messages.get(&message.id.at).into_iter().flatten();
                 let mut versions = stored.flat_map(|stored| stored.versions.iter().skip(1));
-                check(versions.any(|version| version.1 == *message), "nothing is told before it is stored", seen)?;
+                check(
+                    versions.any(|version| version.1 == *message),
+                    "nothing is told before it is stored",
+                    seen,
+                )?;
             }
             ChatEvent::Removed { message, at } => {
                 let stored = room.messages.get(&message.at).into_iter().flatten();
@@ -215,9 +222,8 @@ impl Oracle {
                 });
                 let still = still || self.chats.endless.contains(&(*place, user.clone()));
                 let room = self.chats.rooms.get(*place);
-                let inside = room.is_some_and(|room| {
-                    room.own(user).is_some() && self.listens(*session, *place, realm)
-                });
+                let inside = room
+                    .is_some_and(|room| room.own(user).is_some() && self.listens(*session, *place, realm));
                 check(still || !inside, "typing ends with the session", || {
                     format!("{session} believes that {user} types in {place:?}")
                 })?;
@@ -230,14 +236,18 @@ impl Oracle {
     fn listens(&self, session: SessionAddr, place: Place, realm: Realm) -> bool {
         let Some(found) = self.sessions.get(&session) else { return false };
         let joined = self.chats.ears.get(&session).and_then(|ear| ear.joined.get(&place.1)) == Some(&true);
-        let inside = self.chats.rooms.get(place).is_some_and(|room| room.own(&found.open.actor.key.id).is_some());
+        let inside =
+            self.chats.rooms.get(place).is_some_and(|room| room.own(&found.open.actor.key.id).is_some());
         joined && realm == place.0 && (inside || found.open.actor.service)
     }
 
     /// Whether nothing may keep a word about typing from coming: it may be dropped where there is no room.
     fn typing_is_sure(&self) -> bool {
         let crowded = self.several && (self.tight || self.stall > 0 || self.slow_ways);
-        !crowded && self.limits.chat_commands > 100 && self.limits.chat_queue > 100 && !self.shelf_fails
+        !crowded
+            && self.limits.chat_commands > 100
+            && self.limits.chat_queue > 100
+            && !self.shelf_fails
             && self.limits.receipt_members >= 100
     }
 

@@ -17,8 +17,7 @@ use crate::shelf::News;
 #[derive(Clone, Debug)]
 pub(super) struct Membership {
     pub(super) row: MemberRow,
-    /// Applied, and told to the home.
-    since: u64,
+    /// Its home knows of it.
     known: Option<u64>,
     until: Option<u64>,
     over: Option<u64>,
@@ -84,13 +83,17 @@ pub(super) struct Room {
 impl Room {
     /// Whether this user may have counted as a member at some moment from `from` on.
     pub(super) fn maybe_member(&self, user: &Id, from: u64) -> bool {
-        self.members.iter().any(|one| one.row.member.user == *user && one.over.is_none_or(|over| over >= from))
+        self.members
+            .iter()
+            .any(|one| one.row.member.user == *user && one.over.is_none_or(|over| over >= from))
     }
 
     /// Whether this user surely was one from `from` on until now.
     pub(super) fn surely_member(&self, user: &Id, from: u64) -> bool {
         self.members.iter().any(|one| {
-            one.row.member.user == *user && one.known.is_some_and(|known| known <= from) && one.until.is_none()
+            one.row.member.user == *user
+                && one.known.is_some_and(|known| known <= from)
+                && one.until.is_none()
         })
     }
 
@@ -99,7 +102,8 @@ impl Room {
     }
 
     pub(super) fn maybe_there(&self, from: u64) -> bool {
-        self.conversation.is_some() || self.gone_known.is_some_and(|known| known >= from)
+        self.conversation.is_some()
+            || self.gone_known.is_some_and(|known| known >= from)
             || (self.gone.is_some() && self.gone_known.is_none())
     }
 
@@ -120,8 +124,7 @@ impl Room {
     pub(super) fn unread(&self, row: &MemberRow) -> u64 {
         let sending_reads = self.conversation.as_ref().is_none_or(|it| it.kind.sending_reads());
         let is_unread = |message: &Message| {
-            let single =
-                row.singles.iter().any(|&(first, last)| (first..=last).contains(&message.sequence));
+            let single = row.singles.iter().any(|&(first, last)| (first..=last).contains(&message.sequence));
             let own = message.row == row.member.row && !sending_reads;
             !message.deleted && message.sequence > row.floor && !single && !own
         };
@@ -156,11 +159,10 @@ impl Room {
                     self.conversation = Some(Conversation::clone(conversation));
                 }
                 Part::Gone => self.go(moment),
-                Part::Member(row) => self.put_member(moment, row)?,
+                Part::Member(row) => self.put_member(row)?,
                 Part::MemberGone { row, .. } => {
-                    let found = self.members.iter_mut().find(|one| {
-                        one.row.member.row == *row && one.until.is_none()
-                    });
+                    let found =
+                        self.members.iter_mut().find(|one| one.row.member.row == *row && one.until.is_none());
                     if let Some(found) = found {
                         found.until = Some(moment);
                     }
@@ -193,11 +195,10 @@ impl Room {
         (self.newest, self.torn) = ((0, 0), false);
     }
 
-    fn put_member(&mut self, moment: u64, row: &MemberRow) -> Verdict {
+    fn put_member(&mut self, row: &MemberRow) -> Verdict {
         let current = self.members.iter_mut().filter(|one| one.until.is_none());
-        let mut same = current.filter(|one| {
-            one.row.member.row == row.member.row || one.row.member.user == row.member.user
-        });
+        let mut same = current
+            .filter(|one| one.row.member.row == row.member.row || one.row.member.user == row.member.user);
         match same.next() {
             Some(found) => {
                 let seen = || format!("{:?} becomes {row:?}", found.row);
@@ -209,7 +210,6 @@ impl Room {
             }
             None => self.members.push(Membership {
                 row: row.clone(),
-                since: moment,
                 known: None,
                 until: None,
                 over: None,
@@ -226,7 +226,11 @@ impl Room {
             let before = stored.latest();
             let seen = || format!("{before:?} becomes {message:?}");
             let same = before.sequence == message.sequence && before.sender == message.sender;
-            check(same && !before.deleted, "a message is changed by its sender only, until it is deleted", seen)?;
+            check(
+                same && !before.deleted,
+                "a message is changed by its sender only, until it is deleted",
+                seen,
+            )?;
             stored.versions.push((moment, message.clone()));
             return Ok(());
         }
@@ -319,8 +323,12 @@ impl Rooms {
     pub(super) fn hear(&mut self, news: &News, now: u64, wall: u64, window: u64) -> Verdict {
         self.moment += 1;
         let moment = self.moment;
-        let (News::Asked(write) | News::Applied(write) | News::Told(write) | News::Failed(write) | News::Lost(write)) =
-            news;
+        let (News::Asked(write)
+        | News::Doomed(write)
+        | News::Applied(write)
+        | News::Told(write)
+        | News::Failed(write)
+        | News::Lost(write)) = news;
         let room = self.rooms.entry(write.place).or_default();
         room.changed = moment;
         match news {
@@ -330,13 +338,13 @@ impl Rooms {
                 self.pending = self.pending.saturating_sub(1);
                 room.pending = room.pending.saturating_sub(1);
             }
-            News::Lost(_) => {}
+            News::Doomed(_) | News::Lost(_) => {}
         }
         if let News::Told(_) = news {
             room.known(moment, now, write);
             return Ok(());
         }
-        if let News::Failed(_) | News::Lost(_) = news {
+        if let News::Doomed(_) | News::Lost(_) = news {
             self.failed = Some(now);
             for part in &write.parts {
                 if let Part::Message(message) = part {
