@@ -122,7 +122,7 @@ impl World {
         self.opening = Some(open.clone());
         self.turn(shard, vec![Input::Open(Box::new(open))])?;
         // Most want to hear of their conversations at once.
-        let follower = self.order.last().copied().filter(|_| self.profile.chats && number % 4 != 0);
+        let follower = self.order.last().copied().filter(|_| self.profile.chats && !number.is_multiple_of(4));
         match follower.filter(|follower| follower.shard.0 == shard) {
             Some(session) => {
                 let command = Box::new(ChatCommand::Follow { on: true });
