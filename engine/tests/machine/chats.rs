@@ -459,3 +459,23 @@ fn a_newest_message_that_cannot_be_read_does_not_end_what_is_being_written() {
     assert!(matches!(net.reply(ann, sent), Some(Ok(_))));
     assert_eq!(net.said(bob), ["first", "second"]);
 }
+
+#[test]
+fn a_send_that_failed_before_another_one_is_nobodys_unread() {
+    let mut net = Net::new(1, Limits::default());
+    let (ann, bob) = (net.following("ann"), net.following("bob"));
+    let id = net.make(ann, Kind::Trade, &["bob"]).id;
+    net.shelf.mood = Mood::Waits;
+    (net.shelf.writes, net.shelf.fails_every) = (99, 100);
+    let lost = net.begin(ann, draft(id, "lost", None));
+    net.begin(bob, draft(id, "kept", None));
+    net.shelf_answers(1);
+    net.shelf.mood = Mood::Answers;
+    net.shelf_answers(1);
+    assert_eq!(net.reply(ann, lost), Some(Err(Refusal::Unavailable)));
+    assert_eq!((net.unread(ann, id), net.unread(bob, id)), (1, 0));
+    // What is given out next counts on from there, also for who loads the conversation anew.
+    let next = net.send(ann, id, "next");
+    assert_eq!((next.sequence, next.sent), (3, 2));
+    assert_eq!((net.unread(ann, id), net.unread(bob, id)), (1, 1));
+}
