@@ -15,6 +15,7 @@
 //! Absent on purpose: sockets, edges and real threads; what they do to a machine is in the operations.
 
 pub mod broken;
+pub mod chatter;
 pub mod luck;
 mod names;
 pub mod network;
@@ -24,6 +25,7 @@ pub mod oracle;
 mod people;
 pub mod profile;
 pub mod run;
+pub mod shelf;
 pub mod store;
 pub mod workload;
 pub mod world;

@@ -14,6 +14,10 @@ pub enum Concern {
     Store = 4,
     /// In which order shards get their turns.
     Turns = 5,
+    /// How the store of conversations behaves.
+    Shelf = 6,
+    /// What people do in conversations, and which world of them it is.
+    Chats = 7,
 }
 
 /// One stream: SplitMix64.

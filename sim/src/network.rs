@@ -61,6 +61,13 @@ fn question(message: &Message) -> Option<u64> {
     }
 }
 
+/// Whether a message asks about conversations.
+fn is_chat(message: &Message) -> bool {
+    use engine::machine::message::Question;
+    let Message::Ask { question, .. } = message else { return false };
+    matches!(question, Question::Chat { .. } | Question::Chats { .. } | Question::Summaries { .. })
+}
+
 /// Longest way of state in a twisted mesh, where other messages have this one: long enough to be overtaken. In a tight
 /// one it is shorter, since there a message on its way keeps others from leaving.
 #[must_use]
@@ -140,7 +147,9 @@ impl Network {
                     format!("shard {from}"),
                 );
             }
-            self.open.insert((from, to, ask), now);
+            // What is asked about conversations waits for their store.
+            let patience = if is_chat(&message) { 120_000 } else { 0 };
+            self.open.insert((from, to, ask), now + patience);
         }
         let waiting = self.backlog.entry((from, to)).or_default();
         if !waiting.is_empty() || self.used[usize::from(to)] >= self.capacity {

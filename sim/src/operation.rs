@@ -2,6 +2,8 @@
 //!
 //! Numbers are small and are taken modulo what there is, so that every operation means something in every world.
 
+use crate::chatter::ChatDeed;
+
 /// Who commands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Caller {
@@ -37,6 +39,7 @@ pub enum Deed {
     KickUser { user: u8 },
     KickSession { session: u16 },
     Tap { on: bool },
+    Chat(ChatDeed),
 }
 
 /// One thing that happens.
@@ -154,7 +157,7 @@ impl<'a> Reader<'a> {
     }
 
     fn deed(&mut self) -> Deed {
-        match self.byte() % 15 {
+        match self.byte() % 20 {
             0 => Deed::Activity,
             1 => Deed::Watch { first: self.byte(), count: self.byte() },
             2 => Deed::Unwatch { first: self.byte(), count: self.byte() },
@@ -169,7 +172,14 @@ impl<'a> Reader<'a> {
             11 => Deed::Occupancy { channel: self.byte() },
             12 => Deed::KickUser { user: self.byte() },
             13 => Deed::KickSession { session: self.byte().into() },
-            _ => Deed::Tap { on: self.flag() },
+            14 => Deed::Tap { on: self.flag() },
+            _ => Deed::Chat(ChatDeed {
+                what: self.byte() % 23,
+                room: self.byte(),
+                first: self.byte(),
+                second: self.byte(),
+                acting: self.byte(),
+            }),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use engine::machine::{Asker, ConnRef, Input, Now, Open};
+use schema::chat::ChatCommand;
 use schema::command::Edge;
 use schema::{Actor, CloseReason, Command, Id, Key, Realm, Refusal, SessionAddr, SessionRef, ShardId};
 
@@ -17,7 +18,7 @@ const GONE: usize = 64;
 /// A client with an open session.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    actor: Actor,
+    pub(crate) actor: Actor,
     silence: u32,
     vanished: bool,
 }
@@ -119,7 +120,16 @@ impl World {
             mark: number.rotate_left(7),
         };
         self.opening = Some(open.clone());
-        self.turn(shard, vec![Input::Open(Box::new(open))])
+        self.turn(shard, vec![Input::Open(Box::new(open))])?;
+        // Most want to hear of their conversations at once.
+        let follower = self.order.last().copied().filter(|_| self.profile.chats && !number.is_multiple_of(4));
+        match follower.filter(|follower| follower.shard.0 == shard) {
+            Some(session) => {
+                let command = Box::new(ChatCommand::Follow { on: true });
+                self.tell(session, Command::Chat { acting: None, command })
+            }
+            None => Ok(()),
+        }
     }
 
     /// The machine has let a session in, or not.
@@ -245,12 +255,15 @@ impl World {
     }
 
     fn command(&mut self, caller: Caller, deed: Deed) -> Verdict {
-        let command = self.command_of(deed);
         match caller {
-            Caller::Session(number) => match self.pick(number) {
-                Some(session) => self.tell(session, command),
-                None => Ok(()),
-            },
+            Caller::Session(number) => {
+                let Some(session) = self.pick(number) else { return Ok(()) };
+                let Some(actor) = self.clients.get(&session).map(|client| client.actor.clone()) else {
+                    return Ok(());
+                };
+                let command = self.command_of(&actor, deed);
+                self.tell(session, command)
+            }
             Caller::Front { shard, user, service } => {
                 let shard = u16::from(shard) % self.profile.shards;
                 if self.is_stalled(shard).is_some() {
@@ -258,7 +271,9 @@ impl World {
                 }
                 let realm = Realm(u16::from(user.is_multiple_of(8)));
                 let id: Id = if service { self.names.service() } else { self.names.user(user) };
-                self.call(shard, Actor { key: Key::new(realm, id), service }, command)
+                let actor = Actor { key: Key::new(realm, id), service };
+                let command = self.command_of(&actor, deed);
+                self.call(shard, actor, command)
             }
         }
     }
@@ -271,7 +286,7 @@ impl World {
         payload.into()
     }
 
-    fn command_of(&mut self, deed: Deed) -> Command {
+    fn command_of(&mut self, actor: &Actor, deed: Deed) -> Command {
         match deed {
             Deed::Activity => Command::Activity,
             Deed::Watch { first, count } => Command::Watch { users: self.names.some(first, count) },
@@ -303,6 +318,7 @@ impl World {
                 Command::DisconnectSession { session }
             }
             Deed::Tap { on } => Command::Tap { on },
+            Deed::Chat(deed) => self.chat_command(actor, deed),
         }
     }
 

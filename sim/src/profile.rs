@@ -20,6 +20,19 @@ pub enum StoreMood {
     Failing,
 }
 
+/// How the store of conversations behaves. What it answers as failed has not happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ShelfMood {
+    /// It answers within a few milliseconds.
+    Good,
+    /// It takes up to some seconds.
+    Slow,
+    /// It fails often.
+    Failing,
+    /// It is well, and then fails altogether for a while.
+    Outages,
+}
+
 /// Everything a seed decides at the start.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -55,6 +68,12 @@ pub struct Profile {
     pub pace: u64,
     /// Sessions that people try to have.
     pub sessions: usize,
+    /// People have conversations.
+    pub chats: bool,
+    /// The store of conversations.
+    pub shelf: ShelfMood,
+    /// A crash may lose any of what was being written, and not only the latest of a conversation.
+    pub torn: bool,
 }
 
 impl Profile {
@@ -73,7 +92,20 @@ impl Profile {
         };
         let stall = if several && !tight && luck.chance(250) { 80 } else { 0 };
         let store = luck.pick(&[StoreMood::Good, StoreMood::Good, StoreMood::Slow, StoreMood::Failing]);
-        let limits = Self::limits(&mut luck);
+        let mut limits = Self::limits(&mut luck);
+        let mut own = Luck::new(seed, Concern::Chats);
+        let chats = own.chance(500);
+        let shelf = own.pick(&[
+            ShelfMood::Good,
+            ShelfMood::Good,
+            ShelfMood::Slow,
+            ShelfMood::Failing,
+            ShelfMood::Outages,
+        ]);
+        let torn = own.chance(300);
+        if chats {
+            Self::chat_limits(&mut own, &mut limits);
+        }
         Self {
             shards,
             capacity,
@@ -91,6 +123,31 @@ impl Profile {
             channels: luck.pick(&[1, 3, 6]),
             pace: luck.pick(&[2, 10, 40, 200]),
             sessions: luck.pick(&[6, 25, 60]),
+            chats,
+            shelf,
+            torn,
+        }
+    }
+
+    fn chat_limits(luck: &mut Luck, limits: &mut Limits) {
+        limits.members = luck.pick(&[3, 30_000, 30_000]);
+        limits.receipt_members = luck.pick(&[2, 100, 100]);
+        limits.singles = luck.pick(&[2, 4_096, 4_096]);
+        limits.history_since_join = luck.chance(300);
+        limits.content = luck.pick(&[40, 10_000]);
+        limits.sends_kept = luck.pick(&[20_000, 24 * 3_600_000, 24 * 3_600_000]);
+        limits.chat_list = luck.pick(&[3, 1_000, 1_000]);
+        limits.chat_cache = luck.pick(&[1, 3_000, 64 << 20]);
+        limits.chat_commands = luck.pick(&[4, 8_192, 8_192]);
+        limits.chat_queue = luck.pick(&[2, 1_024, 1_024]);
+    }
+
+    /// Longest time until the store of conversations has answered.
+    #[must_use]
+    pub fn shelf_time(&self) -> u64 {
+        match self.shelf {
+            ShelfMood::Good | ShelfMood::Failing | ShelfMood::Outages => 20,
+            ShelfMood::Slow => 1_500,
         }
     }
 

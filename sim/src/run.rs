@@ -1,16 +1,19 @@
 //! A run: busy times and quiet ones in turn, and in the end everybody leaves.
 
+use schema::chat::ChatCommand;
 use schema::{Actor, Command, Key, Realm};
 
 use crate::broken::{Broken, Verdict, check};
 use crate::oracle::Checked;
-use crate::profile::{Profile, StoreMood};
+use crate::profile::{Profile, ShelfMood, StoreMood};
 use crate::world::World;
 
 /// Steps of a busy time.
 const BUSY: u64 = 2_000;
 /// How long after the last end a machine may hold something: its timers and graves live so long.
 const MEMORY: u64 = 300_000 + 60_000 + 30_000;
+/// Conversations of each user that are looked at in a quiet time.
+const CONVERSATIONS: usize = 4;
 /// Steps kept for the report of a failure.
 const TRAIL: u64 = 60;
 
@@ -120,11 +123,13 @@ impl World {
         self.calm = true;
         self.network.set_delay(profile.delay.min(3));
         self.store.set_mood(StoreMood::Good, 10);
+        self.shelf.set_mood(ShelfMood::Good, 10);
         let limits = &profile.limits;
         let quiet = 4 * profile.lag()
             + 2 * profile.sight()
             + u64::from(limits.gather_time)
             + 2 * profile.store_time()
+            + 8 * profile.shelf_time()
             + u64::from(limits.flush_interval)
             + u64::from(limits.away_after)
             + 12_000;
@@ -135,10 +140,12 @@ impl World {
             check(at_rest, "in a quiet time everything is told", || format!("shard {shard}: {census:?}"))?;
         }
         self.ask_everywhere()?;
+        self.ask_of_conversations()?;
         self.run_until(self.time + 50)?;
         self.oracle.settled()?;
         self.network.set_delay(profile.delay);
         self.store.set_mood(profile.store, profile.store_time());
+        self.shelf.set_mood(profile.shelf, profile.shelf_time());
         self.calm = false;
         Ok(())
     }
@@ -161,6 +168,34 @@ impl World {
         Ok(())
     }
 
+    /// Every user's conversations are listed, and their histories and counts are read.
+    fn ask_of_conversations(&mut self) -> Verdict {
+        if !self.profile.chats {
+            return Ok(());
+        }
+        for realm in [Realm(0), Realm(1)] {
+            let actor = Actor { key: Key::new(realm, self.names.service()), service: true };
+            for user in self.names.all() {
+                let rooms = self.oracle.rooms_of(&Key::new(realm, user.clone()));
+                let mut commands = vec![ChatCommand::List { kinds: 0, limit: 1_000 }];
+                commands.push(ChatCommand::CountUnread { kinds: 0 });
+                for conversation in rooms.into_iter().take(CONVERSATIONS) {
+                    let limit = 100;
+                    commands.push(ChatCommand::Unread { conversation });
+                    let (before, after, forward) = (None, None, false);
+                    commands.push(ChatCommand::History { conversation, before, after, forward, limit });
+                }
+                for command in commands {
+                    let shard = (self.number % u64::from(self.profile.shards)) as u16;
+                    let (acting, command) = (Some(user.clone()), Box::new(command));
+                    self.call(shard, actor.clone(), Command::Chat { acting, command })?;
+                    self.run_until(self.time + 40)?;
+                }
+            }
+        }
+        self.run_until(self.time + 200)
+    }
+
     /// Everybody leaves; in the end nothing is left.
     ///
     /// # Errors
@@ -170,6 +205,7 @@ impl World {
         self.calm = true;
         self.network.set_delay(self.profile.delay.min(3));
         self.store.set_mood(StoreMood::Good, 10);
+        self.shelf.set_mood(ShelfMood::Good, 10);
         let up = self.comes_up();
         self.run_until(up)?;
         while let Some(&session) = self.order.first() {

@@ -1,5 +1,6 @@
 //! What people do, drawn by luck: they come, stay, leave, vanish, watch, talk; operators kick, drain and pull plugs.
 
+use crate::chatter::ChatDeed;
 use crate::luck::{Concern, Luck};
 use crate::operation::{Caller, Deed, Operation};
 use crate::profile::Profile;
@@ -8,6 +9,8 @@ use crate::profile::Profile;
 #[derive(Debug)]
 pub struct Workload {
     luck: Luck,
+    /// People have conversations.
+    chats: Option<Luck>,
     pace: u64,
     sessions: usize,
     jumps: bool,
@@ -22,6 +25,7 @@ impl Workload {
     pub fn new(seed: u64, profile: &Profile) -> Self {
         Self {
             luck: Luck::new(seed, Concern::Workload),
+            chats: profile.chats.then(|| Luck::new(!seed, Concern::Chats)),
             pace: profile.pace,
             sessions: profile.sessions,
             jumps: profile.jumps,
@@ -77,12 +81,16 @@ impl Workload {
     }
 
     fn command(&mut self) -> Operation {
+        let chat = self.chats.as_mut().and_then(|luck| luck.chance(700).then(|| ChatDeed::draw(luck)));
         let luck = &mut self.luck;
         let caller = if luck.chance(150) {
             Caller::Front { shard: luck.byte(), user: luck.byte(), service: luck.chance(600) }
         } else {
             Caller::Session(luck.bits() as u16)
         };
+        if let Some(deed) = chat {
+            return Operation::Command { caller, deed: Deed::Chat(deed) };
+        }
         let (user, channel) = (luck.byte(), luck.byte());
         let (first, count) = (luck.byte(), luck.pick(&[1, 1, 2, 3, 5, 20]));
         let size = if luck.chance(30) { 255 } else { luck.below(60) as u8 };

@@ -16,6 +16,7 @@ use crate::network::Network;
 use crate::oracle::{Figures, Oracle};
 use crate::people::Client;
 use crate::profile::{Profile, StoreMood};
+use crate::shelf::Shelf;
 use crate::store::Store;
 use crate::workload::Workload;
 
@@ -48,6 +49,7 @@ enum Happening {
     Operation,
     Parcel(u16),
     Store(u16),
+    Shelf(u16),
     Beat(SessionAddr),
     Wake(u16),
     Restart,
@@ -67,6 +69,7 @@ pub struct World {
     pub(crate) incarnation: u32,
     pub(crate) network: Network,
     pub(crate) store: Store,
+    pub(crate) shelf: Shelf,
     pub(crate) oracle: Oracle,
     pub(crate) workload: Workload,
     pub(crate) turns: Luck,
@@ -75,6 +78,8 @@ pub struct World {
     pub(crate) gone: VecDeque<SessionAddr>,
     pub(crate) beats: BTreeSet<(u64, SessionAddr)>,
     pub(crate) opening: Option<engine::machine::Open>,
+    /// The latest messages with a client's own name, by who sent them.
+    pub(crate) drafts: VecDeque<(schema::Key, schema::chat::Draft)>,
     pub(crate) number: u64,
     next_operation: Option<u64>,
     restart_at: Option<u64>,
@@ -96,6 +101,8 @@ impl World {
         let mut world = Self {
             network: Network::new(seed, &profile),
             store: Store::new(seed, &profile, router.clone()),
+            shelf: Shelf::new(seed, &profile),
+            drafts: VecDeque::new(),
             oracle: Oracle::new(&profile, router.clone(), time, WALL + time),
             workload: Workload::new(seed, &profile),
             turns: Luck::new(seed, Concern::Turns),
@@ -207,12 +214,13 @@ impl World {
     fn next_happening(&mut self) -> Option<(u64, Happening)> {
         let mut first: Option<(u64, Happening)> = None;
         let mut ties = 0;
-        let mut offers: [Option<(u64, Happening)>; 5] = [None; 5];
+        let mut offers: [Option<(u64, Happening)>; 6] = [None; 6];
         offers[0] = self.next_operation.map(|at| (at, Happening::Operation));
         offers[1] = self.restart_at.map(|at| (at, Happening::Restart));
         if let Some(node) = &self.node {
             offers[2] = self.network.next().map(|(at, to)| (at, Happening::Parcel(to)));
             offers[3] = self.store.next().map(|(at, shard)| (at, Happening::Store(shard)));
+            offers[5] = self.shelf.next().map(|(at, shard)| (at, Happening::Shelf(shard)));
             offers[4] = self.beats.first().map(|(at, session)| (*at, Happening::Beat(*session)));
             for (shard, wake) in node.wakes.iter().enumerate() {
                 let Some(at) = wake.map(|at| at.max(node.stalled[shard])) else { continue };
@@ -264,6 +272,7 @@ impl World {
             }
             Happening::Parcel(to) => self.parcels(to)?,
             Happening::Store(shard) => self.store_answers(shard)?,
+            Happening::Shelf(shard) => self.shelf_answers(shard)?,
             Happening::Beat(session) => self.beat(session)?,
             Happening::Wake(shard) => self.turn(shard, Vec::new())?,
             Happening::Restart => self.restart()?,
@@ -408,7 +417,10 @@ impl World {
                 self.store.ask(self.time, shard, request);
                 Ok(())
             }
-            Output::Chat(_) => Ok(()),
+            Output::Chat(request) => {
+                self.shelf.ask(self.time, shard, request);
+                self.shelf_news()
+            }
             Output::Tap(tap) => self.oracle.tapped(shard, &tap),
         }
     }
@@ -439,6 +451,23 @@ impl World {
         self.turn(shard, vec![Input::Store(reply)])
     }
 
+    fn shelf_answers(&mut self, shard: u16) -> Verdict {
+        if let Some(until) = self.is_stalled(shard) {
+            self.shelf.hold(shard, until);
+            return Ok(());
+        }
+        let Some((shard, answer)) = self.shelf.answer() else { return Ok(()) };
+        self.shelf_news()?;
+        self.turn(shard, vec![Input::Chat(answer)])
+    }
+
+    fn shelf_news(&mut self) -> Verdict {
+        self.shelf.take_news().into_iter().try_for_each(|news| {
+            self.note(|| format!("shelf: {news:?}"));
+            self.oracle.shelf(&news)
+        })
+    }
+
     /// Until when a shard gets no turn, if it gets none now.
     pub(crate) fn is_stalled(&self, shard: u16) -> Option<u64> {
         let until = *self.node.as_ref()?.stalled.get(usize::from(shard))?;
@@ -455,6 +484,7 @@ impl World {
         self.note(|| "the node is gone".to_owned());
         self.network.clear();
         self.store.crash();
+        self.shelf.crash();
         self.clients.clear();
         self.order.clear();
         self.gone.clear();
@@ -470,6 +500,7 @@ impl World {
         self.jumped |= self.wall() < told;
         self.oracle.clock(self.time, self.wall(), std::mem::take(&mut self.jumped));
         self.incarnation += 1;
+        self.shelf_news()?;
         self.oracle.restart(self.store.rows());
         let shards = usize::from(self.profile.shards);
         let now = Now { mono: self.profile.mono, wall: self.wall() };

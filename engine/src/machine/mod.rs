@@ -225,7 +225,8 @@ impl Machine {
         let left_over = !self.fanouts.is_empty()
             || !self.spreads.is_empty()
             || !self.lookups.is_empty()
-            || self.peers.can_tell();
+            || self.peers.can_tell()
+            || self.chats_can_go();
         let untold = (self.peers.notes() > 0 || self.chats.is_behind()).then_some(now + ROOM_RETRY);
         let wakes = [
             left_over.then_some(now),

@@ -422,3 +422,60 @@ fn a_large_group_is_told_in_turns() {
         assert_eq!(said, expected);
     }
 }
+
+#[test]
+fn a_list_that_cannot_be_read_is_refused_and_not_cut_short() {
+    for shards in [1, 3] {
+        let mut net = Net::new(shards, Limits { chat_cache: 1, ..Limits::default() });
+        let ann = net.following("ann");
+        let id = net.make(ann, Kind::Direct, &["bob"]).id;
+        net.pass(1_000);
+        net.shelf.fails_loads = true;
+        let all = ChatCommand::List { kinds: 0, limit: 10 };
+        assert_eq!(net.chat(ann, all), Err(Refusal::Unavailable));
+        assert_eq!(net.chat(ann, ChatCommand::CountUnread { kinds: 0 }), Err(Refusal::Unavailable));
+        net.shelf.fails_loads = false;
+        assert_eq!(net.list(ann)[0].conversation.id, id);
+    }
+}
+
+#[test]
+fn a_newest_message_that_cannot_be_read_does_not_end_what_is_being_written() {
+    let mut net = Net::new(1, Limits::default());
+    let (ann, bob) = (net.following("ann"), net.following("bob"));
+    let id = net.make(ann, Kind::Direct, &["bob"]).id;
+    let first = net.send(ann, id, "first");
+    net.chat(ann, ChatCommand::Remove { message: first.id }).unwrap();
+    net.shelf.mood = Mood::Waits;
+    let sent = net.begin(ann, draft(id, "second", None));
+    net.begin(bob, ChatCommand::List { kinds: 0, limit: 10 });
+    // The memberships come first, and the load that follows them fails.
+    net.shelf.fails_loads = true;
+    net.shelf_answers_one(1);
+    net.shelf_answers_one(1);
+    assert!(net.reply(ann, sent).is_none());
+    net.shelf.fails_loads = false;
+    net.shelf_answers(1);
+    assert!(matches!(net.reply(ann, sent), Some(Ok(_))));
+    assert_eq!(net.said(bob), ["first", "second"]);
+}
+
+#[test]
+fn a_send_that_failed_before_another_one_is_nobodys_unread() {
+    let mut net = Net::new(1, Limits::default());
+    let (ann, bob) = (net.following("ann"), net.following("bob"));
+    let id = net.make(ann, Kind::Trade, &["bob"]).id;
+    net.shelf.mood = Mood::Waits;
+    (net.shelf.writes, net.shelf.fails_every) = (99, 100);
+    let lost = net.begin(ann, draft(id, "lost", None));
+    net.begin(bob, draft(id, "kept", None));
+    net.shelf_answers(1);
+    net.shelf.mood = Mood::Answers;
+    net.shelf_answers(1);
+    assert_eq!(net.reply(ann, lost), Some(Err(Refusal::Unavailable)));
+    assert_eq!((net.unread(ann, id), net.unread(bob, id)), (1, 0));
+    // What is given out next counts on from there, also for who loads the conversation anew.
+    let next = net.send(ann, id, "next");
+    assert_eq!((next.sequence, next.sent), (3, 2));
+    assert_eq!((net.unread(ann, id), net.unread(bob, id)), (1, 1));
+}

@@ -385,6 +385,14 @@ impl Net {
         self.run();
     }
 
+    /// Lets the store of conversations give one of the answers it has kept back.
+    pub(crate) fn shelf_answers_one(&mut self, at: usize) {
+        let (shard, answer) = self.shelf.release_one(at).expect("it is kept back");
+        let now = self.clock();
+        self.machines[shard].handle(now, Input::Chat(answer));
+        self.run();
+    }
+
     /// Lets the store deal with what it has kept back.
     pub(crate) fn store_goes_on(&mut self, mode: StoreMode) {
         self.store = mode;

@@ -34,6 +34,8 @@ pub(crate) struct Shelf {
     pub(crate) mood: Mood,
     /// Of so many writes, one fails.
     pub(crate) fails_every: usize,
+    /// Rooms cannot be loaded.
+    pub(crate) fails_loads: bool,
     pub(crate) writes: usize,
     pub(crate) places: BTreeMap<Place, Kept>,
     waiting: Vec<(usize, ChatAnswer)>,
@@ -47,6 +49,7 @@ impl Shelf {
         let is_write = matches!(ask, ChatAsk::Write(_));
         self.writes += usize::from(is_write);
         let unlucky = is_write && self.fails_every > 0 && self.writes.is_multiple_of(self.fails_every);
+        let unlucky = unlucky || (self.fails_loads && matches!(ask, ChatAsk::Load { .. }));
         // What is asked is done in the order it was asked, whenever it is answered.
         let stored = if self.mood == Mood::Fails || unlucky { failed() } else { self.answer(ask) };
         let answer = ChatAnswer { request, stored };
@@ -65,6 +68,11 @@ impl Shelf {
             answers.swap(at, (luck >> 33) as usize % (at + 1));
         }
         answers
+    }
+
+    /// One of the answers that were kept back, by its place among them.
+    pub(crate) fn release_one(&mut self, at: usize) -> Option<(usize, ChatAnswer)> {
+        (at < self.waiting.len()).then(|| self.waiting.remove(at))
     }
 
     fn answer(&mut self, ask: ChatAsk) -> ChatStored {

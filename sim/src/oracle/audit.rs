@@ -60,7 +60,9 @@ impl Oracle {
             check((least..=most).contains(&figure.online), "the count is that of users online", || {
                 format!("shard {shard} counts {}, {least} to {most} expected", figure.online)
             })?;
-            check(figure.counters.publishes_dropped == 0, "no publish is dropped here", || {
+            // Words about typing, and a service's of conversations, may find no room.
+            let crowded = self.several && (self.tight || self.stall > 0);
+            check(figure.counters.publishes_dropped == 0 || crowded, "no publish is dropped here", || {
                 shard.to_string()
             })?;
         }
@@ -154,6 +156,7 @@ impl Oracle {
     /// When it is not.
     pub fn settled(&mut self) -> Verdict {
         self.audit_settled_watches()?;
+        self.audit_settled_hearing()?;
         self.audit_order()?;
         match self.calls.iter().next() {
             Some((tag, call)) => broken("every command is answered in time", format!("{tag}: {call:?}")),

@@ -21,6 +21,8 @@ pub(super) struct Call {
     pub(super) before: (u64, u64),
     /// The number of what is said.
     said: Option<u64>,
+    /// Moments of the store of conversations until then.
+    pub(super) moment: u64,
 }
 
 /// Who is to be kicked.
@@ -82,7 +84,10 @@ impl Oracle {
             }
             _ => None,
         };
-        let call = Call { at: now, session, actor: actor.clone(), command: command.clone(), before, said };
+        self.chat_commanded(session, actor, command);
+        let moment = self.chats.rooms.moment;
+        let call =
+            Call { at: now, session, actor: actor.clone(), command: command.clone(), before, said, moment };
         self.calls.insert(tag, call);
     }
 
@@ -213,6 +218,7 @@ impl Oracle {
                 check(over, "a kicked session is over", seen)
             }
             (Command::Send { .. } | Command::Publish { .. }, Reply::Reached(_)) => Ok(()),
+            (Command::Chat { command, .. }, Reply::Chat(reply)) => self.judge_chat(call, command, reply),
             _ => broken("a command gets its own kind of reply", seen()),
         }
     }
@@ -288,7 +294,10 @@ impl Oracle {
         let sessions = &self.sessions;
         // A session that is over hears nothing more.
         self.calls.retain(|_, call| call.session.is_none_or(|session| sessions.contains_key(&session)));
-        match self.calls.iter().find(|(_, call)| call.at + longest < now) {
+        // What is asked about conversations waits for their store, which may be slow, and for those before it.
+        let patience =
+            |call: &Call| if matches!(call.command, Command::Chat { .. }) { 120_000 } else { longest };
+        match self.calls.iter().find(|(_, call)| call.at + patience(call) < now) {
             Some((tag, call)) => broken("every command is answered in time", format!("{tag}: {call:?}")),
             None => Ok(()),
         }

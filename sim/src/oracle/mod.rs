@@ -6,8 +6,12 @@
 
 mod audit;
 mod calls;
+mod chat_calls;
+mod chat_refusals;
+mod hearing;
 mod person;
 mod refusals;
+mod rooms;
 mod talk;
 mod taps;
 mod watching;
@@ -20,9 +24,10 @@ use schema::event::TapEvent;
 use schema::{CloseReason, Event, Key, Realm, SessionAddr, ShardId, Status, UserPresence};
 
 use crate::broken::{Verdict, broken, check};
-use crate::profile::{Profile, StoreMood, TIGHT};
+use crate::profile::{Profile, ShelfMood, StoreMood, TIGHT};
 pub use audit::Figures;
 use calls::{Call, Kick};
+use hearing::Chats;
 use person::{Person, Times};
 use talk::Talk;
 use taps::Taps;
@@ -88,6 +93,10 @@ pub struct Oracle {
     kicks: VecDeque<(u64, Kick)>,
     talk: Talk,
     taps: Taps,
+    chats: Chats,
+    /// The store of conversations fails, or did since all was well.
+    shelf_fails: bool,
+    shelf_time: u64,
     /// What has been checked, for the report.
     pub checked: Checked,
 }
@@ -106,6 +115,10 @@ pub struct Checked {
     pub taps: u64,
     pub audits: u64,
     pub restarts: u64,
+    pub chat_replies: u64,
+    pub chat_events: u64,
+    pub acknowledged: u64,
+    pub unread: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -153,6 +166,9 @@ impl Oracle {
             kicks: VecDeque::new(),
             talk: Talk::default(),
             taps: Taps::default(),
+            chats: Chats::default(),
+            shelf_fails: matches!(profile.shelf, ShelfMood::Failing | ShelfMood::Outages),
+            shelf_time: profile.shelf_time(),
             checked: Checked::default(),
         }
     }
@@ -186,6 +202,7 @@ impl Oracle {
         self.kicks.clear();
         self.talk = Talk::default();
         self.taps = Taps::default();
+        self.chats.restart(self.now);
         self.hosted.fill(0);
         self.carried = rows.values().filter(|row| row.online).count() as u64;
         for key in rows.keys() {
@@ -301,6 +318,7 @@ impl Oracle {
         self.hosted[usize::from(session.shard.0)] -= 1;
         self.taps.closed(session, reason);
         self.talk.gone(session, &found, self.now);
+        self.chats.gone(session);
         if let Some(draining) = self.draining.as_mut().filter(|_| reason == CloseReason::Draining) {
             draining.closed += 1;
         }
@@ -332,9 +350,7 @@ impl Oracle {
             Event::Message { from, payload } => self.message(session, from, payload),
             Event::Published { channel, from, payload } => self.published(session, channel, from, payload),
             Event::Tap(tap) => self.tap_told(session, tap),
-            Event::Chat(event) => {
-                broken("nobody is told of conversations unasked", format!("{session}: {event:?}"))
-            }
+            Event::Chat(event) => self.chat_told(session, event),
             Event::Closing(reason) => {
                 broken("ends are outputs of their own", format!("{session}: {reason:?}"))
             }

@@ -27,6 +27,12 @@ impl Oracle {
     pub(super) fn judge_refusal(&self, call: &Call, refusal: Refusal) -> Verdict {
         let seen = || format!("{call:?} refused {refusal:?} at {}", self.now);
         let limits = &self.limits;
+        if let Command::Chat { command, .. } = &call.command
+            && refusal != Refusal::RateLimited
+        {
+            let holds = self.chat_refusal_holds(call, command, refusal);
+            return check(holds, "a refusal has a cause", seen);
+        }
         let holds = match refusal {
             Refusal::Busy => {
                 let crowded = self.several && (self.tight || self.stall > 0);
@@ -106,8 +112,10 @@ impl Oracle {
                 list.len() > self.limits.watch_list as usize
             }
             Command::Subscribe { channel } => {
+                let joined = call.session.and_then(|session| self.chats.ears.get(&session));
+                let joined = joined.map_or(0, |ear| 2 * ear.joined.len());
                 !found.channels.contains_key(channel)
-                    && found.channels.len() >= self.limits.channels_per_session as usize
+                    && found.channels.len() + joined >= self.limits.channels_per_session as usize
             }
             // Listeners of one shard are few.
             Command::Tap { on: true } => {

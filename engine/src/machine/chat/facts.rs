@@ -193,6 +193,11 @@ impl Facts {
     pub(super) fn said(&mut self, message: &Arc<Message>) {
         (self.head, self.head_at) = (message.sequence, message.id.at);
         if self.is_pair() {
+            // As when it is loaded: a sequence that was never written counts for the side it was given to.
+            let other = self.members.iter().map(|row| row.member.row).find(|row| *row != message.row);
+            if let Some(other) = other {
+                self.sent.insert(other, message.sequence.saturating_sub(message.sent));
+            }
             self.sent.insert(message.row, message.sent);
         }
         self.last = Some(Some(Arc::clone(message)));

@@ -32,6 +32,8 @@ pub(super) struct Collect {
     user: Key,
     rows: Vec<Summary>,
     missing: usize,
+    /// Some of it could not be read.
+    failed: bool,
 }
 
 impl Machine {
@@ -101,7 +103,8 @@ impl Machine {
     ) -> Result<(), Refusal> {
         self.chats.serial += 1;
         let number = self.chats.serial;
-        let mut collect = Collect { whom, user, rows: Vec::with_capacity(conversations.len()), missing: 0 };
+        let mut collect =
+            Collect { whom, user, rows: Vec::with_capacity(conversations.len()), missing: 0, failed: false };
         let mut unknown = Vec::new();
         for conversation in conversations {
             let key = Key::new(collect.user.realm, conversation.id());
@@ -128,12 +131,13 @@ impl Machine {
         Ok(())
     }
 
-    /// A room that lists wait for is known, or could not be read.
-    pub(super) fn feed_lists(&mut self, slot: u32) {
+    /// A room that lists wait for is known, or could not be read: then there is no list, rather than one without it.
+    pub(super) fn feed_lists(&mut self, slot: u32, failed: bool) {
         let Some(room) = self.chats.rooms.get_mut(slot) else { return };
         let mut done = Vec::new();
         for number in std::mem::take(&mut room.lists) {
             let Some(collect) = self.chats.lists.get_mut(&number) else { continue };
+            collect.failed |= failed;
             if let Some(facts) = &room.facts {
                 collect.rows.extend(ask::summary(facts, &collect.user.id));
             }
@@ -142,8 +146,9 @@ impl Machine {
                 done.extend(self.chats.lists.remove(&number));
             }
         }
-        for collect in done {
-            self.answer(collect.whom, Answer::Summaries(collect.rows));
+        for Collect { whom, rows, failed, .. } in done {
+            let answer = if failed { Answer::Refused(Refusal::Unavailable) } else { Answer::Summaries(rows) };
+            self.answer(whom, answer);
         }
     }
 }

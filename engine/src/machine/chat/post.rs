@@ -97,6 +97,21 @@ impl Machine {
         }
     }
 
+    /// Whether something that waits could go at once.
+    pub(in crate::machine) fn chats_can_go(&self) -> bool {
+        let post = self.chats.posts.front();
+        let posts = post.is_some_and(|post| match post.users.get(post.next) {
+            Some(user) => self.hosts_have_room(post.realm, user),
+            None => true,
+        });
+        posts || self.chats.outgoing.iter().any(|&(to, _)| self.has_room(to))
+    }
+
+    fn hosts_have_room(&self, realm: Realm, user: &Id) -> bool {
+        let found = self.users.find(realm, user).and_then(|slot| self.users.get(slot));
+        found.is_none_or(|found| found.attachments().all(|one| self.has_room(one.place().0)))
+    }
+
     /// Gives an event to a user's sessions, here and elsewhere; false when another shard has no room for it.
     fn give_to_user(&mut self, realm: Realm, user: &Id, event: &Arc<Event>) -> bool {
         let Some(found) = self.users.find(realm, user).and_then(|slot| self.users.get(slot)) else {

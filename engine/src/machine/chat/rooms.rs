@@ -104,6 +104,7 @@ impl Machine {
                 continue;
             };
             room.loading = false;
+            let failed = row.is_none();
             match row {
                 Some(row) => match (&mut room.facts, row) {
                     // Only the newest message was to be asked for anew.
@@ -113,6 +114,8 @@ impl Machine {
                     (Some(_), None) => {}
                     (facts, row) => *facts = row.map(|row| Box::new(Facts::loaded(*row))),
                 },
+                // What is known stays known, and what is under way goes on: only the newest message was asked for.
+                None if room.facts.is_some() => {}
                 None => {
                     for op in std::mem::take(&mut room.queue) {
                         self.chats.ops -= 1;
@@ -123,7 +126,7 @@ impl Machine {
             self.weigh(slot);
             self.read_rooms(slot);
             self.drive(slot);
-            self.feed_lists(slot);
+            self.feed_lists(slot, failed);
             self.leave_room(slot);
         }
     }
