@@ -401,6 +401,33 @@ fn a_list_is_in_order_and_survives_forgetting() {
 }
 
 #[test]
+fn a_list_that_waits_shows_what_changed_meanwhile() {
+    let mut net = Net::new(1, Limits::default());
+    let (ann, bob) = (net.following("ann"), net.following("bob"));
+    let id = net.make(ann, Kind::Direct, &["bob"]).id;
+    let ids: Vec<_> = (0..3).map(|n| net.send(ann, id, &n.to_string()).id).collect();
+    let remove = |message| ChatCommand::Remove { message };
+    net.chat(ann, remove(ids[2])).unwrap();
+    // The newest message has to be asked for; before the answer comes, it is taken back.
+    net.shelf.mood = Mood::Waits;
+    let list = net.begin(bob, ChatCommand::List { kinds: 0, limit: 10 });
+    net.shelf_answers(1);
+    assert!(net.reply(bob, list).is_none());
+    net.shelf.mood = Mood::Answers;
+    net.chat(ann, remove(ids[1])).unwrap();
+    net.shelf_answers(2);
+    match net.reply(bob, list) {
+        Some(Ok(Reply::Chat(reply))) => match *reply {
+            ChatReply::Summaries { rows, .. } => {
+                assert_eq!(rows[0].last.as_ref().unwrap().content, "0".into())
+            }
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_large_group_is_told_in_turns() {
     let mut net = Net::new(4, Limits::default());
     let ann = net.following("ann");

@@ -29,6 +29,10 @@ pub(super) struct Room {
     pub(super) lists: Vec<u64>,
     /// Sequences of sends that failed while later ones did not: to be written as deleted.
     pub(super) holes: Vec<(u64, u32)>,
+    /// Writings of such sequences under way.
+    pub(super) mending: u32,
+    /// A message was changed while the newest one was not known: what is being read of it may be older.
+    pub(super) stale: bool,
     /// Was used since the cache last looked.
     pub(super) used: bool,
     /// What it counts for in the cache.
@@ -142,13 +146,16 @@ impl Room {
             queue: VecDeque::new(),
             lists: Vec::new(),
             holes: Vec::new(),
+            mending: 0,
+            stale: false,
             used: true,
             bytes: 0,
         }
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && !self.loading && self.lists.is_empty() && self.holes.is_empty()
+        let mended = self.holes.is_empty() && self.mending == 0;
+        self.queue.is_empty() && !self.loading && self.lists.is_empty() && mended
     }
 
     /// The place of the first command that has not started and may; commands start in their order.

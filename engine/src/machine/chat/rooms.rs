@@ -98,6 +98,7 @@ impl Machine {
             ChatStored::Loaded(rows) => Some(rows.into_iter()),
             _ => None,
         };
+        let mut again = Vec::new();
         for (slot, serial) in rooms {
             let row: Option<Option<Box<Loaded>>> = rows.as_mut().map(|rows| rows.next().flatten());
             let Some(room) = self.chats.rooms.get_mut(slot).filter(|room| room.serial == serial) else {
@@ -109,6 +110,12 @@ impl Machine {
                 Some(row) => match (&mut room.facts, row) {
                     // Only the newest message was to be asked for anew.
                     (Some(facts), Some(row)) => {
+                        if std::mem::take(&mut room.stale) && facts.last.is_none() {
+                            if !room.lists.is_empty() {
+                                again.push(slot);
+                            }
+                            continue;
+                        }
                         facts.last.get_or_insert_with(|| row.last.map(Arc::new));
                     }
                     (Some(_), None) => {}
@@ -129,6 +136,7 @@ impl Machine {
             self.feed_lists(slot, failed);
             self.leave_room(slot);
         }
+        self.load(&again);
     }
 
     /// Carries out the reading commands that have waited until the room was known.
@@ -274,6 +282,7 @@ impl Machine {
         let serial = room.serial;
         let parts = holes.iter().map(|&(sequence, row)| Part::Deleted { sequence, row }).collect();
         let write = Box::new(Write { place, parts });
+        room.mending += 1;
         self.ask_chats(ChatAsk::Write(write), Asked::Holes { slot, serial, holes });
     }
 
@@ -286,6 +295,7 @@ impl Machine {
         stored: &ChatStored,
     ) {
         let Some(room) = self.chats.rooms.get_mut(slot).filter(|room| room.serial == serial) else { return };
+        room.mending = room.mending.saturating_sub(1);
         if matches!(stored, ChatStored::Written) {
             return self.leave_room(slot);
         }
@@ -333,6 +343,7 @@ impl Machine {
             self.tell_members(slot, ChatEvent::Created(told), &[]);
             return Ok(ChatReply::Made { conversation, new: true });
         }
+        let stale = &mut room.stale;
         let facts = room.facts.as_mut().ok_or(Refusal::NotFound)?;
         let few = facts.members().len() <= limit;
         let own = [who.key.id.clone()];
@@ -346,6 +357,7 @@ impl Machine {
                 (ChatReply::Message { message: Arc::unwrap_or_clone(message), again: false }, event, &[])
             }
             Effect::Edited(message) => {
+                *stale |= facts.last.is_none();
                 if let Some(Some(last)) = &mut facts.last
                     && last.id == message.id
                 {
@@ -355,6 +367,7 @@ impl Machine {
                 (ChatReply::Message { message: Arc::unwrap_or_clone(message), again: false }, event, &[])
             }
             Effect::Removed(message) => {
+                *stale |= facts.last.is_none();
                 facts.deleted(message.sequence, message.row);
                 if facts.last.as_ref().and_then(Option::as_ref).is_some_and(|last| last.id == message.id) {
                     facts.last = None;
