@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use schema::SessionRef;
 use schema::chat::ConversationId;
 use schema::command::Edge;
+use schema::{Id, SessionRef};
 
 use super::address::{Address, Addresses};
 use super::input::{ConnRef, Open};
@@ -72,8 +72,8 @@ pub(super) struct Listening {
     pub(super) quiet_until: u64,
     /// Listens to taps.
     pub(super) taps: bool,
-    /// Conversations in which its user types.
-    pub(super) typing: Vec<ConversationId>,
+    /// Conversations in which its user types, or somebody a service types for.
+    pub(super) typing: Vec<(ConversationId, Id)>,
 }
 
 impl Slotted for Listening {}

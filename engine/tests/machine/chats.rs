@@ -372,6 +372,14 @@ fn typing_is_for_those_who_look_and_ends_with_the_session() {
     net.send(bob, id, "hello");
     net.run();
     assert_eq!(net.said(service), ["hello"]);
+    // And what it types for somebody ends with it.
+    let typing = Command::Chat { acting: Some(crate::net::id("ann")), command: Box::new(typing(true)) };
+    net.ask(service, typing).unwrap().unwrap();
+    net.run();
+    assert_eq!(seen(&net, bob), [true, false, true]);
+    net.close(service, CloseReason::Lost);
+    net.run();
+    assert_eq!(seen(&net, bob), [true, false, true, false]);
 }
 
 #[test]

@@ -123,7 +123,7 @@ impl Machine {
             }
             command => {
                 if let ChatCommand::Typing { conversation, on } = command {
-                    self.note_typing(caller, conversation, on);
+                    self.note_typing(caller, &who.key.id, conversation, on);
                 }
                 let command = self.with_id(&who, command)?;
                 let conversation = command.conversation().ok_or(Refusal::Invalid)?;

@@ -94,15 +94,16 @@ impl Machine {
     }
 
     /// Remembers where a session's user types, so that its end is the typing's end.
-    pub(super) fn note_typing(&mut self, caller: &Caller, conversation: ConversationId, on: bool) {
+    pub(super) fn note_typing(&mut self, caller: &Caller, user: &Id, conversation: ConversationId, on: bool) {
         let Some(slot) = caller.session.map(|session| session.slot) else { return };
         if on {
             let Some(listening) = self.sessions.listen(slot) else { return };
-            if !listening.typing.contains(&conversation) && listening.typing.len() < TYPING {
-                listening.typing.push(conversation);
+            let new = !listening.typing.iter().any(|(other, who)| (*other, who) == (conversation, user));
+            if new && listening.typing.len() < TYPING {
+                listening.typing.push((conversation, user.clone()));
             }
         } else if let Some(listening) = self.sessions.listening_mut(slot) {
-            listening.typing.retain(|other| *other != conversation);
+            listening.typing.retain(|(other, who)| (*other, who) != (conversation, user));
             self.sessions.slim(slot);
         }
     }
@@ -117,9 +118,9 @@ impl Machine {
         self.sessions.slim(slot);
         let owner = self.sessions.get(slot).map(Session::owner);
         let Some(key) = owner.and_then(|owner| self.owner_key(owner)) else { return };
-        for conversation in typing {
+        for (conversation, user) in typing {
             let home = self.router.home_of(key.realm, &conversation.id());
-            let who = Actor { key: key.clone(), service: false };
+            let who = Actor { key: Key::new(key.realm, user), service: false };
             let command = Box::new(ChatCommand::Typing { conversation, on: false });
             if self.has_room(home) {
                 self.tell_shard(home, Message::Ask { ask: 0, question: Question::Chat { who, command } });
