@@ -93,8 +93,8 @@ fn commands(text: &mut Text, reports: &[Report]) {
     }
     let failed = sum(reports, |report| report.machine.chats_failed);
     text.counter(
-        "muster_chat_store_failures_total",
-        "Questions about conversations the store failed.",
+        "muster_chat_questions_failed_total",
+        "Questions about conversations that the store did not answer.",
         failed,
     );
     let cached = sum(reports, |report| report.conversations.0);

@@ -29,6 +29,10 @@ impl Text {
             Kind::Histogram => "histogram",
         };
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        debug_assert!(
+            !self.0.contains(&format!("# TYPE {name} ")),
+            "{name} is told twice: a reader of the metrics refuses the whole text"
+        );
         // Writing to a string cannot fail, here and below.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         Metric { text: &mut self.0, name }
