@@ -211,8 +211,10 @@ impl Machine {
         self.advance_timers(STAGE_BUDGET);
         self.settle();
         self.advance_lookups();
-        self.advance_chats(STAGE_BUDGET);
-        self.settle();
+        if self.chats.is_behind() || self.chats.is_large(self.limits.chat_cache) {
+            self.advance_chats(STAGE_BUDGET);
+            self.settle();
+        }
         self.advance_fanouts(STAGE_BUDGET);
         self.advance_peers(STAGE_BUDGET);
         self.advance_store();

@@ -97,6 +97,11 @@ impl Chats {
         (self.rooms.len(), self.bytes)
     }
 
+    /// Whether there are more conversations in memory than there should be.
+    pub(super) fn is_large(&self, most: usize) -> bool {
+        self.bytes > most
+    }
+
     /// Whether anything waits that time alone moves on.
     pub(super) fn is_behind(&self) -> bool {
         !self.posts.is_empty() || !self.outgoing.is_empty()
