@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schema::chat::{ChatCommand, ChatEvent, ChatReply, ConversationId, History};
+use schema::chat::{ChatCommand, ChatEvent, ChatReply, History};
 use schema::{Actor, Event, Id, Refusal};
 
 use super::super::Machine;
@@ -42,8 +42,7 @@ impl Machine {
             self.leave_room(slot);
             return Err(Refusal::NotFound);
         };
-        let conversation = ConversationId::try_from(&room.key.id).map_err(|_| Refusal::Invalid)?;
-        let place = (room.key.realm, conversation);
+        let place = room.place;
         let row = facts.member(&who.key.id).filter(|_| !who.service);
         if row.is_none() && !who.service {
             return Err(Refusal::Forbidden);
@@ -62,7 +61,7 @@ impl Machine {
                 }
                 if receipts {
                     let user = who.key.id.clone();
-                    let event = Arc::new(Event::Chat(ChatEvent::Typing { conversation, user, on }));
+                    let event = Arc::new(Event::Chat(ChatEvent::Typing { conversation: place.1, user, on }));
                     self.publish_internally(sessions::typing_channel(place), &event);
                 }
                 ChatReply::Done

@@ -107,13 +107,12 @@ impl Machine {
             Collect { whom, user, rows: Vec::with_capacity(conversations.len()), missing: 0, failed: false };
         let mut unknown = Vec::new();
         for conversation in conversations {
-            let key = Key::new(collect.user.realm, conversation.id());
-            let known = self.chats.rooms.find(key.realm, &key.id).is_some();
-            let Some(slot) = self.room(&key) else { return Err(Refusal::Busy) };
+            let place = (collect.user.realm, conversation);
+            let Some((slot, new)) = self.room(place) else { return Err(Refusal::Busy) };
             let Some(room) = self.chats.rooms.get_mut(slot) else { continue };
             let stale = room.facts.as_ref().is_some_and(|facts| facts.last.is_none());
             if room.loading || stale {
-                if !known || (stale && room.lists.is_empty()) {
+                if new || (stale && room.lists.is_empty()) {
                     unknown.push(slot);
                 }
                 room.lists.push(number);

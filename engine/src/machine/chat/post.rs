@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use schema::chat::{ChatEvent, ConversationId};
+use schema::chat::ChatEvent;
 use schema::{Event, Id, Realm, SessionRef, ShardId};
 
 use super::super::Machine;
@@ -27,8 +27,8 @@ impl Machine {
     pub(super) fn tell_members(&mut self, slot: u32, event: ChatEvent, only: &[Id]) {
         let router = &self.router;
         let Some(room) = self.chats.rooms.get_mut(slot) else { return };
-        let realm = room.key.realm;
-        let Ok(conversation) = ConversationId::try_from(&room.key.id) else { return };
+        let place = room.place;
+        let realm = place.0;
         let home = |user: &Id| router.home_of(realm, user);
         let homes = match (&mut room.facts, only) {
             (Some(facts), []) => facts.homes(home),
@@ -44,7 +44,7 @@ impl Machine {
             }
         }
         if only.is_empty() {
-            self.publish_internally(sessions::service_channel((realm, conversation)), &event);
+            self.publish_internally(sessions::service_channel(place), &event);
         }
     }
 

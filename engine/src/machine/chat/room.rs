@@ -12,12 +12,14 @@ use schema::{Actor, Id, Key, Realm, Refusal};
 
 use super::super::gather::Whom;
 use super::super::slab::Slotted;
-use super::super::store::{ChatStored, MemberRow};
+use super::super::store::{ChatStored, MemberRow, Place};
 use super::super::table::HasKey;
 use super::facts::Facts;
 
 /// A conversation in the cache.
 pub(super) struct Room {
+    pub(super) place: Place,
+    /// The same as a key of the table.
     pub(super) key: Key,
     /// Tells it from another one that was in the same slot.
     pub(super) serial: u64,
@@ -137,9 +139,10 @@ impl Op {
 }
 
 impl Room {
-    pub(super) fn new(key: Key, serial: u64) -> Self {
+    pub(super) fn new(place: Place, serial: u64) -> Self {
         Self {
-            key,
+            place,
+            key: Key::new(place.0, place.1.id()),
             serial,
             facts: None,
             loading: false,

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use schema::chat::{ChatCommand, ChatEvent, ChatReply, Conversation, ConversationId, MessageId};
-use schema::{Actor, Key, Refusal};
+use schema::{Actor, Refusal};
 
 use super::super::Machine;
 use super::super::gather::Whom;
 use super::super::message::Answer;
-use super::super::store::{ChatAsk, ChatFailure, ChatStored, Loaded, Part, Write};
+use super::super::store::{ChatAsk, ChatFailure, ChatStored, Loaded, Part, Place, Write};
 use super::Asked;
 use super::facts::Facts;
 use super::plan::{Scene, Step};
@@ -20,18 +20,18 @@ use crate::limits::CHAT_BATCH;
 const ROOM: usize = 256;
 
 impl Machine {
-    /// The slot of a conversation of this home; it is being loaded if it was not there.
-    pub(super) fn room(&mut self, key: &Key) -> Option<u32> {
+    /// The slot of a conversation of this home, and whether it is new: then it counts as being loaded, and is to be.
+    pub(super) fn room(&mut self, place: Place) -> Option<(u32, bool)> {
         let serial = self.chats.serial + 1;
-        let (slot, new) =
-            self.chats.rooms.find_or_insert(key.realm, &key.id, || Room::new(key.clone(), serial))?;
+        let id = place.1.id();
+        let (slot, new) = self.chats.rooms.find_or_insert(place.0, &id, || Room::new(place, serial))?;
         let room = self.chats.rooms.get_mut(slot)?;
         room.used = true;
         if new {
             self.chats.serial = serial;
             room.loading = true;
         }
-        Some(slot)
+        Some((slot, new))
     }
 
     /// A command comes to the home of its conversation.
@@ -50,10 +50,8 @@ impl Machine {
         {
             return Err(Refusal::Busy);
         }
-        let key = Key::new(who.key.realm, conversation.id());
-        let known = self.chats.rooms.find(key.realm, &key.id).is_some();
-        let slot = self.room(&key).ok_or(Refusal::Busy)?;
-        if !known {
+        let (slot, new) = self.room((who.key.realm, conversation)).ok_or(Refusal::Busy)?;
+        if new {
             self.load(&[slot]);
         }
         let Some(room) = self.chats.rooms.get_mut(slot) else { return Err(Refusal::Busy) };
@@ -82,12 +80,7 @@ impl Machine {
     pub(super) fn load(&mut self, slots: &[u32]) {
         for slots in slots.chunks(CHAT_BATCH) {
             let rooms = slots.iter().filter_map(|&slot| Some((slot, self.chats.rooms.get(slot)?)));
-            let (rooms, places) = rooms
-                .filter_map(|(slot, room)| {
-                    let conversation = ConversationId::try_from(&room.key.id).ok()?;
-                    Some(((slot, room.serial), (room.key.realm, conversation)))
-                })
-                .unzip();
+            let (rooms, places) = rooms.map(|(slot, room)| ((slot, room.serial), room.place)).unzip();
             self.ask_chats(ChatAsk::Load { places }, Asked::Load(rooms));
         }
     }
@@ -173,8 +166,7 @@ impl Machine {
     fn start(&mut self, slot: u32, at: usize) {
         let (now, limits) = (self.now.wall, &self.limits);
         let Some(room) = self.chats.rooms.get_mut(slot) else { return };
-        let Ok(conversation) = ConversationId::try_from(&room.key.id) else { return };
-        let place = (room.key.realm, conversation);
+        let place = room.place;
         let Some(op) = room.queue.get(at) else { return };
         let scene = Scene { place, facts: room.facts.as_deref(), limits, now };
         let reads = scene.reads(op);
@@ -192,8 +184,7 @@ impl Machine {
     fn plan(&mut self, slot: u32, at: usize) {
         let (now, limits) = (self.now.wall, &self.limits);
         let Some(room) = self.chats.rooms.get_mut(slot) else { return };
-        let Ok(conversation) = ConversationId::try_from(&room.key.id) else { return };
-        let place = (room.key.realm, conversation);
+        let place = room.place;
         let Some(op) = room.queue.get_mut(at) else { return };
         let read = match std::mem::replace(&mut op.stage, Stage::Asked) {
             Stage::Read(read) => read,
@@ -266,8 +257,7 @@ impl Machine {
     /// Sequences that failed and have later ones behind them will never be given out again: they count as deleted.
     fn write_holes(&mut self, slot: u32) {
         let Some(room) = self.chats.rooms.get_mut(slot).filter(|room| !room.holes.is_empty()) else { return };
-        let Ok(conversation) = ConversationId::try_from(&room.key.id) else { return };
-        let place = (room.key.realm, conversation);
+        let place = room.place;
         let Some(facts) = &mut room.facts else { return };
         let head = facts.head;
         let (holes, rest): (Vec<_>, Vec<_>) =
@@ -335,7 +325,7 @@ impl Machine {
     fn take_effect(&mut self, slot: u32, who: &Actor, effect: Effect) -> Result<ChatReply, Refusal> {
         let limit = self.limits.receipt_members as usize;
         let room = self.chats.rooms.get_mut(slot).ok_or(Refusal::Unavailable)?;
-        let id = ConversationId::try_from(&room.key.id).map_err(|_| Refusal::Invalid)?;
+        let id = room.place.1;
         if let Effect::Made(facts) = effect {
             let conversation = Arc::new(facts.shown(usize::MAX, &who.key.id));
             room.facts = Some(facts);
