@@ -23,6 +23,7 @@ pub mod limited;
 pub mod listener;
 pub mod openapi;
 pub mod pages;
+pub mod refusal;
 pub mod router;
 pub mod stall;
 pub mod state;

@@ -13,6 +13,7 @@ use crate::api::drafts::Unfit;
 use crate::http::auth::Denied;
 use crate::http::body::BodyError;
 use crate::http::json::json;
+use crate::http::refusal;
 use crate::media::MediaError;
 
 /// An error of this API.
@@ -108,22 +109,9 @@ impl From<BodyError> for Problem {
 }
 
 impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let status = match refusal {
-            Refusal::Busy | Refusal::Timeout | Refusal::Draining | Refusal::Unavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Refusal::Conflict => StatusCode::CONFLICT,
-            Refusal::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Forbidden | Refusal::Blocked => StatusCode::FORBIDDEN,
-            Refusal::NotFound | Refusal::Gone => StatusCode::NOT_FOUND,
-            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::Unsupported | Refusal::Invalid | Refusal::TooMany | Refusal::LimitReached => {
-                StatusCode::BAD_REQUEST
-            }
-        };
-        let retry_after = refusal.retry_after_ms().map(|ms| ms.div_ceil(1_000).max(1));
-        Self { retry_after, ..Self::new(status, refusal.to_string()) }
+    fn from(cause: Refusal) -> Self {
+        let retry_after = refusal::retry_after(cause);
+        Self { retry_after, ..Self::new(refusal::status(cause), cause.to_string()) }
     }
 }
 

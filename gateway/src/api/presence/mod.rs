@@ -21,7 +21,7 @@ use utoipa::OpenApi;
 use crate::http::auth::Denied;
 use crate::http::body::BodyError;
 use crate::http::json::json;
-use crate::http::{Front, limited};
+use crate::http::{Front, limited, refusal};
 
 /// The name of the description's security scheme.
 pub const USER_TOKEN: &str = "userToken";
@@ -74,22 +74,9 @@ impl Problem {
 }
 
 impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let status = match refusal {
-            Refusal::Busy | Refusal::Timeout | Refusal::Draining | Refusal::Unavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Refusal::Conflict => StatusCode::CONFLICT,
-            Refusal::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Forbidden | Refusal::Blocked => StatusCode::FORBIDDEN,
-            Refusal::NotFound | Refusal::Gone => StatusCode::NOT_FOUND,
-            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::Unsupported | Refusal::Invalid | Refusal::TooMany | Refusal::LimitReached => {
-                StatusCode::BAD_REQUEST
-            }
-        };
-        let retry_after = refusal.retry_after_ms().map(|ms| ms.div_ceil(1_000).max(1));
-        Self { status, message: refusal.to_string().into(), retry_after }
+    fn from(cause: Refusal) -> Self {
+        let (status, retry_after) = (refusal::status(cause), refusal::retry_after(cause));
+        Self { status, message: cause.to_string().into(), retry_after }
     }
 }
 

@@ -27,11 +27,11 @@ use serde::de::DeserializeOwned;
 use utoipa::OpenApi;
 
 use crate::api::drafts::Unfit;
-use crate::http::Front;
 use crate::http::auth::Denied;
 use crate::http::body::BodyError;
 use crate::http::client_addr::Client;
 use crate::http::json::json;
+use crate::http::{Front, refusal};
 
 /// The name of the description's security scheme.
 pub const SERVICE_TOKEN: &str = "serviceToken";
@@ -164,21 +164,14 @@ impl Problem {
 }
 
 impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let status = match refusal {
-            Refusal::Busy | Refusal::Draining | Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Refusal::Conflict => StatusCode::CONFLICT,
-            Refusal::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Forbidden | Refusal::Blocked => StatusCode::FORBIDDEN,
-            Refusal::NotFound | Refusal::Gone => StatusCode::NOT_FOUND,
-            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+    fn from(cause: Refusal) -> Self {
+        let status = match cause {
+            // A back end may tell a slow answer from a server that takes nothing.
             Refusal::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Refusal::Unsupported | Refusal::Invalid | Refusal::TooMany | Refusal::LimitReached => {
-                StatusCode::BAD_REQUEST
-            }
+            other => refusal::status(other),
         };
-        let retry_after_ms = refusal.retry_after_ms().map(u64::from);
-        Self { status, code: refusal.code(), message: refusal.to_string().into(), retry_after_ms }
+        let retry_after_ms = cause.retry_after_ms().map(u64::from);
+        Self { status, code: cause.code(), message: cause.to_string().into(), retry_after_ms }
     }
 }
 
