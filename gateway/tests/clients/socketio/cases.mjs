@@ -10,23 +10,36 @@ export function test(name, body) {
 /** No case takes longer; one that hangs has failed. */
 const LIMIT = 20_000;
 
-/** Runs the cases that `filter` (a word of their names) keeps, some at the same time; the exit code. */
-export async function runAll({ together = 1, filter = process.env.ONLY, limit = LIMIT } = {}) {
+/** How often a case is tried while the machine stands still. */
+const TRIES = 6;
+
+/**
+ * Runs the cases that `filter` (a word of their names) keeps, some at the same time; the exit code. With a `pulse`, a
+ * case that failed while the machine stood still is tried again.
+ */
+export async function runAll({ together = 1, filter = process.env.ONLY, limit = LIMIT, pulse } = {}) {
   const waiting = cases.filter(({ name }) => !filter || name.includes(filter));
   let failed = 0;
   async function runner() {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
-      try {
-        await within(next.body(), limit, "the case");
-        console.log(`ok ${next.name}`);
-      } catch (error) {
-        failed += 1;
-        const why = error?.stack && process.env.STACKS ? error.stack : (error?.message ?? String(error));
-        console.log(`FAIL ${next.name}: ${why.replace(/\s*\n\s*/g, " ")}`);
+      for (let left = TRIES; left > 0; left -= 1) {
+        const began = performance.now();
+        try {
+          const note = await within(next.body(), limit, "the case");
+          console.log(`ok ${next.name}${note ? ` (${note})` : ""}`);
+          break;
+        } catch (error) {
+          if (left > 1 && pulse?.stalledSince(began)) continue;
+          failed += 1;
+          const why = error?.stack && process.env.STACKS ? error.stack : (error?.message ?? String(error));
+          console.log(`FAIL ${next.name}: ${why.replace(/\s*\n\s*/g, " ")}`);
+          break;
+        }
       }
     }
   }
   await Promise.all(Array.from({ length: together }, runner));
+  pulse?.end();
   console.log(failed === 0 ? "all passed" : `${failed} failed`);
   return failed === 0 ? 0 : 1;
 }

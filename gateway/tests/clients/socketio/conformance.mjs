@@ -6,6 +6,7 @@
 // Where the documents leave a choice, each answer that they allow passes. ONLY=WORD runs the cases with that word.
 
 import { runAll } from "./cases.mjs";
+import { Pulse } from "./pulse.mjs";
 import { Serving } from "./serving.mjs";
 import { handshakes } from "./conformance_handshake.mjs";
 import { polling } from "./conformance_polling.mjs";
@@ -17,6 +18,6 @@ import { invalid } from "./conformance_invalid.mjs";
 
 const serving = await Serving.from(process.argv.slice(2), "node conformance.mjs");
 for (const cases of [handshakes, polling, upgrades, version3, namespaces, packets, invalid]) cases(serving.url);
-const code = await runAll({ together: 4 });
+const code = await runAll({ together: 4, pulse: new Pulse(serving.url) });
 await serving.end();
 process.exit(code);
