@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ask } from "./wire.mjs";
 
 /** A fraction of the server's ping timeout, milliseconds. */
-const STALL = 60;
+const STALL = 40;
 
 export class Pulse {
   #stalled = -Infinity;

@@ -10,6 +10,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** How long a server may take to start or to end. */
 const PATIENCE = 30_000;
 
+process.once("SIGTERM", () => process.exit(143));
+
 export class Serving {
   constructor(url, command) {
     this.url = url;

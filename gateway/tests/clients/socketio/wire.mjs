@@ -138,6 +138,7 @@ export function split3(bytes) {
     for (let at = 0; at < bytes.length; ) {
       const text = bytes[at] === 0;
       const end = bytes.indexOf(0xff, at);
+      assert.ok(end > at, "a length without its end");
       const length = Number([...bytes.subarray(at + 1, end)].join(""));
       const packet = bytes.subarray(end + 1, end + 1 + length);
       packets.push(text ? packet.toString() : packet[0] === 4 ? packet.subarray(1) : packet);
