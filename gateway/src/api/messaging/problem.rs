@@ -74,6 +74,16 @@ impl Problem {
         Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 
+    /// What its body says.
+    #[must_use]
+    pub fn failure(self) -> Failure {
+        Failure {
+            error: self.status.canonical_reason().unwrap_or("Error"),
+            message: self.message.into_owned(),
+            status_code: self.status.as_u16(),
+        }
+    }
+
     /// Something here does not work; what it is stands in the log.
     #[must_use]
     pub fn internal() -> Self {
@@ -129,17 +139,13 @@ impl From<MediaError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = Failure {
-            error: self.status.canonical_reason().unwrap_or("Error"),
-            message: self.message.into_owned(),
-            status_code: self.status.as_u16(),
-        };
-        let mut response = json(self.status, &body);
+        let (status, retry_after) = (self.status, self.retry_after);
+        let mut response = json(status, &self.failure());
         let headers = response.headers_mut();
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
