@@ -84,6 +84,12 @@ impl Problem {
         }
     }
 
+    /// The token is none, or is none any more.
+    #[must_use]
+    pub fn invalid_token() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Invalid or expired token")
+    }
+
     /// Something here does not work; what it is stands in the log.
     #[must_use]
     pub fn internal() -> Self {
@@ -97,7 +103,7 @@ impl From<Denied> for Problem {
             Denied::Token { code: "TOKEN_MISSING", .. } => {
                 Self::new(StatusCode::UNAUTHORIZED, "Authentication token is required")
             }
-            Denied::Token { .. } => Self::new(StatusCode::UNAUTHORIZED, "Invalid or expired token"),
+            Denied::Token { .. } => Self::invalid_token(),
             Denied::TooMany(verdict) => Self {
                 retry_after: Some(u32::try_from(verdict.reset.div_ceil(1_000).max(1)).unwrap_or(u32::MAX)),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests")

@@ -1,7 +1,7 @@
 //! What clients are answered: an ack `{"success":true,…}` with the keys of what the others are told, or
 //! `{"success":false,"error":"…","message":"…","statusCode":…}`; without an ack, a failure is the event `error`.
 
-use schema::chat::{ChatCommand, ChatReply};
+use schema::chat::{ChatCommand, ChatReply, ConversationId};
 use schema::{Refusal, Reply};
 use serde::Serialize;
 
@@ -33,17 +33,16 @@ struct Acked<T> {
 
 /// What the reply to a command comes to.
 #[must_use]
-pub fn outcome(what: What, result: Result<Reply, Refusal>) -> Outcome {
+pub fn outcome(what: What, result: &Result<Reply, Refusal>) -> Outcome {
     let reply = match result {
-        Ok(Reply::Chat(reply)) => *reply,
-        Ok(Reply::Done) => ChatReply::Done,
+        Ok(Reply::Chat(reply)) => &**reply,
         Ok(other) => {
             tracing::error!(?other, "a shard gave the wrong kind of reply: this is a bug in Muster");
             return Outcome::Failed(Problem::internal());
         }
-        Err(refusal) => return refused(what, refusal),
+        Err(refusal) => return refused(what, *refusal),
     };
-    let done = match (what, &reply) {
+    let done = match (what, reply) {
         (What::Send(_), ChatReply::Message { message, .. }) => success(MessageBody::sent(message)),
         (What::Edit, ChatReply::Message { message, .. }) => success(Edited::from(message)),
         (What::Remove, ChatReply::Message { message, .. }) => success(OfMessage::from(message.id)),
@@ -59,7 +58,7 @@ pub fn outcome(what: What, result: Result<Reply, Refusal>) -> Outcome {
             let command = ChatCommand::Send(Box::new(somebody.draft));
             return Outcome::Next(Wanted { command, what: What::Send(None) });
         }
-        _ => return Outcome::Failed(unexpected(&reply)),
+        _ => return Outcome::Failed(unexpected(reply)),
     };
     Outcome::Done(done)
 }
@@ -97,6 +96,12 @@ fn success(body: impl Serialize) -> String {
     json(&Acked { success: true, body })
 }
 
+/// The argument of `conversation:joined`.
+#[must_use]
+pub fn joined(conversation: ConversationId) -> String {
+    json(&OfConversation::from(conversation))
+}
+
 /// The argument of the ack of a failure.
 #[must_use]
 pub fn failed(problem: Problem) -> String {
@@ -112,14 +117,14 @@ pub fn error(problem: Problem) -> String {
 #[cfg(test)]
 mod tests {
     use schema::Id;
-    use schema::chat::{ConversationId, MessageId};
+    use schema::chat::MessageId;
     use serde_json::{Value, json};
 
     use super::super::tell::tests::message;
     use super::*;
 
     fn acked(what: What, reply: ChatReply) -> Value {
-        match outcome(what, Ok(Reply::Chat(Box::new(reply)))) {
+        match outcome(what, &Ok(Reply::Chat(Box::new(reply)))) {
             Outcome::Done(json) => serde_json::from_str(&json).unwrap(),
             other => panic!("{other:?}"),
         }
@@ -183,7 +188,7 @@ mod tests {
                 "the store cannot take writes now; try again later",
             ),
         ] {
-            let Outcome::Failed(problem) = outcome(what, Err(refusal)) else { panic!("{refusal:?}") };
+            let Outcome::Failed(problem) = outcome(what, &Err(refusal)) else { panic!("{refusal:?}") };
             let names = ["Bad Request", "Forbidden", "Not Found", "Too Many Requests", "Service Unavailable"];
             let name = names[[400, 403, 404, 429, 503].iter().position(|known| *known == status).unwrap()];
             let body = json!({"error": name, "message": words, "statusCode": status});
@@ -206,23 +211,23 @@ mod tests {
             attachment: None,
         };
         let somebody = || Box::new(ToSomebody { from: ann.clone(), to: bob.clone(), draft: draft() });
-        let Outcome::Next(next) = outcome(What::Send(Some(somebody())), Err(Refusal::NotFound)) else {
+        let Outcome::Next(next) = outcome(What::Send(Some(somebody())), &Err(Refusal::NotFound)) else {
             panic!("it is not made");
         };
         assert_eq!(next.what, What::Make(somebody()));
         assert!(matches!(&next.command, ChatCommand::Create(new) if new.id == Some(conversation)));
         let made = ChatReply::Made { conversation: super::super::tell::tests::conversation(), new: true };
-        let again = outcome(next.what, Ok(Reply::Chat(Box::new(made))));
+        let again = outcome(next.what, &Ok(Reply::Chat(Box::new(made))));
         let command = ChatCommand::Send(Box::new(draft()));
         assert_eq!(again, Outcome::Next(Wanted { command, what: What::Send(None) }));
         // Anything else is a refusal like any other.
-        let refused = outcome(What::Send(Some(somebody())), Err(Refusal::Blocked));
+        let refused = outcome(What::Send(Some(somebody())), &Err(Refusal::Blocked));
         assert!(matches!(refused, Outcome::Failed(problem) if problem.status.as_u16() == 403));
     }
 
     #[test]
     fn a_reply_that_does_not_fit_is_our_fault() {
-        let Outcome::Failed(problem) = outcome(What::Edit, Ok(Reply::Count(7))) else { panic!("it fits") };
+        let Outcome::Failed(problem) = outcome(What::Edit, &Ok(Reply::Count(7))) else { panic!("it fits") };
         assert_eq!(problem.status.as_u16(), 500);
     }
 }

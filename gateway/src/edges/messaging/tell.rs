@@ -4,10 +4,11 @@
 //! and channels of services have no words in this API, nor have pins, hiding and blocking.
 
 use schema::Event;
-use schema::chat::ChatEvent;
+use schema::chat::{ChatEvent, Conversation};
 use serde::Serialize;
 
 use super::words::{Edited, OfConversation, OfMessage, Read, Typist, json};
+use crate::api::messaging::conversations::KINDS;
 use crate::api::messaging::words::{AboutConversation, ConversationBody, MessageBody, ParticipantBody};
 
 /// Calls `emit` with the name and the argument of each event that a client is told, in order.
@@ -32,10 +33,10 @@ pub fn tell(event: &Event, emit: &mut dyn FnMut(&str, &str)) {
             let name = if *on { "user:typing" } else { "user:stopped-typing" };
             say.event(name, &Typist::new(user, *conversation));
         }
-        ChatEvent::Created(conversation) => {
+        ChatEvent::Created(conversation) if is_shown(conversation) => {
             say.event("conversation:created", &ConversationBody::from(&**conversation));
         }
-        ChatEvent::Updated(conversation) => {
+        ChatEvent::Updated(conversation) if is_shown(conversation) => {
             say.event("conversation:updated", &AboutConversation::from(&**conversation));
         }
         ChatEvent::MemberAdded { conversation, member } => {
@@ -47,8 +48,13 @@ pub fn tell(event: &Event, emit: &mut dyn FnMut(&str, &str)) {
         ChatEvent::Deleted { conversation } => {
             say.event("conversation:deleted", &OfConversation::from(*conversation));
         }
-        ChatEvent::MemberChanged { .. } => {}
+        ChatEvent::Created(_) | ChatEvent::Updated(_) | ChatEvent::MemberChanged { .. } => {}
     }
+}
+
+/// Trades and feeds are other APIs' conversations.
+fn is_shown(conversation: &Conversation) -> bool {
+    KINDS & 1 << conversation.kind as u8 != 0
 }
 
 struct Say<'a>(&'a mut dyn FnMut(&str, &str));
@@ -208,5 +214,8 @@ pub(super) mod tests {
         assert_eq!(told(ChatEvent::MemberChanged { conversation: place, member: member() }), []);
         let row = UserPresence { user: id("bob"), status: Status::Online, last_seen: Default::default() };
         tell(&Event::Presence(vec![row]), &mut |name, _| panic!("{name}"));
+        let trade = || Arc::new(Conversation { kind: Kind::Trade, ..Conversation::clone(&conversation()) });
+        assert_eq!(told(ChatEvent::Created(trade())), []);
+        assert_eq!(told(ChatEvent::Updated(trade())), []);
     }
 }
