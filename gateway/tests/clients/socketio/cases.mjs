@@ -11,7 +11,7 @@ export function test(name, body) {
 const LIMIT = 20_000;
 
 /** How often a case is tried while the machine stands still. */
-const TRIES = 6;
+const TRIES = 12;
 
 /**
  * Runs the cases that `filter` (a word of their names) keeps, some at the same time; the exit code. With a `pulse`, a

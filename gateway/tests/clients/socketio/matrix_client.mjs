@@ -41,6 +41,7 @@ export async function connectedClient(client, url, auth) {
 /** A socket, with its events in queues. */
 export class Client {
   #queues = new Map();
+  #waiting = new Set();
   answers = () => [];
 
   constructor(socket, major) {
@@ -52,6 +53,9 @@ export class Client {
     for (const name of ["auth", "message-back", "answer-was"]) {
       socket.on(name, (...args) => this.#queue(name).give(args));
     }
+    socket.on("disconnect", (reason) => {
+      for (const fail of this.#waiting) fail(new Error(`disconnected: ${reason}`));
+    });
     socket.on("question", (...args) => args.pop()(...this.answers(...args)));
   }
 
@@ -74,13 +78,24 @@ export class Client {
 
   /** The arguments of the next event of this name. */
   event(name) {
-    return within(this.#queue(name).take(), PATIENCE, `the event ${name}`);
+    return this.#connected(this.#queue(name).take(), `the event ${name}`);
+  }
+
+  /** What a promise gives, or a failure at once when the connection ends meanwhile. */
+  async #connected(promise, what) {
+    let lost;
+    const disconnected = new Promise((_, reject) => this.#waiting.add((lost = reject)));
+    try {
+      return await within(Promise.race([promise, disconnected]), PATIENCE, what);
+    } finally {
+      this.#waiting.delete(lost);
+    }
   }
 
   /** Emits and waits for the ack's arguments. */
   ask(name, ...args) {
     const answer = new Promise((resolve) => this.socket.emit(name, ...args, (...answer) => resolve(answer)));
-    return within(answer, PATIENCE, `the ack of ${name}`);
+    return this.#connected(answer, `the ack of ${name}`);
   }
 
   /** The next time that it connects. */
