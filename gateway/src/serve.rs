@@ -352,7 +352,7 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
         inbox: Capacity { commands: engine.commands as u32, replies: engine.replies as u32 },
         desk: engine.replies as u32,
         store_queue: config.store.queue as u32,
-        chats: chat_settings(&config.store),
+        chats: chat_settings(config),
         outbox: (edge.outbox_bytes.bytes(), millis(edge.outbox_time)),
         secret: routing_key(config)?,
         incarnation: word(0) as u32,
@@ -361,7 +361,8 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
     })
 }
 
-fn chat_settings(store: &config::Store) -> store::chat::Settings {
+fn chat_settings(config: &Config) -> store::chat::Settings {
+    let store = &config.store;
     store::chat::Settings {
         path: store.chat_path.clone(),
         window: store.commit_window,
@@ -372,6 +373,7 @@ fn chat_settings(store: &config::Store) -> store::chat::Settings {
         table_bytes: store.table_bytes.bytes(),
         cache_bytes: store.cache_bytes.bytes() as u64,
         reserve_bytes: store.reserve_bytes.bytes() as u64,
+        sends_kept: config.conversations.retry_window,
     }
 }
 

@@ -3,7 +3,9 @@
 //! ```no_run
 //! use client::blocking::{Client, Event, Options};
 //! use schema::Id;
-//! use schema::chat::{ChatEvent, Draft, Kind, NewConversation, NewMember, Role};
+//! use schema::chat::{
+    ChatEvent, Draft, Kind, ListCursor, NewConversation, NewMember, Role,
+};
 //!
 //! # fn main() -> Result<(), client::Error> {
 //! let mut client = Client::connect(Options::new("127.0.0.1:7400", "eyJhbGciOi…"))?;
@@ -104,7 +106,20 @@ impl Chat<'_> {
     /// # Errors
     /// See [`Client::call`].
     pub fn list(&mut self, kinds: &[Kind], limit: u32) -> Result<(Vec<Summary>, bool), Error> {
-        match self.ask(ChatCommand::List { kinds: mask(kinds), limit })? {
+        self.list_after(kinds, limit, None)
+    }
+
+    /// The same, from behind a place of the list on: [`ListCursor::of`] the last row that came before.
+    ///
+    /// # Errors
+    /// See [`Client::call`].
+    pub fn list_after(
+        &mut self,
+        kinds: &[Kind],
+        limit: u32,
+        after: Option<ListCursor>,
+    ) -> Result<(Vec<Summary>, bool), Error> {
+        match self.ask(ChatCommand::List { kinds: mask(kinds), limit, after })? {
             ChatReply::Summaries { rows, more } => Ok((rows, more)),
             _ => Err(Error::Unexpected("list")),
         }
