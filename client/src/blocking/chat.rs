@@ -3,9 +3,7 @@
 //! ```no_run
 //! use client::blocking::{Client, Event, Options};
 //! use schema::Id;
-//! use schema::chat::{
-    ChatEvent, Draft, Kind, ListCursor, NewConversation, NewMember, Role,
-};
+//! use schema::chat::{ChatEvent, Draft, Kind, NewConversation, NewMember, Role};
 //!
 //! # fn main() -> Result<(), client::Error> {
 //! let mut client = Client::connect(Options::new("127.0.0.1:7400", "eyJhbGciOi…"))?;
@@ -47,8 +45,8 @@
 use std::sync::Arc;
 
 use schema::chat::{
-    ChatCommand, ChatReply, Conversation, ConversationId, Draft, History, Kind, Member, MemberChange,
-    Message, MessageId, NewConversation, Role, Summary, Whose,
+    ChatCommand, ChatReply, Conversation, ConversationId, Draft, History, Kind, ListCursor, Member,
+    MemberChange, Message, MessageId, NewConversation, Role, Summary, Whose,
 };
 use schema::command::Payload;
 use schema::{Command, Id, Refusal, Reply};
