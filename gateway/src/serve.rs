@@ -18,7 +18,7 @@ use crate::accept::Acceptor;
 use crate::admin::{self, Admin};
 use crate::auth::{LiveVerifier, Verifier, secret};
 use crate::clock::Clock;
-use crate::config::{self, Config, ConfigError, GroupHistory, HostChoice, IoChoice, Secret, StoreKind};
+use crate::config::{Config, ConfigError, GroupHistory, HostChoice, IoChoice, Secret, StoreKind};
 use crate::conn::Conn;
 use crate::edges::{self, Shared};
 use crate::http::Front;
@@ -263,10 +263,7 @@ fn millis(time: std::time::Duration) -> u32 {
 
 fn start_node(config: &Config) -> Result<(Node<Conn>, Desk), ServeError> {
     let settings = node_settings(config)?;
-    let store = match config.store.kind {
-        StoreKind::Memory => Store::Memory,
-        StoreKind::Embedded => Store::Embedded(config.store_path()),
-    };
+    let store = store_kind(config);
     let edge_settings = edge_settings(config);
     let setup = NodeSetup::<Conn> {
         settings,
@@ -282,6 +279,14 @@ fn start_node(config: &Config) -> Result<(Node<Conn>, Desk), ServeError> {
         }),
     };
     Node::start(setup).map_err(ServeError::of("the shards could not be started"))
+}
+
+/// Which store, and where.
+pub(crate) fn store_kind(config: &Config) -> Store {
+    match config.store.kind {
+        StoreKind::Memory => Store::Memory,
+        StoreKind::Embedded => Store::Embedded(config.store_path()),
+    }
 }
 
 fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
@@ -361,7 +366,8 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
     })
 }
 
-fn chat_settings(config: &Config) -> store::chat::Settings {
+/// How conversations are kept.
+pub(crate) fn chat_settings(config: &Config) -> store::chat::Settings {
     let store = &config.store;
     store::chat::Settings {
         path: store.chat_path.clone(),
@@ -379,7 +385,7 @@ fn chat_settings(config: &Config) -> store::chat::Settings {
 
 /// The key of the routing hash. It must not change over restarts, or a user's journal row would be read by another
 /// shard; so it is derived from the cluster's secret, or kept in the data directory.
-fn routing_key(config: &Config) -> Result<(u64, u64), ServeError> {
+pub(crate) fn routing_key(config: &Config) -> Result<(u64, u64), ServeError> {
     let secret = match (&config.server.cluster_secret, config.store.kind) {
         (Some(secret), _) => secret.clone(),
         (None, StoreKind::Embedded) => {
