@@ -295,6 +295,15 @@ fn from_another_system() {
     data.import(&foreign()).done();
     assert_eq!(data.export(), exported, "again it is the same");
 
+    // Cut off anywhere, it goes on.
+    let lines: Vec<String> = foreign().lines().map(|line| format!("{line}\n")).collect();
+    for cut in [5, 7, 8, 9, 12] {
+        let other = Data::new();
+        other.import(&lines[..cut].concat()).done();
+        other.import(&foreign()).done();
+        assert_eq!(other.export(), exported, "cut after line {cut}");
+    }
+
     let server = data.serve();
     let unread = |user: &str| -> Vec<(String, u64)> {
         let (rows, _) = connect(&server, user).chat().list(&[], 10).unwrap();

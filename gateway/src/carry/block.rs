@@ -62,8 +62,9 @@ struct Someone {
     user: Id,
     /// `None`: has left.
     row: Option<MemberRow>,
-    /// Its marks are to be found.
+    /// Its marks are to be found, and the store has this one.
     open: bool,
+    floor: u64,
     sent: u64,
     /// The sequence of its own newest message.
     own: u64,
@@ -145,7 +146,7 @@ impl Block {
         let is_there = self.is_there(row, &user)?;
         self.rows.insert(user.clone(), row);
         if line.left {
-            self.members.insert(row, Someone { user: user.clone(), row: None, open: false, sent: 0, own: 0 });
+            self.members.insert(row, Someone { user: user.clone(), row: None, open: false, floor: 0, sent: 0, own: 0 });
             return Ok(Changes::one(is_there, || Part::MemberGone { row, user }));
         }
         let role = match &line.role {
@@ -164,7 +165,15 @@ impl Block {
             let told = (member.member.read_to > 0).then_some(member.member.read_to);
             member.member.read_at = member.member.read_at.or(told);
         }
-        let someone = Someone { user, row: Some(member.clone()), open: open && !is_there, sent: 0, own: 0 };
+        // An import that was cut off may have found less of the marks; what the member did since is not touched.
+        let stored = self.there.iter().flat_map(|there| &there.members).find(|stored| stored.member.row == row);
+        let untouched = |stored: &MemberRow| {
+            let MemberRow { floor, sent_at_floor, .. } = member;
+            MemberRow { floor, sent_at_floor, ..stored.clone() } == member
+        };
+        let open = open && (!is_there || stored.is_some_and(untouched));
+        let floor = stored.map_or(0, |stored| stored.floor);
+        let someone = Someone { user, row: Some(member.clone()), open, floor, sent: 0, own: 0 };
         self.members.insert(row, someone);
         Ok(Changes::one(is_there, || Part::Member(member)))
     }
@@ -380,7 +389,7 @@ impl Block {
                 row.floor = row.floor.max(someone.own);
                 row.sent_at_floor = 0;
             }
-            if row.floor > 0 {
+            if row.floor > someone.floor {
                 changes.parts.push(Part::Member(row));
             }
         }

@@ -62,8 +62,8 @@ impl<'a> Import<'a> {
     /// Reads all lines. `progress` is called after each.
     ///
     /// # Errors
-    /// With the number of the line and what to do. What came before it is written; reading the file again, once it is
-    /// right, goes on from there.
+    /// With the number of the line and what to do. Most of what came before it is written; reading the file again, once
+    /// it is right, goes on from there.
     pub fn run(
         mut self,
         from: &mut dyn BufRead,
