@@ -10,8 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use engine::machine::store::{ChatAsk, ChatStored, Loaded, MemberRow, Part, Place};
-use engine::store::chat::Reads;
+use engine::kept::{ChatAsk, ChatStored, Loaded, MemberRow, Part, Place, Reads};
 use schema::Id;
 use schema::chat::ids::LAST_MS;
 use schema::chat::{Attachment, Conversation, ConversationId, Kind, Message, MessageId, Receipt, Role};
@@ -146,7 +145,10 @@ impl Block {
         let is_there = self.is_there(row, &user)?;
         self.rows.insert(user.clone(), row);
         if line.left {
-            self.members.insert(row, Someone { user: user.clone(), row: None, open: false, floor: 0, sent: 0, own: 0 });
+            self.members.insert(
+                row,
+                Someone { user: user.clone(), row: None, open: false, floor: 0, sent: 0, own: 0 },
+            );
             return Ok(Changes::one(is_there, || Part::MemberGone { row, user }));
         }
         let role = match &line.role {
@@ -166,7 +168,8 @@ impl Block {
             member.member.read_at = member.member.read_at.or(told);
         }
         // An import that was cut off may have found less of the marks; what the member did since is not touched.
-        let stored = self.there.iter().flat_map(|there| &there.members).find(|stored| stored.member.row == row);
+        let stored =
+            self.there.iter().flat_map(|there| &there.members).find(|stored| stored.member.row == row);
         let untouched = |stored: &MemberRow| {
             let MemberRow { floor, sent_at_floor, .. } = member;
             MemberRow { floor, sent_at_floor, ..stored.clone() } == member
