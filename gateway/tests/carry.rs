@@ -157,7 +157,7 @@ fn live(site: &Site) {
         say(&mut bob, trade, &format!("bob's words {n}"), None);
         let said = say(&mut bob, group, &format!("bob's group words {n}"), Some(&format!("b-{n}")));
         match n % 5 {
-            0 => _ = ann.chat().read(said.id).unwrap(),
+            0 => ann.chat().read(said.id).unwrap(),
             1 => _ = bob.chat().edit(said.id, "bob's changed words").unwrap(),
             2 => _ = bob.chat().remove(said.id).unwrap(),
             _ => {}

@@ -22,6 +22,9 @@ const PART: usize = 256;
 /// What parts are handed to; it may say that it has enough.
 pub type Each<'a> = dyn FnMut(Part) -> Result<ControlFlow<()>, Failure> + 'a;
 
+/// Makes a part of a row.
+type Read<'a> = dyn Fn(&[u8], &[u8]) -> Result<Part, Damage> + 'a;
+
 impl RowReader {
     /// See [`Reads::places`](super::Reads).
     pub(super) fn all_places(&self, after: Option<Place>, limit: usize) -> Result<Vec<Place>, Failure> {
@@ -71,7 +74,7 @@ impl RowReader {
         &self,
         space: Space,
         (mut from, end): (Vec<u8>, &[u8]),
-        read: &dyn Fn(&[u8], &[u8]) -> Result<Part, Damage>,
+        read: &Read<'_>,
         each: &mut Each<'_>,
     ) -> Result<ControlFlow<()>, Failure> {
         loop {
