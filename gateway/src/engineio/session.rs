@@ -52,7 +52,7 @@ pub struct Opening<'a> {
     pub version: Version,
     /// Its id: unguessable, of characters that need no escape in a URL. It is a secret of the client's.
     pub sid: &'a str,
-    /// The client cannot take bytes (v3).
+    /// The client cannot take bytes.
     pub base64: bool,
     /// When the first ping is due (v4), milliseconds from now: the interval, or less for some, so that those who came
     /// together are not pinged together for ever.
@@ -618,9 +618,9 @@ impl Session {
 
     fn write(&self, turn: &mut Turn<'_>, outgoing: &Outgoing) {
         match (outgoing, self.version) {
-            (Outgoing::Binary(bytes), Version::V3) if self.base64 => {
+            (Outgoing::Binary(bytes), version) if self.base64 => {
                 let mut text = String::new();
-                Packet::binary(bytes).write_text(Version::V3, &mut text);
+                Packet::binary(bytes).write_text(version, &mut text);
                 turn.outlet.text(&text);
             }
             (Outgoing::Binary(bytes), Version::V3) => turn.outlet.binary(&[Kind::Message as u8], bytes),

@@ -5,7 +5,7 @@
 
 import { Direct, Polling, Socket, ask, askOrCut, split3, split4 } from "./wire.mjs";
 
-const PATIENCE = 5000;
+const PATIENCE = 2000;
 
 export async function play(base, script) {
   try {

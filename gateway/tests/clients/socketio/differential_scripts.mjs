@@ -85,14 +85,14 @@ export function scripts(seed, rounds) {
     list.push({ kind: "request", upgrade: true, target });
   }
   for (let round = 0; round < rounds; round += 1) {
-    for (const [version, count] of [[4, 300], [3, 150]]) {
+    for (const [version, count] of [[4, 200], [3, 100]]) {
       for (let i = 0; i < count; i += 1) packets(version, mutated(random, random.pick(PACKETS)));
       for (let i = 0; i < count / 5; i += 1) first(version, mutated(random, [random.pick(FIRST)])[0]);
       for (let i = 0; i < count / 5; i += 1) frames(version, mutated(random, [random.pick(FRAMES)])[0]);
     }
-    for (let i = 0; i < 60; i += 1) bodies(4, mutated(random, [random.pick(BODIES4)])[0]);
-    for (let i = 0; i < 60; i += 1) bodies(3, mutated(random, [random.pick(BODIES3)])[0]);
-    for (let i = 0; i < 40; i += 1) {
+    for (let i = 0; i < 40; i += 1) bodies(4, mutated(random, [random.pick(BODIES4)])[0]);
+    for (let i = 0; i < 40; i += 1) bodies(3, mutated(random, [random.pick(BODIES3)])[0]);
+    for (let i = 0; i < 30; i += 1) {
       const body = mutated(random, [Buffer.from(random.pick(OCTETS3), "hex")])[0];
       bodies(3, body, { type: "application/octet-stream" });
     }
