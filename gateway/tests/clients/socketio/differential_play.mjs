@@ -3,13 +3,15 @@
 // After each step come two markers that any server answers in any state: what came before the second one's answer belongs
 // to the step. A step that closes the connection ends the script.
 
+import { within } from "./cases.mjs";
 import { Direct, Polling, Socket, ask, askOrCut, split3, split4 } from "./wire.mjs";
 
 const PATIENCE = 2000;
 
 export async function play(base, script) {
   try {
-    return await { socket: onSocket, polling: onPolling, request: oneRequest, trial: onTrial }[script.kind](base, script);
+    const kinds = { socket: onSocket, polling: onPolling, request: oneRequest, trial: onTrial };
+    return await within(kinds[script.kind](base, script), 30_000, "the script");
   } catch (error) {
     return [`failed: ${error.message}`];
   }
@@ -130,7 +132,8 @@ async function onTrial(base, { version, frames }) {
   const { status } = await session.post(body);
   if (status !== 200) return [...transcript, "over"];
   for (;;) {
-    const { bytes, text } = await session.get();
+    const { status, bytes, text } = await session.get();
+    if (status !== 200) return [...transcript, "over"];
     if ((version === 3 ? split3(bytes) : split4(text)).includes("4polls")) return [...transcript, "polls"];
   }
 }
