@@ -240,10 +240,11 @@ export class Polling {
   }
 }
 
-/** A session on a WebSocket; heartbeats are answered and not shown. */
+/** A session on a WebSocket; heartbeats are answered and not shown. In version 3 it `beats` by itself if it is told to. */
 export class Direct {
-  constructor(base, path, { version = 4, query = "", ...options } = {}) {
+  constructor(base, path, { version = 4, query = "", beats = false, ...options } = {}) {
     this.version = version;
+    this.beats = beats && version === 3;
     this.socket = new Socket(`${base}${path}?EIO=${version}&transport=websocket${query}`, options);
   }
 
@@ -254,6 +255,9 @@ export class Direct {
     const open = await session.socket.next();
     assert.equal(open[0], "0");
     session.open = JSON.parse(open.slice(1));
+    if (session.beats) {
+      const timer = setInterval(() => (session.socket.ended ? clearInterval(timer) : session.send("2")), 100);
+    }
     return session;
   }
 
@@ -265,7 +269,7 @@ export class Direct {
     for (;;) {
       const frame = await this.socket.next();
       if (frame === "2" && this.version === 4) this.send("3");
-      else return frame;
+      else if (frame !== "3" || !this.beats) return frame;
     }
   }
 
