@@ -148,7 +148,12 @@ fn live(site: &Site) {
     let trade = make(&mut ann, Kind::Trade, &["bob"]);
     let group = make(&mut ann, Kind::Group, &["bob", "cat"]);
     for n in 0..30 {
-        say(&mut ann, direct, &format!("ann's words {n} \u{1f44b} \"quoted\"\n"), (n % 2 == 0).then_some(&*format!("a-{n}")));
+        say(
+            &mut ann,
+            direct,
+            &format!("ann's words {n} \u{1f44b} \"quoted\"\n"),
+            (n % 2 == 0).then_some(&*format!("a-{n}")),
+        );
         say(&mut bob, trade, &format!("bob's words {n}"), None);
         let said = say(&mut bob, group, &format!("bob's group words {n}"), Some(&format!("b-{n}")));
         match n % 5 {
@@ -196,7 +201,10 @@ fn there_and_back_again() {
     let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0], json!({"type": "muster-export", "version": 1}));
     let end = lines.last().unwrap();
-    assert_eq!((&end["type"], &end["conversations"], &end["messages"]), (&json!("end"), &json!(3), &json!(91)));
+    assert_eq!(
+        (&end["type"], &end["conversations"], &end["messages"]),
+        (&json!("end"), &json!(3), &json!(91))
+    );
     assert!(end["seen"].as_u64().unwrap() >= 2, "{end}");
     let kinds = |kind: &str| lines.iter().filter(|line| line["type"] == kind).count();
     assert!(kinds("receipt") > 0 && kinds("deleted") == 6 && kinds("send") == 45, "{exported}");
@@ -226,7 +234,10 @@ fn there_and_back_again() {
     // What was sent before is known again.
     let mut ann = connect(&server, ANN);
     let direct = ConversationId::of_pair(&id(ANN), &id("bob"));
-    assert_eq!(&*say(&mut ann, direct, "sent again", Some("a-2")).content, "ann's words 2 \u{1f44b} \"quoted\"\n");
+    assert_eq!(
+        &*say(&mut ann, direct, "sent again", Some("a-2")).content,
+        "ann's words 2 \u{1f44b} \"quoted\"\n"
+    );
     // What people do from now on is not taken back.
     say(&mut ann, direct, "new words", None);
     ann.chat().read_all(direct, None).unwrap();
@@ -322,7 +333,8 @@ fn from_another_system() {
     assert_eq!(&*ann.chat().history(direct, None, None, false, 10).unwrap().messages[0].content, "hello ann");
     let map = fs::read_to_string(data.file("ids.jsonl")).unwrap();
     let ids: Vec<Value> = map.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let new_id = |old: &str| ids.iter().find(|row| row["ref"] == old).unwrap()["id"].as_str().unwrap().to_owned();
+    let new_id =
+        |old: &str| ids.iter().find(|row| row["ref"] == old).unwrap()["id"].as_str().unwrap().to_owned();
     assert_eq!(new_id("65f1"), direct.to_string());
     let group: ConversationId = new_id("65f0").parse().unwrap();
     let history = ann.chat().history(group, None, None, false, 10).unwrap().messages;
@@ -352,7 +364,8 @@ fn bad_lines_are_told_with_their_number() {
     let group = json!({"type": "conversation", "ref": "g", "kind": "group", "name": "n", "creator": "ann",
                        "createdAt": 1_000});
     let ann = json!({"type": "member", "user": "ann"});
-    let message = |at: u64, sender: &str| json!({"type": "message", "at": at, "sender": sender, "content": "x"});
+    let message =
+        |at: u64, sender: &str| json!({"type": "message", "at": at, "sender": sender, "content": "x"});
     let with = |line: &Value, key: &str, value: Value| {
         let mut line = line.clone();
         line[key] = value;
@@ -360,7 +373,8 @@ fn bad_lines_are_told_with_their_number() {
     };
     data.import("").failed("the first line must be");
     data.import("{\"type\":\"seen\"}").failed("line 1: missing field");
-    data.import("{\"type\":\"muster-export\",\"version\":2}").failed("line 1: format 2, and this Muster reads");
+    data.import("{\"type\":\"muster-export\",\"version\":2}")
+        .failed("line 1: format 2, and this Muster reads");
     data.import(&format!("{FIRST}not json")).failed("line 2: expected");
     data.import(&format!("{FIRST}{FIRST}")).failed("line 2: muster-export stands in the first line only");
     bad(&[json!({"type": "nothing"})], "unknown variant `nothing`, expected");
@@ -376,12 +390,27 @@ fn bad_lines_are_told_with_their_number() {
     bad(&[group.clone(), with(&ann, "user", json!(""))], "is no user's id: an id must not be empty");
     bad(&[group.clone(), ann.clone(), ann.clone()], "\"ann\" is in this conversation already");
     bad(&[group.clone(), with(&ann, "role", json!("king"))], "role must be");
-    bad(&[group.clone(), ann.clone(), message(2, "bob")], "\"bob\" is no member of this conversation: give a member line");
+    bad(
+        &[group.clone(), ann.clone(), message(2, "bob")],
+        "\"bob\" is no member of this conversation: give a member line",
+    );
     bad(&[group.clone(), ann.clone(), message(2, "ann"), message(1, "ann")], "sort them by at");
-    bad(&[group.clone(), ann.clone(), message(2, "ann"), ann.clone()], "members of a conversation stand before");
-    bad(&[group.clone(), ann.clone(), with(&message(2, "ann"), "content", json!(""))], "content must not be empty");
-    bad(&[group.clone(), ann.clone(), with(&message(2, "ann"), "content", json!("x".repeat(50_000)))], "is the most");
-    bad(&[group.clone(), ann.clone(), with(&message(2, "ann"), "deleted", json!(true))], "neither content nor");
+    bad(
+        &[group.clone(), ann.clone(), message(2, "ann"), ann.clone()],
+        "members of a conversation stand before",
+    );
+    bad(
+        &[group.clone(), ann.clone(), with(&message(2, "ann"), "content", json!(""))],
+        "content must not be empty",
+    );
+    bad(
+        &[group.clone(), ann.clone(), with(&message(2, "ann"), "content", json!("x".repeat(50_000)))],
+        "is the most",
+    );
+    bad(
+        &[group.clone(), ann.clone(), with(&message(2, "ann"), "deleted", json!(true))],
+        "neither content nor",
+    );
     bad(&[group.clone(), group.clone()], "has no members");
     let end = json!({"type": "end", "conversations": 2, "messages": 0, "seen": 0});
     bad(&[group.clone(), ann.clone(), end], "the file is not whole");
@@ -428,7 +457,8 @@ fn an_erased_person_is_nowhere() {
     let dry = data.muster(&["erase", "--user", "bob", "--dry-run"], "").done();
     assert!(dry.err.contains("would be removed (nothing was)"), "{dry:?}");
     assert_eq!(data.export(), before);
-    data.muster(&["erase", "--user", "bob", "--realm", "other"], "").failed("realm \"other\" is not configured");
+    data.muster(&["erase", "--user", "bob", "--realm", "other"], "")
+        .failed("realm \"other\" is not configured");
     let ran = data.muster(&["erase", "--user", "bob"], "").done();
     let told = "removed: 63 messages, 30 names of messages, 5 memberships in 5 conversations (of which 1 had nobody \
                 else and go as a whole), last seen, 1 files";
@@ -442,7 +472,10 @@ fn an_erased_person_is_nowhere() {
     let media = |folder: &str| fs::read_dir(data.file("data/media").join(folder)).unwrap().count();
     assert_eq!((media("messages"), media("about")), (1, 1), "ann's is still there");
     let again = data.muster(&["erase", "--user", "bob"], "").done();
-    assert!(again.err.contains("removed: 0 messages, 0 names of messages, 0 memberships in 0 conversations"), "{again:?}");
+    assert!(
+        again.err.contains("removed: 0 messages, 0 names of messages, 0 memberships in 0 conversations"),
+        "{again:?}"
+    );
     assert!(again.err.contains("no last seen, 0 files"), "{again:?}");
     assert_eq!(data.export(), after);
 

@@ -10,14 +10,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use engine::machine::store::{ChatAsk, ChatStored, Loaded, MemberRow, Part, Place};
+use engine::machine::store::{ChatAsk, ChatStored, Horizon, Loaded, MemberRow, Part, Place};
 use engine::store::chat::Reads;
 use schema::Id;
 use schema::chat::ids::LAST_MS;
 use schema::chat::{Attachment, Conversation, ConversationId, Kind, Message, MessageId, Receipt, Role};
 
 use super::lines::{
-    ConversationLine, DeletedLine, MemberLine, MessageLine, ReceiptLine, SendLine, Time, role_of,
+    ConversationLine, DeletedLine, ForgottenLine, MemberLine, MessageLine, ReceiptLine, SendLine, Time,
+    role_of,
 };
 
 /// What has to be written for a line, and how much was there already.
@@ -146,7 +147,10 @@ impl Block {
         let is_there = self.is_there(row, &user)?;
         self.rows.insert(user.clone(), row);
         if line.left {
-            self.members.insert(row, Someone { user: user.clone(), row: None, open: false, floor: 0, sent: 0, own: 0 });
+            self.members.insert(
+                row,
+                Someone { user: user.clone(), row: None, open: false, floor: 0, sent: 0, own: 0 },
+            );
             return Ok(Changes::one(is_there, || Part::MemberGone { row, user }));
         }
         let role = match &line.role {
@@ -166,7 +170,8 @@ impl Block {
             member.member.read_at = member.member.read_at.or(told);
         }
         // An import that was cut off may have found less of the marks; what the member did since is not touched.
-        let stored = self.there.iter().flat_map(|there| &there.members).find(|stored| stored.member.row == row);
+        let stored =
+            self.there.iter().flat_map(|there| &there.members).find(|stored| stored.member.row == row);
         let untouched = |stored: &MemberRow| {
             let MemberRow { floor, sent_at_floor, .. } = member;
             MemberRow { floor, sent_at_floor, ..stored.clone() } == member
@@ -237,6 +242,26 @@ impl Block {
         Ok((changes, id))
     }
 
+    /// What was forgotten for its age: messages go on from there.
+    ///
+    /// # Errors
+    /// What is wrong with the line.
+    pub fn forgotten(&mut self, line: &ForgottenLine) -> Result<Changes, String> {
+        if self.at > 0 {
+            return Err("what was forgotten stands before the messages".into());
+        }
+        let ForgottenLine { at: Time(at), sequence, row, sent } = *line;
+        let horizon = Horizon { at, sequence, row, sent };
+        (self.given_at, self.at, self.sequence) = (at, at, sequence);
+        for (number, someone) in &mut self.members {
+            someone.sent = horizon.sent_by(*number);
+        }
+        // The store may have forgotten more since.
+        let there = self.there.as_ref().and_then(|there| there.forgotten);
+        let is_there = there.is_some_and(|there| there.sequence >= sequence);
+        Ok(Changes::one(is_there, || Part::Forgotten(horizon)))
+    }
+
     fn build(
         &mut self,
         line: &MessageLine,
@@ -298,6 +323,10 @@ impl Block {
     }
 
     fn has_message(&self, reads: &dyn Reads, message: &Message) -> Result<bool, String> {
+        let forgotten = self.there.as_ref().and_then(|there| there.forgotten).unwrap_or_default();
+        if message.sequence <= forgotten.sequence {
+            return Ok(true);
+        }
         let Some(newest) = self.there.as_ref().and_then(|there| there.newest.as_ref()) else {
             return Ok(false);
         };
