@@ -282,6 +282,14 @@ fn start_node(config: &Config) -> Result<(Node<Conn>, Desk), ServeError> {
     Node::start(setup).map_err(ServeError::of("the shards could not be started"))
 }
 
+/// A number that nobody can guess.
+pub(crate) fn seed() -> Result<u64, ServeError> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)
+        .map_err(|error| ServeError(format!("the system has no randomness: {error}")))?;
+    Ok(u64::from_ne_bytes(random))
+}
+
 /// Which store, and where.
 pub(crate) fn store_kind(config: &Config) -> Store {
     match config.store.kind {

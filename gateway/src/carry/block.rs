@@ -10,8 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use engine::machine::store::{ChatAsk, ChatStored, Horizon, Loaded, MemberRow, Part, Place};
-use engine::store::chat::Reads;
+use engine::kept::{ChatAsk, ChatStored, Horizon, Loaded, MemberRow, Part, Place, Reads};
 use schema::Id;
 use schema::chat::ids::LAST_MS;
 use schema::chat::{Attachment, Conversation, ConversationId, Kind, Message, MessageId, Receipt, Role};

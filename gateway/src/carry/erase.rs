@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use engine::machine::store::{Part, Place, Write};
-use engine::store::chat::{Failure, FailureKind, Reads};
+use engine::kept::{Failure, FailureKind, Part, Place, Reads, Write};
 use schema::chat::{Conversation, Message};
 use schema::{Id, Key};
 

@@ -3,8 +3,7 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use engine::machine::store::Part;
-use engine::store::chat::{Failure, FailureKind};
+use engine::kept::{Failure, FailureKind, Part};
 use schema::Realm;
 use schema::chat::Kind;
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Read, Write as _};
 
-use engine::machine::store::{Part, SeenRow, Write};
+use engine::kept::{Part, SeenRow, Write};
 use schema::{Key, LastSeen};
 use serde::Serialize;
 
@@ -198,7 +198,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    fn write(&mut self, place: engine::machine::store::Place, changes: Changes) -> Result<(), String> {
+    fn write(&mut self, place: engine::kept::Place, changes: Changes) -> Result<(), String> {
         let Changes { parts, there } = changes;
         self.outcome.there += there;
         self.outcome.written += parts.len() as u64;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use engine::machine::store::{Horizon, MemberRow, Part};
+use engine::kept::{Horizon, MemberRow, Part};
 use schema::Id;
 use schema::chat::{Attachment, Conversation, Kind, Member, Message, Role};
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@
 //! JSON lines ─► lines.rs ─► block.rs ─► parts ─► store    import.rs
 //! ```
 //!
-//! The store is asked through its own traits, in the machine's words ([`Part`](engine::machine::store::Part)), so all of
+//! The store is asked through its own traits, in the machine's words ([`Part`](engine::kept::Part)), so all of
 //! this is the same for every store. [`lines`] is the format, told to users in `docs/EXPORT.md`; [`block`] fills in what
 //! another system did not know. Nothing here holds more than one conversation's members and some hundred lines.
 
@@ -20,10 +20,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use engine::machine::Router;
-use engine::machine::store::Write;
-use engine::store::chat::{Failure, FailureKind, Opened, Reads, Writes};
-use engine::store::{self, Adapter};
+use engine::kept::{self, Adapter, Failure, FailureKind, Reads, Write, Writes};
 use schema::Realm;
 
 use crate::auth::DEFAULT_REALM;
@@ -63,11 +60,8 @@ impl Kept {
         let path = config.store_path();
         match config.store.kind {
             StoreKind::Memory => {
-                return Err(
-                    "store.kind is \"memory\", which keeps nothing once the server has ended: there is \
-                            nothing to work on"
-                        .into(),
-                );
+                let why = "store.kind is \"memory\", which keeps nothing once the server has ended";
+                return Err(why.into());
             }
             StoreKind::Embedded if !begin && !path.exists() => {
                 return Err(format!(
@@ -80,15 +74,10 @@ impl Kept {
         }
         let kind = serve::store_kind(config);
         let secret = serve::routing_key(config).map_err(|error| error.to_string())?;
-        // How many shards there are has no bearing on what is kept.
-        let router = Router::new(secret, 1);
-        let seen = store::open(&kind, &router).map_err(|error| error.to_string())?;
-        let mut salt = [0; 8];
-        getrandom::fill(&mut salt).map_err(|error| format!("the system has no randomness: {error}"))?;
-        let settings = serve::chat_settings(config);
-        let opened = store::chat::open(&kind, &settings, u64::from_ne_bytes(salt));
-        let Opened { writes, reads, .. } = opened.map_err(|error| error.to_string())?;
-        Ok(Self { writes, reads, seen: seen.adapter, realms: Realms::new(&config.auth.realms) })
+        let salt = serve::seed().map_err(|error| error.to_string())?;
+        let opened = kept::open(&kind, &serve::chat_settings(config), secret, salt);
+        let kept::Kept { writes, reads, seen } = opened.map_err(|error| error.to_string())?;
+        Ok(Self { writes, reads, seen, realms: Realms::new(&config.auth.realms) })
     }
 
     /// The name of a realm.
