@@ -92,7 +92,7 @@ pub enum ChatAsk {
     Memberships { user: Key, after: Option<ConversationId>, limit: u32 },
     /// Of the next `limit` conversations after this one (in the order of realm and id), those that have messages created
     /// before the time for their kind: that of the kind with number n is at n - 1, and 0 is never. Answered `Aged`.
-    Aged { after: Option<Place>, before: [u64; Kind::ALL.len()], limit: u32 },
+    Aged { after: Option<Place>, before: Box<[u64; Kind::ALL.len()]>, limit: u32 },
 }
 
 /// What comes back.

@@ -47,7 +47,7 @@ impl Machine {
         let before =
             self.limits.retention.map(|kept| if kept == 0 { 0 } else { now.wall.saturating_sub(kept) });
         let after = self.chats.round.after;
-        self.ask_chats(ChatAsk::Aged { after, before, limit: GO.0 }, Asked::Aged);
+        self.ask_chats(ChatAsk::Aged { after, before: Box::new(before), limit: GO.0 }, Asked::Aged);
     }
 
     /// The store has looked.

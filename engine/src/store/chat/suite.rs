@@ -126,7 +126,7 @@ impl Store {
     fn aged(&mut self, before: [u64; 4], limit: u32) -> Vec<Place> {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            match self.answer(ChatAsk::Aged { after, before, limit }) {
+            match self.answer(ChatAsk::Aged { after, before: Box::new(before), limit }) {
                 ChatStored::Aged { places, next } => {
                     found.extend(places.into_iter().map(|(place, _)| place));
                     if next.is_none() {

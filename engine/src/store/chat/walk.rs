@@ -23,6 +23,8 @@ const PART: usize = 256;
 /// What parts are handed to; it may say that it has enough.
 pub type Each<'a> = dyn FnMut(Part) -> Result<ControlFlow<()>, Failure> + 'a;
 
+/// The first key, and the first behind it.
+type Range = (Vec<u8>, Vec<u8>);
 /// Makes a part of a row.
 type Read<'a> = dyn Fn(&[u8], &[u8]) -> Result<Part, Damage> + 'a;
 
@@ -69,7 +71,7 @@ impl RowReader {
         let sent = |key: &[u8], value: &[u8]| read_sent(key, value);
         let (members, all) = (keys::members_and_deletions(of), keys::messages(of));
         let oldest = keys::side(of, Side::Receipt { message: forgotten.at + 1, row: 0 });
-        let ranges: [(Space, (Vec<u8>, Vec<u8>), &Read<'_>); 4] = [
+        let ranges: [(Space, Range, &Read<'_>); 4] = [
             (Space::States, members, &side),
             (Space::Messages, (first_message(of, horizon), keys::behind(&all)), &message),
             (Space::States, (oldest, keys::receipts(of).1), &side),
@@ -92,7 +94,7 @@ impl RowReader {
     fn hand_over(
         &self,
         space: Space,
-        (mut from, end): (Vec<u8>, Vec<u8>),
+        (mut from, end): Range,
         read: &Read<'_>,
         each: &mut Each<'_>,
     ) -> Result<ControlFlow<()>, Failure> {
