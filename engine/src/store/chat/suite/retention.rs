@@ -9,7 +9,8 @@ fn horizon(of: Place, number: u64) -> Horizon {
 
 pub(in crate::store::chat) fn what_is_forgotten_is_nowhere(store: &mut Store) {
     let of = place(5);
-    for neighbour in [place(4), (Realm(1), of.1)] {
+    let neighbours = [place(4), (Realm(1), of.1)];
+    for neighbour in neighbours {
         group(store, neighbour, 5);
     }
     let mut all = group(store, of, 3_000);
@@ -24,7 +25,8 @@ pub(in crate::store::chat) fn what_is_forgotten_is_nowhere(store: &mut Store) {
         ],
     );
     let before = [0, 200_000, 0, 0];
-    assert_eq!(store.aged(before, 1), [of]);
+    assert_eq!(store.aged(before, 1), [neighbours[0], of, neighbours[1]]);
+    assert_eq!(store.aged([0, 100, 0, 0], 10), [], "the oldest are just young enough");
     assert_eq!(store.aged([200_000, 0, 200_000, 200_000], 10), [], "each kind has its own time");
     store.write(of, [Part::Forgotten(horizon(of, 2_000))]);
     all.retain(|message| message.sequence > 2_000);
@@ -40,8 +42,8 @@ pub(in crate::store::chat) fn what_is_forgotten_is_nowhere(store: &mut Store) {
         assert_eq!(store.page(of, until), (Vec::new(), false));
         assert_eq!((store.message(of, 200_000), store.message(of, 200_100).is_some()), (None, true));
         assert_eq!(store.message(of, 250_000).unwrap().reads.len(), 1);
-        assert_eq!(store.aged(before, 10), []);
-        for neighbour in [place(4), (Realm(1), of.1)] {
+        assert_eq!(store.aged(before, 10), neighbours);
+        for neighbour in neighbours {
             assert_eq!(store.page(neighbour, Page::default()).0.len(), 5);
         }
     };
