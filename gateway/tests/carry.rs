@@ -498,7 +498,7 @@ fn an_erased_person_is_nowhere() {
 
 #[test]
 fn old_messages_are_forgotten() {
-    let data = Data::with("conversations.retention_group = \"3s\"\n");
+    let data = Data::with("conversations.retention_group = \"8s\"\n");
     let server = data.serve();
     let [mut ann, mut bob] = [ANN, "bob"].map(|user| connect(&server, user));
     let (group, direct) = (make(&mut ann, Kind::Group, &["bob"]), make(&mut ann, Kind::Direct, &["bob"]));
