@@ -61,7 +61,12 @@ pub(crate) fn bad_events_change_nothing(io: &str) {
     stranger.refused("message:read", &json!({"messageId": message}), 403, words);
     let words = "Only the sender can edit this message";
     bob.refused("message:edit", &json!({"messageId": message, "content": "x"}), 403, words);
-    bob.refused("message:delete", &json!({"messageId": message}), 403, "Only the sender can delete this message");
+    bob.refused(
+        "message:delete",
+        &json!({"messageId": message}),
+        403,
+        "Only the sender can delete this message",
+    );
 
     // Without an ack there is an event `error`, and nothing else.
     stranger.emit("conversation:join", &json!({"conversationId": id}));

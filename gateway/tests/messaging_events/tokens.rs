@@ -78,9 +78,8 @@ pub(crate) fn a_token_ends(io: &str) {
     let mut bob = Io::user(&node, BOB);
     bob.does("conversation:join", &json!({"conversationId": id}));
     let now = Clock::system().unix_ms() / 1_000;
-    let token = |seconds: u64| {
-        signed(&json!({"alg": "HS256"}), &json!({"sub": ANN, "exp": now + seconds}), SECRET)
-    };
+    let token =
+        |seconds: u64| signed(&json!({"alg": "HS256"}), &json!({"sub": ANN, "exp": now + seconds}), SECRET);
     let mut ann = Io::dial(&node, "", &[]);
     ann.join(&json!({"token": token(3)})).unwrap();
     ann.does("typing:start", &json!({"conversationId": id}));
@@ -97,7 +96,7 @@ pub(crate) fn a_token_ends(io: &str) {
 }
 
 pub(crate) fn kicked_and_too_many(io: &str) {
-    let node = Node::start_on(io, "limits.devices_per_user = 2");
+    let node = Node::start_on(io, "presence.devices_per_user = 2");
     let mut ann = Io::user(&node, ANN);
     node.service().disconnect_user(&schema::Id::new(ANN).unwrap()).unwrap();
     assert_eq!(ann.event("error")["statusCode"], 403);

@@ -124,7 +124,8 @@ impl Io {
     #[track_caller]
     pub(crate) fn refused(&mut self, name: &str, argument: &Value, status: u16, words: &str) {
         let ack = self.ask(name, argument);
-        let expected = json!({"success": false, "error": ack["error"], "message": words, "statusCode": status});
+        let expected =
+            json!({"success": false, "error": ack["error"], "message": words, "statusCode": status});
         assert_eq!(ack, expected, "{name} {argument}");
     }
 
