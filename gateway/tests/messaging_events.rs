@@ -20,7 +20,7 @@ mod tokens;
 mod typing;
 
 use away::{who_was_away_catches_up, who_was_away_catches_up_while_more_is_said};
-use bad_input::{bad_events_change_nothing, too_many_events};
+use bad_input::{attachments_may_be_our_own_only, bad_events_change_nothing, too_many_events};
 use partners::{new_partners, one_user_everywhere, partners_come_and_go, presence_may_be_off};
 use said::{
     conversations_and_their_people, reading_all, the_dialect_of_the_front_end, the_same_message_again,
@@ -47,6 +47,7 @@ on_both!(
     a_token_ends,
     kicked_and_too_many,
     bad_events_change_nothing,
+    attachments_may_be_our_own_only,
     too_many_events,
     who_was_away_catches_up,
     who_was_away_catches_up_while_more_is_said,

@@ -22,7 +22,7 @@ impl Kept {
         let at = text(&message["createdAt"]);
         let old = self.messages.get(&at);
         let known = old.is_some();
-        if !old.is_some_and(|old| text(&old["updatedAt"]) > text(&message["updatedAt"])) {
+        if old.is_none_or(|old| text(&old["updatedAt"]) <= text(&message["updatedAt"])) {
             let mut message = message.clone();
             message.as_object_mut().unwrap().remove("readBy");
             self.messages.insert(at, message);

@@ -93,6 +93,18 @@ pub(crate) fn bad_events_change_nothing(io: &str) {
     assert_eq!(stranger.told(), []);
 }
 
+pub(crate) fn attachments_may_be_our_own_only(io: &str) {
+    let node = Node::start_on(io, "attachments.own_only = true");
+    let id = Person::new(&node, ANN).direct(BOB);
+    let mut io = Io::user(&node, ANN);
+    let words = |url: &str| json!({"conversationId": id, "content": "x", "attachmentUrl": url});
+    let refused = "attachmentUrl must be the address of a file that was uploaded here";
+    io.refused("message:send", &words("https://h.example/x.jpg"), 400, refused);
+    // The address by which this client has come.
+    let own = format!("http://{}/messaging/messages/1732546789123-photo.jpg", node.addresses.http);
+    assert_eq!(io.does("message:send", &words(&own))["attachmentUrl"], own.as_str());
+}
+
 pub(crate) fn too_many_events(io: &str) {
     let node = Node::start_on(io, "");
     let id = Person::new(&node, ANN).direct(BOB);

@@ -218,6 +218,10 @@ impl Api for Messaging {
         }
     }
 
+    fn notices(&self, event: &Told) -> bool {
+        matches!(event, Told::Presence(_) | Told::Chat(ChatEvent::Created(_)))
+    }
+
     fn notice(&mut self, call: &mut Call<'_, '_>, event: &Told) -> bool {
         match event {
             Told::Presence(rows) => {
