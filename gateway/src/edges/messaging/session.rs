@@ -96,7 +96,8 @@ impl Messaging {
             return;
         }
         self.known = Some(Box::new(Known::Asked(Vec::new())));
-        let list = ChatCommand::List { kinds: 1 << Kind::Direct as u8, limit: self.settings.partners };
+        let (kinds, limit) = (1 << Kind::Direct as u8, self.settings.partners);
+        let list = ChatCommand::List { kinds, limit, after: None };
         self.chat(call, For::Partners, list);
     }
 
