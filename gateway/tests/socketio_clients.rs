@@ -1,5 +1,7 @@
-//! Socket.IO and Engine.IO against the cases of their documents, through the example that echoes. The program passes on
-//! the reference, too: see `socketio_reference.rs`.
+//! Socket.IO and Engine.IO against clients that we did not write, through the example that echoes: the documents' cases, five
+//! versions of the JavaScript client on each of their transports, two of Python's, and the reference server beside it.
+//!
+//! Each program passes on the reference, too: see `socketio_reference.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -8,10 +10,10 @@ mod clients;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use clients::{passed, run, run_node};
+use clients::{PythonClient, passed, run, run_node, run_python_client};
 
 /// Much more than any of the programs takes on an idle machine.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -37,25 +39,55 @@ fn command(io: &str) -> [String; 5] {
     ["--", example, "--io", io, "--shards=2"].map(str::to_owned)
 }
 
-/// One program at a time: heartbeats of half a second want the machine to themselves.
-static ALONE: Mutex<()> = Mutex::new(());
-
 #[track_caller]
-fn the_documents_cases(io: &str) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+fn node_passes(io: &str, program: &str, env: &[(&str, &str)], cases: usize) {
     let command = command(io);
     let args: Vec<&str> = command.iter().map(String::as_str).collect();
-    let report = passed(&run_node("socketio/conformance.mjs", &args, &[], LIMIT));
+    let report = passed(&run_node(program, &args, env, LIMIT));
     let ok = report.lines().filter(|line| line.starts_with("ok ")).count();
-    assert!(ok >= 228, "{ok} cases ran, fewer than 228:\n{report}");
+    assert!(ok >= cases, "{ok} cases ran, fewer than {cases}:\n{report}");
+}
+
+#[track_caller]
+fn python_passes(io: &str, client: PythonClient) {
+    let command = command(io);
+    let args: Vec<&str> = command.iter().map(String::as_str).collect();
+    let report = passed(&run_python_client(client, "socketio/matrix.py", &args, &[], LIMIT));
+    let ok = report.lines().filter(|line| line.starts_with("ok ")).count();
+    assert_eq!(ok, 33, "{report}");
 }
 
 #[test]
 fn the_documents_cases_on_the_ring() {
-    the_documents_cases("ring");
+    node_passes("ring", "socketio/conformance.mjs", &[], 228);
 }
 
 #[test]
 fn the_documents_cases_on_epoll() {
-    the_documents_cases("epoll");
+    node_passes("epoll", "socketio/conformance.mjs", &[], 228);
+}
+
+#[test]
+fn every_client_on_every_transport_on_the_ring() {
+    node_passes("ring", "socketio/matrix.mjs", &[("UPGRADES", "1000")], 214);
+}
+
+#[test]
+fn every_client_on_every_transport_on_epoll() {
+    node_passes("epoll", "socketio/matrix.mjs", &[("UPGRADES", "100")], 214);
+}
+
+#[test]
+fn nothing_differs_from_the_reference_but_what_is_meant_to() {
+    node_passes("ring", "socketio/differential.mjs", &[], 1);
+}
+
+#[test]
+fn python_clients_of_engine_io_4() {
+    python_passes("ring", PythonClient::SocketIo5);
+}
+
+#[test]
+fn python_clients_of_engine_io_3() {
+    python_passes("epoll", PythonClient::SocketIo4);
 }
