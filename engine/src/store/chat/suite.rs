@@ -305,6 +305,16 @@ mod memory {
     }
 }
 
+mod scylla {
+    use super::Store;
+    use crate::store::scylla::tests::Tables;
+
+    chat_suite!(|| {
+        let tables = Tables::new();
+        Store::new(move || tables.open().chats())
+    });
+}
+
 mod embedded {
     use super::Store;
     use crate::store::chat::{Settings, embedded};

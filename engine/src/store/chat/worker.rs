@@ -9,6 +9,7 @@
 //! kept, and tried again when the store has recovered, which proves that it had not happened; until then further
 //! writes are refused untried.
 
+use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -20,7 +21,9 @@ use crossbeam::sync::{Parker, Unparker};
 use schema::ShardId;
 
 use super::orders::{self, ReaderInbox};
-use super::{ChatOrder, Failure, FailureKind, Opened, Orders, Reads, Settings, Status, Writes};
+use super::{
+    ChatOrder, Failure, FailureKind, Opened, Orders, Pipelined, Reads, Settings, Status, Writes, dispatch,
+};
 use crate::machine::ChatAnswer;
 use crate::machine::store::{ChatAsk, ChatStored, Write};
 use crate::mesh::Inbox;
@@ -32,11 +35,17 @@ const SWEEP_EVERY: u32 = 16;
 const SWEEP_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// The running threads.
-#[derive(Debug)]
 pub struct Worker {
     status: Arc<Status>,
     stop: Arc<AtomicBool>,
     threads: Vec<(Unparker, JoinHandle<()>)>,
+    pipelined: Option<Arc<dyn Pipelined>>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("threads", &self.threads.len()).finish_non_exhaustive()
+    }
 }
 
 impl Worker {
@@ -54,9 +63,25 @@ impl Worker {
         answer: impl Fn(ShardId, ChatAnswer) + Clone + Send + 'static,
         on_panic: impl Fn(String) + Clone + Send + 'static,
     ) -> io::Result<(Self, Orders)> {
-        let (orders, inboxes) = orders::open(settings.readers, places);
+        let readers = if opened.pipelined.is_some() { 1 } else { settings.readers };
+        let (orders, inboxes) = orders::open(readers, places);
         let status = Arc::new(Status::default());
-        let mut worker = Self { status: status.clone(), stop: Arc::default(), threads: Vec::new() };
+        let pipelined = opened.pipelined;
+        let mut worker =
+            Self { status: status.clone(), stop: Arc::default(), threads: Vec::new(), pipelined: pipelined.clone() };
+        if let Some(pipelined) = pipelined {
+            pipelined.watch(status);
+            let reads = inboxes.readers.into_iter().map(|inbox| ("chat-read", inbox.all_at_once()));
+            for (name, inbox) in reads.chain([("chat-write", inboxes.writer)]) {
+                let parker = waking(&inbox);
+                let (pipelined, answer) = (pipelined.clone(), answer.clone());
+                let work = move |parker: &Parker, stop: &AtomicBool| {
+                    dispatch::run(&*pipelined, inbox, answer, parker, stop);
+                };
+                worker.begin(name.to_owned(), parker, on_panic.clone(), work)?;
+            }
+            return Ok((worker, orders));
+        }
         for (number, inbox) in inboxes.readers.into_iter().enumerate() {
             let parker = waking(&inbox.orders);
             let look = Look {
@@ -119,6 +144,9 @@ impl Worker {
         for (unparker, thread) in self.threads {
             unparker.unpark();
             result = result.and(thread.join());
+        }
+        if let Some(pipelined) = self.pipelined {
+            pipelined.end();
         }
         result
     }

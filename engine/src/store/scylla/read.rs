@@ -1,0 +1,418 @@
+//! Answers what is asked about conversations.
+//!
+//! Everything of a conversation lies under its life. A read looks that up, reads, and looks again: so it never shows
+//! half of one that is being cleared away, nor mixes two that have the same number. Both looks are mostly answered
+//! from what this process knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use schema::chat::{Conversation, ConversationId, Message, Receipt};
+use schema::{Id, Key};
+use scylla::deserialize::row::DeserializeRow;
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::prepared::PreparedStatement;
+
+use super::change::{realm, text};
+use super::link::{Link, Ready};
+use super::lives::Known;
+use super::pages::{self, Walk};
+use super::write;
+use crate::machine::store::{ChatAsk, ChatStored, Loaded, MemberRow, Place};
+use crate::store::chat::bytes::Damage;
+use crate::store::chat::{Failure, FailureKind, values};
+
+/// Questions of one request that are under way at once.
+const AT_ONCE: usize = 32;
+/// Members whose rows lie within this many numbers are read as one range, others one by one.
+const NEAR: u32 = 512;
+/// Messages that are looked at for one that is not deleted, at first and at most.
+const LOOKS: (usize, usize) = (4, 512);
+
+/// A conversation's own row.
+pub(super) enum Head {
+    Never,
+    Gone { life: i64, written: i64 },
+    Here { life: i64, body: Vec<u8> },
+}
+
+impl Head {
+    pub(super) fn life(&self) -> Option<i64> {
+        if let Self::Here { life, .. } = self { Some(*life) } else { None }
+    }
+}
+
+/// Answers one request.
+pub(super) async fn answer(link: &Link, ask: &ChatAsk) -> Result<ChatStored, Failure> {
+    let ready = link.ready()?;
+    let asked = Asked { link, ready };
+    Ok(match ask {
+        ChatAsk::Load { places } => {
+            let load = move |place| async move { Ok::<_, Failure>(asked.load(place).await?.map(Box::new)) };
+            ChatStored::Loaded(stream::iter(places.clone()).map(load).buffered(AT_ONCE).try_collect().await?)
+        }
+        &ChatAsk::Page { place, before, after, forward, limit, receipts } => {
+            let page = Page { place, before, after, forward, limit: limit.into(), receipts };
+            let found = asked.under(place, move |life| asked.page(page, life).boxed()).await?;
+            let (messages, more) = found.unwrap_or_default();
+            ChatStored::Page { messages, more }
+        }
+        &ChatAsk::Message { place, at } => {
+            let found = asked.under(place, move |life| asked.message(place, life, at).boxed()).await?;
+            ChatStored::Message(found.flatten().map(Box::new))
+        }
+        ChatAsk::Sent { place, row, client_id, since } => {
+            let found =
+                asked.under(*place, |life| asked.sent(*place, life, *row, client_id.clone()).boxed()).await?;
+            ChatStored::Sent(found.flatten().filter(|at| at > since))
+        }
+        ChatAsk::Memberships { user, after, limit } => {
+            let (conversations, more) = asked.memberships(user, *after, *limit as usize).await?;
+            ChatStored::Memberships { conversations, more }
+        }
+        ChatAsk::Write(_) => {
+            return Err(Failure::new(FailureKind::Refused, "a write came to a reader"));
+        }
+    })
+}
+
+/// What part of a history.
+#[derive(Clone, Copy)]
+struct Page {
+    place: Place,
+    before: u64,
+    after: u64,
+    forward: bool,
+    limit: usize,
+    receipts: bool,
+}
+
+/// What the servers said to a question.
+pub(super) async fn rows<R>(
+    ready: &Ready,
+    statement: &PreparedStatement,
+    values: impl SerializeRow,
+) -> Result<Vec<R>, Failure>
+where
+    R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata> + 'static,
+{
+    let pages = ready.session.execute_iter(statement.clone(), values).await.map_err(unavailable)?;
+    let rows = pages.rows_stream::<R>().map_err(unavailable)?;
+    rows.try_collect().await.map_err(unavailable)
+}
+
+pub(super) fn unavailable(error: impl std::fmt::Display) -> Failure {
+    Failure::new(FailureKind::Unavailable, error.to_string())
+}
+
+/// The failure of whoever wanted a row that makes no sense.
+pub(super) fn damaged(damage: Damage, table: &str, place: Place) -> Failure {
+    let why = match damage {
+        Damage::Newer { found, known } => {
+            format!("has format {found}, and this Muster knows formats up to {known}: start the newer Muster that wrote it")
+        }
+        Damage::Senseless => "makes no sense: who else writes to this keyspace?".to_owned(),
+    };
+    Failure::new(FailureKind::Refused, format!("a row of {table} of the conversation {} {why}", place.1))
+}
+
+/// A conversation's own row.
+pub(super) async fn head(link: &Link, ready: &Ready, place: Place) -> Result<Head, Failure> {
+    type Row = (Option<i64>, Option<bool>, Option<Vec<u8>>, Option<i64>);
+    let number = place.1.to_bytes();
+    let values = (realm(&link.settings, place), &number[..]);
+    let found: Vec<Row> = rows(ready, &ready.statements.conversation, values).await?;
+    Ok(match found.into_iter().next() {
+        Some((Some(life), Some(false), body, _)) => Head::Here { life, body: body.unwrap_or_default() },
+        Some((Some(life), Some(true), _, written)) => Head::Gone { life, written: written.unwrap_or(life) },
+        _ => Head::Never,
+    })
+}
+
+/// The latest intent: epoch, time and body.
+pub(super) async fn intent(
+    link: &Link,
+    ready: &Ready,
+    place: Place,
+) -> Result<Option<(i64, i64, Vec<u8>)>, Failure> {
+    let number = place.1.to_bytes();
+    let values = (realm(&link.settings, place), &number[..]);
+    let found: Vec<(i64, i64, Option<Vec<u8>>)> = rows(ready, &ready.statements.intent, values).await?;
+    Ok(found.into_iter().next().map(|(epoch, stamp, body)| (epoch, stamp, body.unwrap_or_default())))
+}
+
+/// The means to answer with.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    link: &'a Link,
+    ready: &'a Ready,
+}
+
+impl<'a> Asked<'a> {
+    /// The life that is there, as this process knows it or as it is read.
+    async fn life(&self, place: Place) -> Result<Option<i64>, Failure> {
+        if let Some(known) = self.link.lives.get(place) {
+            return Ok(known.life);
+        }
+        let turns = self.link.lives.turns();
+        let life = head(self.link, self.ready, place).await?.life();
+        self.link.lives.put_read(place, Known::read(life, false), turns);
+        Ok(life)
+    }
+
+    /// Reads something of a conversation, if it is there.
+    async fn under<T>(
+        self,
+        place: Place,
+        read: impl Fn(i64) -> BoxFuture<'a, Result<T, Failure>>,
+    ) -> Result<Option<T>, Failure> {
+        let mut life = self.life(place).await?;
+        while let Some(of) = life {
+            let result = read(of).await;
+            life = self.life(place).await?;
+            if life == Some(of) {
+                return result.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn load(&self, place: Place) -> Result<Option<Loaded>, Failure> {
+        if !self.link.lives.get(place).is_some_and(|known| known.touched) {
+            write::touch(self.link, self.ready, place).await?;
+        }
+        loop {
+            let turns = self.link.lives.turns();
+            let (life, body) = match head(self.link, self.ready, place).await? {
+                Head::Here { life, body } => (life, body),
+                Head::Gone { .. } | Head::Never => {
+                    self.link.lives.put_read(place, Known::read(None, true), turns);
+                    return Ok(None);
+                }
+            };
+            self.link.lives.put_read(place, Known::read(Some(life), true), turns);
+            let conversation = values::read_conversation(place, &body)
+                .map_err(|damage| damaged(damage, "conversations", place))?;
+            let result = self.load_life(place, life, conversation).await;
+            if self.life(place).await? == Some(life) {
+                return result.map(Some);
+            }
+        }
+    }
+
+    async fn load_life(&self, place: Place, life: i64, conversation: Conversation) -> Result<Loaded, Failure> {
+        let ((members, last_row), deleted) =
+            tokio::try_join!(self.members(place, life), self.deletions(place, life))?;
+        let mut walk = Walk::new((self.link, self.ready), (place, life), (0, u64::MAX), false);
+        let (mut newest, mut last, mut look) = (None, None, LOOKS.0);
+        // So many messages are deleted, so looking at one more is enough.
+        let mut left = deleted.len() + 1;
+        while last.is_none() && left > 0 {
+            let asked = look.min(left);
+            let some = walk.take(asked).await?;
+            let is_end = some.len() < asked;
+            left -= some.len();
+            for message in some {
+                if !message.deleted && last.is_none() {
+                    last = Some(message.clone());
+                }
+                newest = newest.or(Some(message));
+            }
+            look = (look * 4).min(LOOKS.1);
+            if is_end {
+                break;
+            }
+        }
+        Ok(Loaded { conversation, members, last_row, deleted, newest, last })
+    }
+
+    /// The members, and the highest row that was given out.
+    async fn members(&self, place: Place, life: i64) -> Result<(Vec<MemberRow>, u32), Failure> {
+        let found: Vec<(i64, Vec<u8>)> = self.of_life(&self.ready.statements.members, place, life).await?;
+        let (mut members, mut last_row) = (Vec::new(), 0);
+        for (row, body) in found {
+            last_row = row_number(row, place)?;
+            let member = values::read_member(last_row, &body);
+            members.extend(member.map_err(|damage| damaged(damage, "members", place))?);
+        }
+        Ok((members, last_row))
+    }
+
+    async fn deletions(&self, place: Place, life: i64) -> Result<Vec<(u64, u32)>, Failure> {
+        let found: Vec<(i64, i64)> = self.of_life(&self.ready.statements.deletions, place, life).await?;
+        found.into_iter().map(|(sequence, row)| Ok((sequence as u64, row_number(row, place)?))).collect()
+    }
+
+    async fn of_life<R>(&self, statement: &PreparedStatement, place: Place, life: i64) -> Result<Vec<R>, Failure>
+    where
+        R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata> + 'static,
+    {
+        let number = place.1.to_bytes();
+        rows(self.ready, statement, (realm(&self.link.settings, place), &number[..], life)).await
+    }
+
+    async fn page(self, page: Page, life: i64) -> Result<(Vec<Message>, bool), Failure> {
+        let Page { place, before, after, forward, limit, receipts } = page;
+        let mut walk = Walk::new((self.link, self.ready), (place, life), (after, before), forward);
+        let mut messages = walk.take(limit + 1).await?;
+        let more = messages.len() > limit;
+        messages.truncate(limit);
+        if forward {
+            messages.reverse();
+        }
+        if receipts {
+            self.join_receipts(place, life, &mut messages).await?;
+        }
+        Ok((messages, more))
+    }
+
+    async fn message(self, place: Place, life: i64, at: u64) -> Result<Option<Message>, Failure> {
+        let Some(message) = pages::message(self.link, self.ready, place, life, at).await? else { return Ok(None) };
+        let mut messages = [message];
+        self.join_receipts(place, life, &mut messages).await?;
+        let [message] = messages;
+        Ok(Some(message))
+    }
+
+    async fn sent(self, place: Place, life: i64, row: u32, client_id: Arc<str>) -> Result<Option<u64>, Failure> {
+        let number = place.1.to_bytes();
+        let values = (realm(&self.link.settings, place), &number[..], life, i64::from(row), &*client_id);
+        let found: Vec<(i64,)> = rows(self.ready, &self.ready.statements.sent, values).await?;
+        Ok(found.first().map(|&(at,)| at as u64))
+    }
+
+    /// Gives messages (newest first) their receipts, with the names of their members.
+    async fn join_receipts(&self, place: Place, life: i64, messages: &mut [Message]) -> Result<(), Failure> {
+        let (Some(newest), Some(oldest)) = (messages.first(), messages.last()) else { return Ok(()) };
+        let (oldest, newest) = (pages::bound(oldest.id.at), pages::bound(newest.id.at));
+        let spans: BTreeSet<i64> = messages.iter().map(|message| pages::span(message.id.at)).collect();
+        let (realm, number) = (realm(&self.link.settings, place), place.1.to_bytes());
+        let statement = &self.ready.statements.receipts;
+        let ready = self.ready;
+        let look = move |span: i64| async move {
+            let values = (realm, &number[..], life, span, oldest, newest);
+            rows::<(i64, i64, i64)>(ready, statement, values).await
+        };
+        let found: Vec<Vec<_>> = stream::iter(spans).map(look).buffered(AT_ONCE).try_collect().await?;
+        let mut receipts = BTreeMap::<u64, Vec<(u32, u64)>>::new();
+        let mut readers = BTreeSet::new();
+        for (at, row, read_at) in found.into_iter().flatten() {
+            let row = row_number(row, place)?;
+            receipts.entry(at as u64).or_default().push((row, read_at as u64));
+            readers.insert(row);
+        }
+        let users = self.users(place, life, readers).await?;
+        for message in messages {
+            for (row, at) in receipts.remove(&message.id.at).unwrap_or_default() {
+                if let Some(user) = users.get(&row) {
+                    message.reads.push(Receipt { user: user.clone(), at });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The users of these rows, also of those who have left.
+    async fn users(&self, place: Place, life: i64, readers: BTreeSet<u32>) -> Result<BTreeMap<u32, Id>, Failure> {
+        let (Some(&first), Some(&last)) = (readers.first(), readers.last()) else { return Ok(BTreeMap::new()) };
+        let (realm, number) = (realm(&self.link.settings, place), place.1.to_bytes());
+        let found: Vec<(i64, Vec<u8>)> = if last - first < NEAR {
+            let values = (realm, &number[..], life, i64::from(first), i64::from(last), NEAR as i32);
+            rows(self.ready, &self.ready.statements.members_between, values).await?
+        } else {
+            let ready = self.ready;
+            let look = move |row: u32| async move {
+                let values = (realm, &number[..], life, i64::from(row));
+                let found: Vec<(Vec<u8>,)> = rows(ready, &ready.statements.member, values).await?;
+                Ok::<_, Failure>(found.into_iter().next().map(|(body,)| (i64::from(row), body)))
+            };
+            let found: Vec<_> = stream::iter(readers.clone()).map(look).buffered(AT_ONCE).try_collect().await?;
+            found.into_iter().flatten().collect()
+        };
+        let mut users = BTreeMap::new();
+        for (row, body) in found {
+            let (user, _) = values::read_user(&body).map_err(|damage| damaged(damage, "members", place))?;
+            users.insert(row_number(row, place)?, user);
+        }
+        Ok(users)
+    }
+
+    /// Memberships are cleared away after their conversation, so each is looked up whether it is still there.
+    async fn memberships(
+        &self,
+        user: &Key,
+        after: Option<ConversationId>,
+        limit: usize,
+    ) -> Result<(Vec<ConversationId>, bool), Failure> {
+        let mut found: Vec<ConversationId> = Vec::new();
+        let mut from = after.map_or(From::Start, From::After);
+        loop {
+            let together = (limit + 1 - found.len()).clamp(16, 1_000);
+            let some = self.membership_rows(user, &from, together).await?;
+            let (asked, realm, last) = (*self, user.realm, some.last().copied());
+            let is_end = some.len() < together;
+            let look = move |(conversation, life, _): Membership| async move {
+                let there = asked.life((realm, conversation)).await?;
+                Ok::<_, Failure>((there == Some(life)).then_some(conversation))
+            };
+            let there: Vec<_> = stream::iter(some).map(look).buffered(AT_ONCE).try_collect().await?;
+            for conversation in there.into_iter().flatten() {
+                // A user who left and came back between two looks has two rows.
+                if found.last() != Some(&conversation) {
+                    found.push(conversation);
+                }
+                if found.len() > limit {
+                    found.truncate(limit);
+                    return Ok((found, true));
+                }
+            }
+            match last {
+                Some(last) if !is_end => from = From::Behind(last),
+                _ => return Ok((found, false)),
+            }
+        }
+    }
+
+    async fn membership_rows(&self, user: &Key, from: &From, limit: usize) -> Result<Vec<Membership>, Failure> {
+        let place = (user.realm, ConversationId::from_number(0));
+        let (realm, name, limit) = (realm(&self.link.settings, place), text(&user.id), limit as i32);
+        let statements = &self.ready.statements;
+        let found: Vec<(Vec<u8>, i64, i64)> = match from {
+            From::Start => rows(self.ready, &statements.memberships, (realm, &*name, limit)).await?,
+            From::After(after) => {
+                let number = after.to_bytes();
+                let values = (realm, &*name, &number[..], limit);
+                rows(self.ready, &statements.memberships_after, values).await?
+            }
+            From::Behind((conversation, life, row)) => {
+                let number = conversation.to_bytes();
+                let values = (realm, &*name, &number[..], life, row, limit);
+                rows(self.ready, &statements.memberships_behind, values).await?
+            }
+        };
+        found
+            .into_iter()
+            .map(|(number, life, row)| {
+                let number = number.try_into().map_err(|_| damaged(Damage::Senseless, "memberships", place))?;
+                Ok((ConversationId::from_bytes(number), life, row))
+            })
+            .collect()
+    }
+}
+
+/// Conversation, life and member's row.
+type Membership = (ConversationId, i64, i64);
+
+/// Where a list of memberships goes on.
+enum From {
+    Start,
+    After(ConversationId),
+    Behind(Membership),
+}
+
+fn row_number(row: i64, place: Place) -> Result<u32, Failure> {
+    u32::try_from(row).map_err(|_| damaged(Damage::Senseless, "members", place))
+}
