@@ -27,6 +27,8 @@ pub(crate) enum Command {
     CheckConfig(CheckArgs),
     /// Print every key of the configuration with its default and meaning.
     Config(PrintArgs),
+    /// Make the tables in ScyllaDB or Cassandra, or bring them up to date. The server does it at its start, too.
+    Migrate(MigrateArgs),
 }
 
 /// Flags that say where the configuration is.
@@ -97,6 +99,21 @@ pub(crate) struct PrintArgs {
     /// Print the documentation page in place of a configuration file.
     #[arg(long)]
     pub(crate) markdown: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Change nothing; print the statements.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl MigrateArgs {
+    pub(crate) fn sources(&self) -> Sources {
+        self.place.sources()
+    }
 }
 
 impl Place {

@@ -20,9 +20,9 @@ use gateway::auth::secret::random_text;
 use gateway::auth::{KeyRing, MissingSecret, Verifier};
 use gateway::clock::Clock;
 use gateway::config::{self, Config};
-use gateway::{logging, serve};
+use gateway::{logging, serve, tables};
 
-use cli::{CheckArgs, Cli, Command, PrintArgs, ServeArgs, TokenArgs};
+use cli::{CheckArgs, Cli, Command, MigrateArgs, PrintArgs, ServeArgs, TokenArgs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Some(Command::Token(args)) => token(&args),
         Some(Command::CheckConfig(args)) => check_config(&args),
         Some(Command::Config(args)) => print_config(&args),
+        Some(Command::Migrate(args)) => migrate(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,6 +86,11 @@ fn check_config(args: &CheckArgs) -> Result<(), String> {
 
 fn print_config(args: &PrintArgs) -> Result<(), String> {
     print(&if args.markdown { config::markdown() } else { config::toml() })
+}
+
+fn migrate(args: &MigrateArgs) -> Result<(), String> {
+    let config = load(&args.sources())?;
+    print(&tables::migrate(&config, args.dry_run).map_err(|error| error.to_string())?)
 }
 
 fn load(sources: &config::Sources) -> Result<Config, String> {

@@ -10,7 +10,7 @@ use engine::io::{Choice, Clock as EngineClock, Tuning, affinity, sockets};
 use engine::limits;
 use engine::mesh::Capacity;
 use engine::node::{Node, NodeSetup, Settings as NodeSettings};
-use engine::store::{self, Kind as Store};
+use engine::store::{self, Kind as Store, Scylla};
 use schema::ShardId;
 use tokio::sync::watch;
 
@@ -24,7 +24,7 @@ use crate::edges::{self, Shared};
 use crate::http::Front;
 use crate::media::Media;
 use crate::realms::Realms;
-use crate::{binary, desk, http, logging, memory, websocket};
+use crate::{binary, desk, http, logging, memory, tables, websocket};
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -266,6 +266,12 @@ fn start_node(config: &Config) -> Result<(Node<Conn>, Desk), ServeError> {
     let store = match config.store.kind {
         StoreKind::Memory => Store::Memory,
         StoreKind::Embedded => Store::Embedded(config.store_path()),
+        StoreKind::Scylla => {
+            let settings = tables::settings(config, settings.seed)?;
+            Store::Scylla(
+                Scylla::open(settings).map_err(ServeError::of("the store's threads could not be started"))?,
+            )
+        }
     };
     let edge_settings = edge_settings(config);
     let setup = NodeSetup::<Conn> {
@@ -380,7 +386,7 @@ fn chat_settings(store: &config::Store) -> store::chat::Settings {
 fn routing_key(config: &Config) -> Result<(u64, u64), ServeError> {
     let secret = match (&config.server.cluster_secret, config.store.kind) {
         (Some(secret), _) => secret.clone(),
-        (None, StoreKind::Embedded) => {
+        (None, StoreKind::Embedded | StoreKind::Scylla) => {
             secret::routing(&config.server.data).map_err(|problem| ServeError(problem.to_string()))?
         }
         // Nothing is kept, so nothing has to be found again.

@@ -206,12 +206,12 @@ fn said(message: &Message) -> Part {
 }
 
 /// The parts that make a group of Ann and Bob; for the tests of the threads.
-pub(super) fn group_of(place: Place) -> Vec<Part> {
+pub(in crate::store) fn group_of(place: Place) -> Vec<Part> {
     vec![made(place, "group"), Part::Member(member(1, "ann")), Part::Member(member(2, "bob"))]
 }
 
 /// The part that Ann says something then.
-pub(super) fn one_more(place: Place, at: u64) -> Part {
+pub(in crate::store) fn one_more(place: Place, at: u64) -> Part {
     said(&message(place, at, at, 1))
 }
 

@@ -67,8 +67,12 @@ impl Worker {
         let (orders, inboxes) = orders::open(readers, places);
         let status = Arc::new(Status::default());
         let pipelined = opened.pipelined;
-        let mut worker =
-            Self { status: status.clone(), stop: Arc::default(), threads: Vec::new(), pipelined: pipelined.clone() };
+        let mut worker = Self {
+            status: status.clone(),
+            stop: Arc::default(),
+            threads: Vec::new(),
+            pipelined: pipelined.clone(),
+        };
         if let Some(pipelined) = pipelined {
             pipelined.watch(status);
             let reads = inboxes.readers.into_iter().map(|inbox| ("chat-read", inbox.all_at_once()));

@@ -59,10 +59,16 @@ impl Writes for Writer {
         let ready = link.writable()?;
         let (mut known, mut changes) = self.staged.get(&write.place).cloned().unzip();
         if known.is_none_or(|known| known.newest.is_none() && plan::needs_newest(write)) {
-            known = Some(self.scylla.block_on(write::known(link, ready, write.place, plan::needs_newest(write)))?);
+            known = Some(self.scylla.block_on(write::known(
+                link,
+                ready,
+                write.place,
+                plan::needs_newest(write),
+            ))?);
         }
         let Some(mut known) = known else { return Ok(0) };
-        let stamp = link.stamp().ok_or_else(|| Failure::new(FailureKind::Busy, "the lease is being renewed"))?;
+        let stamp =
+            link.stamp().ok_or_else(|| Failure::new(FailureKind::Busy, "the lease is being renewed"))?;
         let rows = plan::plan(write, &mut known, stamp, || link.life())?;
         let bytes = rows.bytes;
         changes.get_or_insert_default().append(rows);
@@ -73,7 +79,9 @@ impl Writes for Writer {
     fn commit(&mut self) -> Result<(), Failure> {
         let link = &self.scylla.link;
         let staged: Vec<_> = self.staged.drain().collect();
-        let put = async |(place, (known, changes)): (Place, (Known, Changes))| put(link, place, known, &changes).await;
+        let put = async |(place, (known, changes)): (Place, (Known, Changes))| {
+            put(link, place, known, &changes).await
+        };
         let results = stream::iter(staged).map(put).buffer_unordered(AT_ONCE).collect::<Vec<_>>();
         self.scylla.block_on(results).into_iter().collect()
     }

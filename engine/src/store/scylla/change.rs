@@ -20,15 +20,52 @@ const FORMAT: u8 = 1;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Row {
     /// `None`: it is gone.
-    Conversation { life: i64, body: Option<Vec<u8>> },
-    Member { life: i64, row: u32, body: Vec<u8> },
-    Membership { life: i64, user: Id, row: u32, is_in: bool },
-    Bucket { life: i64, first: u64, bucket: u64 },
-    Message { life: i64, bucket: u64, at: u64, body: Vec<u8> },
-    Receipt { life: i64, message: u64, row: u32, at: u64 },
-    Deletion { life: i64, sequence: u64, row: u32 },
-    Sent { life: i64, row: u32, client_id: Arc<str>, message: u64 },
-    Sweep { life: i64 },
+    Conversation {
+        life: i64,
+        body: Option<Vec<u8>>,
+    },
+    Member {
+        life: i64,
+        row: u32,
+        body: Vec<u8>,
+    },
+    Membership {
+        life: i64,
+        user: Id,
+        row: u32,
+        is_in: bool,
+    },
+    Bucket {
+        life: i64,
+        first: u64,
+        bucket: u64,
+    },
+    Message {
+        life: i64,
+        bucket: u64,
+        at: u64,
+        body: Vec<u8>,
+    },
+    Receipt {
+        life: i64,
+        message: u64,
+        row: u32,
+        at: u64,
+    },
+    Deletion {
+        life: i64,
+        sequence: u64,
+        row: u32,
+    },
+    Sent {
+        life: i64,
+        row: u32,
+        client_id: Arc<str>,
+        message: u64,
+    },
+    Sweep {
+        life: i64,
+    },
 }
 
 const CONVERSATION: u8 = 1;
@@ -174,14 +211,23 @@ impl Row {
                 return Ok(Self::Conversation { life, body: is_there.then(|| body.to_vec()) });
             }
             MEMBER => return Ok(Self::Member { life, row: key.small()?, body: value.to_vec() }),
-            MEMBERSHIP => Self::Membership { life, user: key.id()?, row: key.small()?, is_in: rest.byte()? != 0 },
+            MEMBERSHIP => {
+                Self::Membership { life, user: key.id()?, row: key.small()?, is_in: rest.byte()? != 0 }
+            }
             BUCKET => Self::Bucket { life, first: key.number()?, bucket: key.number()? },
             MESSAGE => {
-                return Ok(Self::Message { life, bucket: key.number()?, at: key.number()?, body: value.to_vec() });
+                return Ok(Self::Message {
+                    life,
+                    bucket: key.number()?,
+                    at: key.number()?,
+                    body: value.to_vec(),
+                });
             }
             RECEIPT => Self::Receipt { life, message: key.number()?, row: key.small()?, at: rest.number()? },
             DELETION => Self::Deletion { life, sequence: key.number()?, row: rest.small()? },
-            SENT => Self::Sent { life, row: key.small()?, client_id: key.text()?.into(), message: rest.number()? },
+            SENT => {
+                Self::Sent { life, row: key.small()?, client_id: key.text()?.into(), message: rest.number()? }
+            }
             SWEEP => Self::Sweep { life },
             _ => return Err(Damage::Senseless),
         };
@@ -211,9 +257,10 @@ impl Row {
             Self::Bucket { life, first, bucket } => {
                 Bound::of_life(Put::Bucket, settings, place, *life).big(*first as i64).big(*bucket as i64)
             }
-            Self::Message { life, bucket, at, body } => {
-                Bound::of_life(Put::Message, settings, place, *life).big(*bucket as i64).big(*at as i64).blob(body)
-            }
+            Self::Message { life, bucket, at, body } => Bound::of_life(Put::Message, settings, place, *life)
+                .big(*bucket as i64)
+                .big(*at as i64)
+                .blob(body),
             Self::Receipt { life, message, row, at } => Bound::of_life(Put::Receipt, settings, place, *life)
                 .big(pages::span(*message))
                 .big(*message as i64)
@@ -306,7 +353,12 @@ mod tests {
             Row::Conversation { life, body: Some(vec![1, 2]) },
             Row::Member { life, row: u32::MAX, body: vec![3] },
             Row::Membership { life, user: user("ann"), row: 1, is_in: true },
-            Row::Membership { life, user: user("0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55"), row: 2, is_in: false },
+            Row::Membership {
+                life,
+                user: user("0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55"),
+                row: 2,
+                is_in: false,
+            },
             Row::Bucket { life, first: 9, bucket: 0 },
             Row::Message { life, bucket: 7, at: 1 << 43, body: vec![0; 300] },
             Row::Receipt { life, message: 100, row: 2, at: u64::MAX },

@@ -64,6 +64,8 @@ pub(super) struct Ready {
     pub(super) session: Session,
     pub(super) statements: Statements,
     pub(super) epoch: i64,
+    /// Questions that were asked.
+    pub(super) asked: AtomicU64,
 }
 
 /// How an attempt to write failed.
@@ -105,7 +107,11 @@ pub(super) async fn keep(link: Arc<Link>) {
     while !link.has_ended() {
         match link.begin().await {
             Ok(ready) => {
-                tracing::info!(epoch = ready.epoch, keyspace = link.settings.keyspace, "the store is connected");
+                tracing::info!(
+                    epoch = ready.epoch,
+                    keyspace = link.settings.keyspace,
+                    "the store is connected"
+                );
                 _ = link.ready.set(ready);
                 link.passed();
                 link.is_ready.notify_waiters();
@@ -166,7 +172,7 @@ impl Link {
         session.use_keyspace(&self.settings.keyspace, true).await.map_err(|error| error.to_string())?;
         let statements = Statements::prepare(&session, &self.settings).await?;
         let epoch = owner::take(&session, &self.settings, &self.stamps, &self.clock).await?;
-        Ok(Ready { session, statements, epoch })
+        Ok(Ready { session, statements, epoch, asked: AtomicU64::new(0) })
     }
 
     /// What is needed to ask, if it is connected.

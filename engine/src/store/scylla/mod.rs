@@ -106,7 +106,10 @@ impl Default for Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("nodes", &self.nodes).field("keyspace", &self.keyspace).finish_non_exhaustive()
+        f.debug_struct("Settings")
+            .field("nodes", &self.nodes)
+            .field("keyspace", &self.keyspace)
+            .finish_non_exhaustive()
     }
 }
 

@@ -110,13 +110,17 @@ pub(super) async fn take(
             stamps.raised(row.ceiling, asked_at);
             return Ok(row.epoch);
         }
-        let is_free = row.holder.is_empty() || row.holder.rsplit_once('#').is_some_and(|(name, _)| name == settings.holder);
+        let is_free = row.holder.is_empty()
+            || row.holder.rsplit_once('#').is_some_and(|(name, _)| name == settings.holder);
         if !is_free {
             let since = match watched {
                 Some((epoch, ceiling, since)) if (epoch, ceiling) == (row.epoch, row.ceiling) => since,
                 _ => {
                     if watched.is_none() {
-                        tracing::warn!(holder = row.holder, "another Muster writes to this keyspace: waiting until it stops");
+                        tracing::warn!(
+                            holder = row.holder,
+                            "another Muster writes to this keyspace: waiting until it stops"
+                        );
                     }
                     watched = Some((row.epoch, row.ceiling, asked_at));
                     asked_at

@@ -119,7 +119,8 @@ impl<'a> Walk<'a> {
         let mut found = Vec::new();
         if !self.forward {
             found = buckets(self.link, self.ready, (self.place, self.life), from, true, AHEAD).await?;
-            let is_end = found.len() < AHEAD as usize || found.last().is_some_and(|&(first, _)| first <= self.after + 1);
+            let is_end = found.len() < AHEAD as usize
+                || found.last().is_some_and(|&(first, _)| first <= self.after + 1);
             // A bucket that begins at the same time twice is met twice: that is seen when it is visited.
             self.from = if is_end { None } else { found.last().map(|&(first, _)| first) };
         } else {
@@ -128,7 +129,8 @@ impl<'a> Walk<'a> {
                 found = buckets(self.link, self.ready, (self.place, self.life), upto, true, 1).await?;
             }
             let more = buckets(self.link, self.ready, (self.place, self.life), from, false, AHEAD).await?;
-            let is_end = more.len() < AHEAD as usize || more.last().is_some_and(|&(first, _)| first >= self.before);
+            let is_end =
+                more.len() < AHEAD as usize || more.last().is_some_and(|&(first, _)| first >= self.before);
             self.from = if is_end { None } else { more.last().map(|&(first, _)| first) };
             found.extend(more);
         }

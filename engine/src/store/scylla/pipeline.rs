@@ -97,7 +97,9 @@ impl Pipelined for Pipeline {
         self.scylla.block_on(async {
             let under_way = self.shared.writes.acquire_many(all);
             if tokio::time::timeout(PATIENCE, under_way).await.is_err() {
-                tracing::error!("some writes are still on their way: their fate is settled when they are next asked for");
+                tracing::error!(
+                    "some writes are still on their way: their fate is settled when they are next asked for"
+                );
             }
             self.shared.link.end().await;
         });

@@ -25,7 +25,12 @@ pub(super) fn needs_newest(write: &Write) -> bool {
 ///
 /// # Errors
 /// When it cannot be done; then `known` is as it was.
-pub(super) fn plan(write: &Write, known: &mut Known, stamp: i64, mut life: impl FnMut() -> i64) -> Result<Changes, Failure> {
+pub(super) fn plan(
+    write: &Write,
+    known: &mut Known,
+    stamp: i64,
+    mut life: impl FnMut() -> i64,
+) -> Result<Changes, Failure> {
     let mut rows = Changes::default();
     let mut after = *known;
     for part in &write.parts {

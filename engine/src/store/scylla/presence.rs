@@ -21,7 +21,7 @@ use crate::store::{Adapter, Failure, Page};
 /// Statements that are under way at once.
 const AT_ONCE: usize = 128;
 /// Slots of a bucket of the journal, and buckets that are read together.
-const SLOTS: u16 = 64;
+const SLOTS: u16 = 128;
 const BUCKETS: usize = 8;
 
 /// See the module.
@@ -68,7 +68,11 @@ impl Presence {
     }
 
     /// Last seen of each user once, however often it is asked for.
-    async fn seen(&self, ready: &Ready, users: &[Key]) -> Result<HashMap<Key, u64, ahash::RandomState>, Failure> {
+    async fn seen(
+        &self,
+        ready: &Ready,
+        users: &[Key],
+    ) -> Result<HashMap<Key, u64, ahash::RandomState>, Failure> {
         let hasher = ahash::RandomState::with_seeds(self.scylla.link.settings.nonce, 1, 1, 1);
         let mut found = HashMap::with_hasher(hasher);
         found.extend(users.iter().map(|user| (user.clone(), 0)));
@@ -78,7 +82,8 @@ impl Presence {
             Ok::<_, Failure>(some.first().map(|&(at,)| (user, at as u64)))
         };
         let asked = std::mem::take(&mut found);
-        let some: Vec<_> = stream::iter(asked.into_keys()).map(look).buffer_unordered(AT_ONCE).try_collect().await?;
+        let some: Vec<_> =
+            stream::iter(asked.into_keys()).map(look).buffer_unordered(AT_ONCE).try_collect().await?;
         let hasher = ahash::RandomState::with_seeds(self.scylla.link.settings.nonce, 1, 1, 1);
         let mut seen = HashMap::with_hasher(hasher);
         seen.extend(some.into_iter().flatten());

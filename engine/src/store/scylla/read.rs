@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -99,6 +100,7 @@ pub(super) async fn rows<R>(
 where
     R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata> + 'static,
 {
+    ready.asked.fetch_add(1, Ordering::Relaxed);
     let pages = ready.session.execute_iter(statement.clone(), values).await.map_err(unavailable)?;
     let rows = pages.rows_stream::<R>().map_err(unavailable)?;
     rows.try_collect().await.map_err(unavailable)
@@ -112,7 +114,9 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> Failure {
 pub(super) fn damaged(damage: Damage, table: &str, place: Place) -> Failure {
     let why = match damage {
         Damage::Newer { found, known } => {
-            format!("has format {found}, and this Muster knows formats up to {known}: start the newer Muster that wrote it")
+            format!(
+                "has format {found}, and this Muster knows formats up to {known}: start the newer Muster that wrote it"
+            )
         }
         Damage::Senseless => "makes no sense: who else writes to this keyspace?".to_owned(),
     };
@@ -203,7 +207,12 @@ impl<'a> Asked<'a> {
         }
     }
 
-    async fn load_life(&self, place: Place, life: i64, conversation: Conversation) -> Result<Loaded, Failure> {
+    async fn load_life(
+        &self,
+        place: Place,
+        life: i64,
+        conversation: Conversation,
+    ) -> Result<Loaded, Failure> {
         let ((members, last_row), deleted) =
             tokio::try_join!(self.members(place, life), self.deletions(place, life))?;
         let mut walk = Walk::new((self.link, self.ready), (place, life), (0, u64::MAX), false);
@@ -246,7 +255,12 @@ impl<'a> Asked<'a> {
         found.into_iter().map(|(sequence, row)| Ok((sequence as u64, row_number(row, place)?))).collect()
     }
 
-    async fn of_life<R>(&self, statement: &PreparedStatement, place: Place, life: i64) -> Result<Vec<R>, Failure>
+    async fn of_life<R>(
+        &self,
+        statement: &PreparedStatement,
+        place: Place,
+        life: i64,
+    ) -> Result<Vec<R>, Failure>
     where
         R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata> + 'static,
     {
@@ -270,14 +284,22 @@ impl<'a> Asked<'a> {
     }
 
     async fn message(self, place: Place, life: i64, at: u64) -> Result<Option<Message>, Failure> {
-        let Some(message) = pages::message(self.link, self.ready, place, life, at).await? else { return Ok(None) };
+        let Some(message) = pages::message(self.link, self.ready, place, life, at).await? else {
+            return Ok(None);
+        };
         let mut messages = [message];
         self.join_receipts(place, life, &mut messages).await?;
         let [message] = messages;
         Ok(Some(message))
     }
 
-    async fn sent(self, place: Place, life: i64, row: u32, client_id: Arc<str>) -> Result<Option<u64>, Failure> {
+    async fn sent(
+        self,
+        place: Place,
+        life: i64,
+        row: u32,
+        client_id: Arc<str>,
+    ) -> Result<Option<u64>, Failure> {
         let number = place.1.to_bytes();
         let values = (realm(&self.link.settings, place), &number[..], life, i64::from(row), &*client_id);
         let found: Vec<(i64,)> = rows(self.ready, &self.ready.statements.sent, values).await?;
@@ -316,8 +338,15 @@ impl<'a> Asked<'a> {
     }
 
     /// The users of these rows, also of those who have left.
-    async fn users(&self, place: Place, life: i64, readers: BTreeSet<u32>) -> Result<BTreeMap<u32, Id>, Failure> {
-        let (Some(&first), Some(&last)) = (readers.first(), readers.last()) else { return Ok(BTreeMap::new()) };
+    async fn users(
+        &self,
+        place: Place,
+        life: i64,
+        readers: BTreeSet<u32>,
+    ) -> Result<BTreeMap<u32, Id>, Failure> {
+        let (Some(&first), Some(&last)) = (readers.first(), readers.last()) else {
+            return Ok(BTreeMap::new());
+        };
         let (realm, number) = (realm(&self.link.settings, place), place.1.to_bytes());
         let found: Vec<(i64, Vec<u8>)> = if last - first < NEAR {
             let values = (realm, &number[..], life, i64::from(first), i64::from(last), NEAR as i32);
@@ -329,7 +358,8 @@ impl<'a> Asked<'a> {
                 let found: Vec<(Vec<u8>,)> = rows(ready, &ready.statements.member, values).await?;
                 Ok::<_, Failure>(found.into_iter().next().map(|(body,)| (i64::from(row), body)))
             };
-            let found: Vec<_> = stream::iter(readers.clone()).map(look).buffered(AT_ONCE).try_collect().await?;
+            let found: Vec<_> =
+                stream::iter(readers.clone()).map(look).buffered(AT_ONCE).try_collect().await?;
             found.into_iter().flatten().collect()
         };
         let mut users = BTreeMap::new();
@@ -376,7 +406,12 @@ impl<'a> Asked<'a> {
         }
     }
 
-    async fn membership_rows(&self, user: &Key, from: &From, limit: usize) -> Result<Vec<Membership>, Failure> {
+    async fn membership_rows(
+        &self,
+        user: &Key,
+        from: &From,
+        limit: usize,
+    ) -> Result<Vec<Membership>, Failure> {
         let place = (user.realm, ConversationId::from_number(0));
         let (realm, name, limit) = (realm(&self.link.settings, place), text(&user.id), limit as i32);
         let statements = &self.ready.statements;
@@ -396,7 +431,8 @@ impl<'a> Asked<'a> {
         found
             .into_iter()
             .map(|(number, life, row)| {
-                let number = number.try_into().map_err(|_| damaged(Damage::Senseless, "memberships", place))?;
+                let number =
+                    number.try_into().map_err(|_| damaged(Damage::Senseless, "memberships", place))?;
                 Ok((ConversationId::from_bytes(number), life, row))
             })
             .collect()

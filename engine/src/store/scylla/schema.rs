@@ -33,7 +33,8 @@ const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_version \
     (name text PRIMARY KEY, version int, locked_by text)";
 const BEGIN: &str = "INSERT INTO schema_version (name, version) VALUES ('tables', 0) IF NOT EXISTS";
 const SELECT: &str = "SELECT version FROM schema_version WHERE name = 'tables'";
-const LOCK: &str = "UPDATE schema_version USING TTL 60 SET locked_by = ? WHERE name = 'tables' IF locked_by = null";
+const LOCK: &str =
+    "UPDATE schema_version USING TTL 60 SET locked_by = ? WHERE name = 'tables' IF locked_by = null";
 const UNLOCK: &str = "UPDATE schema_version SET locked_by = null WHERE name = 'tables' IF locked_by = ?";
 const PASS: &str = "UPDATE schema_version SET version = ? WHERE name = 'tables' IF locked_by = ?";
 
@@ -89,7 +90,8 @@ pub async fn connect(settings: &Settings) -> Result<Session, String> {
 /// When it cannot be read.
 pub async fn version(session: &Session, settings: &Settings) -> Result<Option<i32>, String> {
     let there = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'schema_version'";
-    let found = session.query_unpaged(there, (&settings.keyspace,)).await.map_err(|error| error.to_string())?;
+    let found =
+        session.query_unpaged(there, (&settings.keyspace,)).await.map_err(|error| error.to_string())?;
     let rows = found.into_rows_result().map_err(|error| error.to_string())?;
     if rows.rows_num() == 0 {
         return Ok(None);
@@ -157,6 +159,35 @@ async fn climb(session: &Session, settings: &Settings, me: &str) -> Result<(), S
     Ok(())
 }
 
+/// What [`migrate`] does, or would do, in CQL, line by line; nothing if the tables are as they should be. Blocks.
+///
+/// # Errors
+/// When the servers cannot be asked, or a statement fails.
+pub fn command(settings: &Settings, dry_run: bool) -> Result<String, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let session = connect(settings).await?;
+        let found = version(&session, settings).await?;
+        let mut text = String::new();
+        if found.is_none() {
+            text.push_str(&format!("{};\n", keyspace(settings)));
+        }
+        for migration in pending(found)? {
+            text.push_str(&format!("-- {}\n", migration.name));
+            for statement in migration.statements() {
+                text.push_str(&format!("{statement};\n"));
+            }
+        }
+        if !dry_run {
+            migrate(&session, settings).await?;
+        }
+        Ok(text)
+    })
+}
+
 /// ScyllaDB puts new keyspaces into tablets, and several of its releases refuse transactions there; other servers do not
 /// know the word.
 async fn make_keyspace(session: &Session, settings: &Settings) -> Result<(), String> {
@@ -199,7 +230,9 @@ mod tests {
             assert!(migration.name.starts_with(&format!("{version:04}_")));
             assert!(migration.statements().count() > 0);
         }
-        assert!(MIGRATIONS[0].statements().all(|statement| statement.starts_with("CREATE TABLE IF NOT EXISTS ")));
+        assert!(
+            MIGRATIONS[0].statements().all(|statement| statement.starts_with("CREATE TABLE IF NOT EXISTS "))
+        );
     }
 
     #[test]

@@ -41,9 +41,18 @@ pub(super) enum Put {
 
 /// The text of each, and how many of its first values are the partition's; in the order of [`Put`].
 const PUTS: [(&str, usize); 22] = [
-    ("INSERT INTO intents (realm, conversation, epoch, stamp, body) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?", 2),
-    ("INSERT INTO conversations (realm, conversation, life, gone, body) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?", 2),
-    ("INSERT INTO members (realm, conversation, life, member_row, body) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?", 3),
+    (
+        "INSERT INTO intents (realm, conversation, epoch, stamp, body) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
+        2,
+    ),
+    (
+        "INSERT INTO conversations (realm, conversation, life, gone, body) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
+        2,
+    ),
+    (
+        "INSERT INTO members (realm, conversation, life, member_row, body) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
+        3,
+    ),
     (
         "INSERT INTO memberships (realm, user_id, conversation, life, member_row) VALUES (?, ?, ?, ?, ?) \
          USING TIMESTAMP ?",
@@ -87,7 +96,10 @@ const PUTS: [(&str, usize); 22] = [
          AND realm = :realm AND user_id = :user_id",
         1,
     ),
-    ("DELETE FROM conversations USING TIMESTAMP :stamp WHERE realm = :realm AND conversation = :conversation", 2),
+    (
+        "DELETE FROM conversations USING TIMESTAMP :stamp WHERE realm = :realm AND conversation = :conversation",
+        2,
+    ),
     ("DELETE FROM intents USING TIMESTAMP :stamp WHERE realm = :realm AND conversation = :conversation", 2),
     (
         "DELETE FROM members USING TIMESTAMP :stamp WHERE realm = :realm AND conversation = :conversation \

@@ -66,7 +66,8 @@ async fn next(link: &Link, ready: &Ready) -> Result<Option<(Place, i64)>, Failur
     let found: Vec<(i32, Vec<u8>, i64)> = rows(ready, &ready.statements.sweep, (scope,)).await?;
     let Some((number, conversation, life)) = found.into_iter().next() else { return Ok(None) };
     let realm = u16::try_from(number - link.settings.realm_base).unwrap_or(u16::MAX);
-    let conversation = conversation.try_into().map_err(|_| read::unavailable("a row of sweeps makes no sense"))?;
+    let conversation =
+        conversation.try_into().map_err(|_| read::unavailable("a row of sweeps makes no sense"))?;
     Ok(Some(((Realm(realm), ConversationId::from_bytes(conversation)), life)))
 }
 
@@ -83,7 +84,8 @@ impl Broom<'_> {
     async fn members(&self) -> Result<bool, Failure> {
         let (realm, number) = (realm(&self.link.settings, self.place), self.place.1.to_bytes());
         let values = (realm, &number[..], self.life, 0_i64, i64::from(u32::MAX), PART);
-        let found: Vec<(i64, Vec<u8>)> = rows(self.ready, &self.ready.statements.members_between, values).await?;
+        let found: Vec<(i64, Vec<u8>)> =
+            rows(self.ready, &self.ready.statements.members_between, values).await?;
         let Some(&(last, _)) = found.last() else { return Ok(false) };
         // A member that cannot be read leaves a membership that leads nowhere; readers see that.
         let mut memberships = Vec::with_capacity(found.len());

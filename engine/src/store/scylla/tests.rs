@@ -1,5 +1,7 @@
 //! Tests against a real server, which the script of the gateway's tests starts: one for all tests of a process.
 
+mod crash;
+mod doubt;
 mod server;
 
 use super::Scylla;
@@ -26,7 +28,10 @@ mod presence {
             self.0.put_seen(rows)
         }
 
-        fn get_seen(&mut self, users: &[schema::Key]) -> Result<Vec<schema::LastSeen>, crate::store::Failure> {
+        fn get_seen(
+            &mut self,
+            users: &[schema::Key],
+        ) -> Result<Vec<schema::LastSeen>, crate::store::Failure> {
             self.0.get_seen(users)
         }
 

@@ -64,12 +64,16 @@ impl Tables {
 
     /// Opens them, as an owner that has the place of any earlier one.
     pub(in crate::store) fn open(&self) -> Scylla {
+        self.open_in(self.settings.timeout)
+    }
+
+    /// The same with another time for each statement.
+    pub(super) fn open_in(&self, timeout: Duration) -> Scylla {
         static NONCE: AtomicU64 = AtomicU64::new(1);
         let nonce = NONCE.fetch_add(1, Ordering::Relaxed);
-        let scylla = Scylla::open(Settings { nonce, ..self.settings.clone() }).unwrap();
-        let connected = scylla.block_on(async {
-            tokio::time::timeout(CONNECT, scylla.link.wait()).await.is_ok()
-        });
+        let scylla = Scylla::open(Settings { nonce, timeout, ..self.settings.clone() }).unwrap();
+        let connected =
+            scylla.block_on(async { tokio::time::timeout(CONNECT, scylla.link.wait()).await.is_ok() });
         assert!(connected, "{:?}", scylla.link.health());
         scylla
     }
