@@ -60,7 +60,7 @@ fn main() {
     let keyspace = settings.keyspace.clone();
     let store = Scylla::open(settings).unwrap();
     let chats = store.chats().pipelined.unwrap();
-    chats.watch(Arc::new(Status::default()));
+    chats.watch(Arc::new(Status::default()), Box::new(|what| panic!("{what}")));
     make(&*chats, flight);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let bare = Arc::new(runtime.block_on(Bare::connect(&nodes, &keyspace)));

@@ -10,7 +10,7 @@ use engine::io::{Choice, Clock as EngineClock, Tuning, affinity, sockets};
 use engine::limits;
 use engine::mesh::Capacity;
 use engine::node::{Node, NodeSetup, Settings as NodeSettings};
-use engine::store::{self, Kind as Store, Scylla};
+use engine::store::{self, Kind as Store};
 use schema::ShardId;
 use tokio::sync::watch;
 
@@ -266,12 +266,7 @@ fn start_node(config: &Config) -> Result<(Node<Conn>, Desk), ServeError> {
     let store = match config.store.kind {
         StoreKind::Memory => Store::Memory,
         StoreKind::Embedded => Store::Embedded(config.store_path()),
-        StoreKind::Scylla => {
-            let settings = tables::settings(config, settings.seed)?;
-            Store::Scylla(
-                Scylla::open(settings).map_err(ServeError::of("the store's threads could not be started"))?,
-            )
-        }
+        StoreKind::Scylla => tables::open(config, settings.seed)?,
     };
     let edge_settings = edge_settings(config);
     let setup = NodeSetup::<Conn> {

@@ -1,11 +1,16 @@
 //! The tables in ScyllaDB or Cassandra: where they are by the configuration, and `muster migrate`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use engine::store::scylla::{Settings, schema};
+use engine::store::{Kind, Scylla};
 
 use crate::config::{Config, StoreKind};
 use crate::serve::ServeError;
+
+/// How long a start waits for its tables.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// What the engine needs to know to connect. `nonce` tells this process from earlier ones.
 ///
@@ -30,9 +35,20 @@ pub fn settings(config: &Config, nonce: u64) -> Result<Settings, ServeError> {
         timeout: scylla.timeout,
         in_flight: scylla.in_flight,
         // A day more than it is asked for: clocks and restarts take their time.
-        sends_kept: config.conversations.retry_window + std::time::Duration::from_hours(24),
+        sends_kept: config.conversations.retry_window + Duration::from_hours(24),
         ..Settings::default()
     })
+}
+
+/// Opens the store. Servers that cannot be reached are no reason not to start; those that can be are waited for.
+///
+/// # Errors
+/// When the file of the password cannot be read, or the system has no thread to give.
+pub fn open(config: &Config, nonce: u64) -> Result<Kind, ServeError> {
+    let scylla = Scylla::open(settings(config, nonce)?)
+        .map_err(|error| ServeError(format!("the store's threads could not be started: {error}")))?;
+    scylla.settle(SETTLE);
+    Ok(Kind::Scylla(scylla))
 }
 
 fn password(path: &Path) -> Result<String, ServeError> {

@@ -92,11 +92,15 @@ pub trait Reads: Send + Sync {
 /// Called once, from any thread and without blocking, with what became of a request.
 pub type Done = Box<dyn FnOnce(ChatStored) + Send>;
 
+/// Called with what a panic said.
+pub type OnPanic = Box<dyn Fn(String) + Send + Sync>;
+
 /// A store that has many requests under way at once, on threads of its own. It gets the writes of a conversation in
 /// their order, and keeps to it.
 pub trait Pipelined: Send + Sync {
-    /// Begins, and tells this how it goes.
-    fn watch(&self, status: Arc<Status>);
+    /// Begins, and tells this how it goes. `on_panic` is called should a part of it die of a bug: some requests would
+    /// not be answered any more.
+    fn watch(&self, status: Arc<Status>, on_panic: OnPanic);
 
     /// Takes a request. Blocks while there is no room for it.
     fn take(&self, ask: ChatAsk, done: Done);

@@ -12,8 +12,8 @@
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,9 @@ impl Worker {
             pipelined: pipelined.clone(),
         };
         if let Some(pipelined) = pipelined {
-            pipelined.watch(status);
+            let told = Mutex::new(on_panic.clone());
+            let tell = move |what| told.lock().unwrap_or_else(PoisonError::into_inner)(what);
+            pipelined.watch(status, Box::new(tell));
             let reads = inboxes.readers.into_iter().map(|inbox| ("chat-read", inbox.all_at_once()));
             for (name, inbox) in reads.chain([("chat-write", inboxes.writer)]) {
                 let parker = waking(&inbox);

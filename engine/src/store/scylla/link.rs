@@ -34,6 +34,8 @@ const RENEW: Duration = Duration::from_secs(3);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// After so many attempts in a row the store counts as failing.
 const ATTEMPTS: u32 = 3;
+/// The log hears at most once in this time that the store fails.
+const QUIET: Duration = Duration::from_secs(10);
 /// A read that has had no answer for this long is asked of another server as well.
 const SPECULATE: Duration = Duration::from_millis(150);
 
@@ -49,6 +51,8 @@ pub(super) struct Link {
     is_ready: Notify,
     trouble: Mutex<Health>,
     fails: AtomicBool,
+    /// Until then, in milliseconds of the clock, a further failure is not told to the log.
+    quiet_until: AtomicU64,
     ended: AtomicBool,
     watchers: Mutex<Vec<Arc<Status>>>,
     /// Conversations that are being written to.
@@ -141,16 +145,21 @@ impl Link {
     pub(super) fn new(settings: Settings) -> Self {
         let lives = Lives::new(settings.nonce);
         let hasher = RandomState::with_seeds(settings.nonce, 2, 2, 2);
+        let clock = Clock::start();
         Self {
             settings,
-            clock: Clock::start(),
+            clock: clock.clone(),
             stamps: Stamps::default(),
             lives,
             sweep: Notify::new(),
             ready: OnceLock::new(),
             is_ready: Notify::new(),
-            trouble: Mutex::new(Health::Ok),
-            fails: AtomicBool::new(false),
+            trouble: Mutex::new(Health::Failing {
+                since: clock.instant(),
+                error: "it is not connected yet".into(),
+            }),
+            fails: AtomicBool::new(true),
+            quiet_until: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             watchers: Mutex::default(),
             busy: Mutex::new(HashSet::with_hasher(hasher)),
@@ -182,7 +191,7 @@ impl Link {
         }
         let why = match self.health() {
             Health::Failing { error, .. } => error,
-            Health::Ok => "it is not connected yet".into(),
+            Health::Ok => "it is closed".into(),
         };
         Err(Failure::new(FailureKind::Unavailable, why))
     }
@@ -197,10 +206,19 @@ impl Link {
         }
     }
 
+    /// Waits until it is connected, or has been found not to be able to.
+    pub(super) async fn settle(&self) {
+        while self.ready.get().is_none() && self.quiet_until.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(PAUSES.0).await;
+        }
+    }
+
     /// What is needed to write, if that has a chance: a store that fails is not asked, it is waited for.
     pub(super) fn writable(&self) -> Result<&Ready, Failure> {
         let ready = self.ready()?;
-        if let Health::Failing { error, .. } = self.health() {
+        if self.fails()
+            && let Health::Failing { error, .. } = self.health()
+        {
             return Err(Failure::new(FailureKind::Unavailable, error));
         }
         if !self.stamps.is_leased(&self.clock) {
@@ -333,7 +351,11 @@ impl Link {
         };
         *health = Health::Failing { since, error: error.to_owned() };
         self.fails.store(true, Ordering::Release);
-        if begins {
+        // Where only some of the servers fail it may begin and end every other second.
+        let (now, quiet) = (self.clock.now_ms(), self.quiet_until.load(Ordering::Relaxed));
+        let begins = begins || quiet == 0;
+        if begins && now >= quiet {
+            self.quiet_until.store(now + QUIET.as_millis() as u64, Ordering::Relaxed);
             tracing::error!(
                 error,
                 "the store in {} fails: nothing can be said until it works, presence goes on",
@@ -349,7 +371,9 @@ impl Link {
             return;
         }
         let mut health = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Health::Failing { since, .. } = *health {
+        if let Health::Failing { since, .. } = *health
+            && self.quiet_until.load(Ordering::Relaxed) > 0
+        {
             let lasted = self.clock.instant().saturating_duration_since(since);
             tracing::info!(seconds = lasted.as_secs_f64(), "the store in {} works", self.settings.keyspace);
         }

@@ -150,6 +150,12 @@ impl Scylla {
         Ok(Self { link, host: Arc::new(Hosting(Some(runtime))) })
     }
 
+    /// Waits until it is connected, or has failed to once, or so much time has passed. What is asked of it then is answered
+    /// as it can be.
+    pub fn settle(&self, most: Duration) {
+        self.block_on(async { _ = tokio::time::timeout(most, self.link.settle()).await });
+    }
+
     /// The store of presence.
     #[must_use]
     pub fn presence(&self, router: Router) -> Box<dyn super::Adapter> {

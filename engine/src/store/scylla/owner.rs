@@ -17,6 +17,7 @@ use scylla::response::query_result::QueryRowsResult;
 use scylla::statement::{Consistency, SerialConsistency, Statement};
 
 use super::Settings;
+use super::statements::qualified;
 use crate::io::Clock;
 
 /// How long after raising its ceiling an owner may write.
@@ -95,10 +96,10 @@ pub(super) async fn take(
     let mut watched: Option<(i64, i64, u64)> = None;
     loop {
         let asked_at = clock.now_ms();
-        let Some(row) = look(session, &settings.scope).await? else {
+        let Some(row) = look(session, settings).await? else {
             let ceiling = stamps.wanted(clock);
             let values = (&settings.scope, &me, ceiling);
-            if applied(session, INSERT, values).await? {
+            if applied(session, settings, INSERT, values).await? {
                 stamps.raised(ceiling, asked_at);
                 return Ok(1);
             }
@@ -133,7 +134,7 @@ pub(super) async fn take(
         }
         stamps.latest.fetch_max(row.ceiling, Ordering::AcqRel);
         let (epoch, ceiling) = (row.epoch + 1, stamps.wanted(clock));
-        if applied(session, TAKE, (epoch, &me, ceiling, &settings.scope, row.epoch)).await? {
+        if applied(session, settings, TAKE, (epoch, &me, ceiling, &settings.scope, row.epoch)).await? {
             stamps.raised(ceiling, asked_at);
             return Ok(epoch);
         }
@@ -149,7 +150,7 @@ pub(super) async fn renew(
     clock: &Clock,
 ) -> Result<bool, String> {
     let (asked_at, ceiling) = (clock.now_ms(), stamps.wanted(clock));
-    let is_ours = applied(session, RAISE, (ceiling, &settings.scope, epoch)).await?;
+    let is_ours = applied(session, settings, RAISE, (ceiling, &settings.scope, epoch)).await?;
     if is_ours {
         stamps.raised(ceiling, asked_at);
     }
@@ -158,14 +159,14 @@ pub(super) async fn renew(
 
 /// Gives the row up, so that the next owner need not wait.
 pub(super) async fn release(session: &Session, settings: &Settings, epoch: i64) -> Result<(), String> {
-    applied(session, RELEASE, (&settings.scope, epoch)).await.map(|_| ())
+    applied(session, settings, RELEASE, (&settings.scope, epoch)).await.map(|_| ())
 }
 
-async fn look(session: &Session, scope: &str) -> Result<Option<Row>, String> {
-    let mut statement = Statement::new(SELECT);
+async fn look(session: &Session, settings: &Settings) -> Result<Option<Row>, String> {
+    let mut statement = Statement::new(qualified(SELECT, &settings.keyspace));
     statement.set_consistency(Consistency::LocalSerial);
     statement.set_is_idempotent(true);
-    let rows = rows(session, statement, (scope,)).await?;
+    let rows = rows(session, statement, (&settings.scope,)).await?;
     let row = rows.maybe_first_row::<(i64, String, i64)>().map_err(|error| error.to_string())?;
     Ok(row.map(|(epoch, holder, ceiling)| Row { epoch, holder, ceiling }))
 }
@@ -173,10 +174,11 @@ async fn look(session: &Session, scope: &str) -> Result<Option<Row>, String> {
 /// Whether a lightweight transaction was applied. Its answer has other columns too, here and there.
 async fn applied(
     session: &Session,
+    settings: &Settings,
     text: &str,
     values: impl scylla::serialize::row::SerializeRow,
 ) -> Result<bool, String> {
-    let mut statement = Statement::new(text);
+    let mut statement = Statement::new(qualified(text, &settings.keyspace));
     statement.set_serial_consistency(Some(SerialConsistency::LocalSerial));
     let rows = rows(session, statement, values).await?;
     let row = rows.maybe_first_row::<scylla::value::Row>().map_err(|error| error.to_string())?;

@@ -4,10 +4,12 @@
 //! busier a conversation is, the more of its writes share an intent.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ahash::RandomState;
+use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::change::{Changes, Row};
@@ -16,7 +18,7 @@ use super::sweep::Sweeper;
 use super::write::{self, Outcome};
 use super::{Scylla, plan, read};
 use crate::machine::store::{ChatAsk, ChatStored, Place, Write};
-use crate::store::chat::{Done, Failure, FailureKind, Pipelined, Status};
+use crate::store::chat::{Done, Failure, FailureKind, OnPanic, Pipelined, Status};
 
 /// Writes of a group, and their bytes, give or take one.
 const GROUP: (usize, usize) = (64, 256 << 10);
@@ -37,6 +39,7 @@ struct Shared {
     writes: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     status: OnceLock<Arc<Status>>,
+    on_panic: OnceLock<OnPanic>,
 }
 
 struct Asked {
@@ -54,9 +57,24 @@ impl Pipeline {
             writes: Arc::new(Semaphore::new(in_flight)),
             reads: Arc::new(Semaphore::new(in_flight)),
             status: OnceLock::new(),
+            on_panic: OnceLock::new(),
             link,
         });
         Self { scylla, shared }
+    }
+
+    /// Runs a task, and tells of its panic: nobody waits for it.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let shared = self.shared.clone();
+        self.scylla.runtime().spawn(async move {
+            if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+                if let Some(on_panic) = shared.on_panic.get() {
+                    on_panic(format!("the store of conversations in tables panicked: {text}"));
+                }
+            }
+        });
     }
 
     fn room(&self, places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
@@ -65,10 +83,11 @@ impl Pipeline {
 }
 
 impl Pipelined for Pipeline {
-    fn watch(&self, status: Arc<Status>) {
+    fn watch(&self, status: Arc<Status>, on_panic: OnPanic) {
         self.shared.link.watch(status.clone());
         _ = self.shared.status.set(status);
-        self.scylla.runtime().spawn(sweep(self.shared.link.clone()));
+        _ = self.shared.on_panic.set(on_panic);
+        self.spawn(sweep(self.shared.link.clone()));
     }
 
     fn take(&self, ask: ChatAsk, done: Done) {
@@ -76,7 +95,7 @@ impl Pipelined for Pipeline {
             ChatAsk::Write(write) => write,
             ask => {
                 let room = self.room(&self.shared.reads);
-                self.scylla.runtime().spawn(self.shared.clone().answer(ask, done, room));
+                self.spawn(self.shared.clone().answer(ask, done, room));
                 return;
             }
         };
@@ -89,7 +108,7 @@ impl Pipelined for Pipeline {
         }
         queues.insert(place, VecDeque::from([asked]));
         drop(queues);
-        self.scylla.runtime().spawn(self.shared.clone().run(place));
+        self.spawn(self.shared.clone().run(place));
     }
 
     fn end(&self) {
@@ -121,7 +140,10 @@ impl Shared {
                 Ok(_) => status.read_passed(now),
                 Err(failure) => {
                     status.count(failure);
-                    status.read_failed(now, &failure.what);
+                    // What is known to fail is told as that.
+                    if !self.link.fails() {
+                        status.read_failed(now, &failure.what);
+                    }
                 }
             }
         }

@@ -11,6 +11,7 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::{Consistency, SerialConsistency, Statement};
 
 use super::Settings;
+use super::statements::qualified;
 
 /// A step from one version to the next.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +77,7 @@ pub async fn connect(settings: &Settings) -> Result<Session, String> {
         .schema_agreement_timeout(Duration::from_secs(60))
         .default_execution_profile_handle(super::link::profile(settings, false).into_handle())
         .tcp_keepalive_interval(Duration::from_secs(5))
-        .keepalive_interval(Duration::from_secs(1))
+        .keepalive_interval(Duration::from_secs(2))
         .keepalive_timeout(settings.timeout);
     if let Some((user, password)) = &settings.login {
         builder = builder.user(user, password);
@@ -97,7 +98,7 @@ pub async fn version(session: &Session, settings: &Settings) -> Result<Option<i3
         return Ok(None);
     }
     enter(session, settings).await?;
-    let mut select = Statement::new(SELECT);
+    let mut select = Statement::new(qualified(SELECT, &settings.keyspace));
     select.set_consistency(Consistency::LocalSerial);
     let found = session.query_unpaged(select, ()).await.map_err(|error| error.to_string())?;
     let rows = found.into_rows_result().map_err(|error| error.to_string())?;
@@ -130,16 +131,16 @@ pub async fn migrate(session: &Session, settings: &Settings) -> Result<Option<i3
     }
     make_keyspace(session, settings).await?;
     enter(session, settings).await?;
-    run(session, VERSIONS, ()).await?;
-    run(session, BEGIN, ()).await?;
+    run(session, settings, VERSIONS, ()).await?;
+    run(session, settings, BEGIN, ()).await?;
     let me = format!("{}#{:016x}", settings.holder, settings.nonce);
     let mut left = AGAIN.1;
-    while !run(session, LOCK, (&me,)).await? {
+    while !run(session, settings, LOCK, (&me,)).await? {
         left = left.checked_sub(1).ok_or("another process has been migrating the tables for too long")?;
         tokio::time::sleep(AGAIN.0).await;
     }
     let result = climb(session, settings, &me).await;
-    run(session, UNLOCK, (&me,)).await?;
+    run(session, settings, UNLOCK, (&me,)).await?;
     result?;
     Ok(before)
 }
@@ -149,9 +150,9 @@ async fn climb(session: &Session, settings: &Settings, me: &str) -> Result<(), S
     for migration in pending(version(session, settings).await?)? {
         for statement in migration.statements() {
             let failed = |error| format!("{} cannot be applied: {error} (in: {statement})", migration.name);
-            run(session, &statement, ()).await.map_err(failed)?;
+            run(session, settings, &statement, ()).await.map_err(failed)?;
         }
-        if !run(session, PASS, (migration.version, me)).await? {
+        if !run(session, settings, PASS, (migration.version, me)).await? {
             return Err("the lock of the migration was lost: it took more than a minute".into());
         }
         tracing::info!(version = migration.version, file = migration.name, "tables migrated");
@@ -192,10 +193,10 @@ pub fn command(settings: &Settings, dry_run: bool) -> Result<String, String> {
 /// know the word.
 async fn make_keyspace(session: &Session, settings: &Settings) -> Result<(), String> {
     let make = keyspace(settings);
-    if run(session, &format!("{make} AND tablets = {{'enabled': false}}"), ()).await.is_ok() {
+    if run(session, settings, &format!("{make} AND tablets = {{'enabled': false}}"), ()).await.is_ok() {
         return Ok(());
     }
-    run(session, &make, ()).await.map(|_| ())
+    run(session, settings, &make, ()).await.map(|_| ())
 }
 
 async fn enter(session: &Session, settings: &Settings) -> Result<(), String> {
@@ -205,10 +206,11 @@ async fn enter(session: &Session, settings: &Settings) -> Result<(), String> {
 /// Runs a statement; false: it was a transaction, and its condition did not hold.
 async fn run(
     session: &Session,
+    settings: &Settings,
     text: &str,
     values: impl scylla::serialize::row::SerializeRow,
 ) -> Result<bool, String> {
-    let mut statement = Statement::new(text);
+    let mut statement = Statement::new(qualified(text, &settings.keyspace));
     statement.set_request_timeout(Some(Duration::from_secs(30)));
     statement.set_serial_consistency(Some(SerialConsistency::LocalSerial));
     let result = session.query_unpaged(statement, values).await.map_err(|error| error.to_string())?;

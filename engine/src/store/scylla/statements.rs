@@ -171,6 +171,16 @@ impl SerializeValue for Cell {
     }
 }
 
+/// A statement with the keyspace before its table: what is prepared is not to depend on where a connection is.
+pub(super) fn qualified(text: &str, keyspace: &str) -> String {
+    for before in ["INSERT INTO ", "UPDATE ", " FROM ", "DELETE FROM "] {
+        if let Some((head, tail)) = text.split_once(before) {
+            return format!("{head}{before}{keyspace}.{tail}");
+        }
+    }
+    text.to_owned()
+}
+
 /// Everything prepared.
 #[derive(Debug)]
 pub(super) struct Statements {
@@ -204,6 +214,7 @@ impl Statements {
     pub(super) async fn prepare(session: &Session, settings: &Settings) -> Result<Self, String> {
         let reading = super::link::profile(settings, true).into_handle();
         let prepare = async |text: String| {
+            let text = qualified(&text, &settings.keyspace);
             let prepared = session.prepare(text.as_str()).await;
             let mut prepared = prepared.map_err(|error| format!("{error} (of: {text})"))?;
             prepared.set_is_idempotent(true);
@@ -293,6 +304,18 @@ impl Statements {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_have_their_keyspace() {
+        for (text, expected) in [
+            ("INSERT INTO a (b) VALUES (?)", "INSERT INTO k.a (b) VALUES (?)"),
+            ("UPDATE a SET b = 1", "UPDATE k.a SET b = 1"),
+            ("SELECT a FROM b WHERE c = ?", "SELECT a FROM k.b WHERE c = ?"),
+            ("DELETE FROM a USING TIMESTAMP ?", "DELETE FROM k.a USING TIMESTAMP ?"),
+        ] {
+            assert_eq!(qualified(text, "k"), expected);
+        }
+    }
 
     /// Values are bound by their place, so the marks must stand as [`Put`] says.
     #[test]

@@ -73,7 +73,7 @@ struct Asker {
 impl Asker {
     fn of(scylla: &Scylla) -> Self {
         let (pipelined, status) = (scylla.chats().pipelined.unwrap(), Arc::<Status>::default());
-        pipelined.watch(status.clone());
+        pipelined.watch(status.clone(), Box::new(|what| panic!("{what}")));
         Self { pipelined, status }
     }
 
