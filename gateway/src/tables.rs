@@ -11,6 +11,8 @@ use crate::serve::ServeError;
 
 /// How long a start waits for its tables.
 const SETTLE: Duration = Duration::from_secs(10);
+/// How long a command does; the lease of a server that was killed runs out meanwhile.
+const ALONE: Duration = Duration::from_secs(40);
 
 /// What the engine needs to know to connect. `nonce` tells this process from earlier ones.
 ///
@@ -47,8 +49,28 @@ pub fn settings(config: &Config, nonce: u64) -> Result<Settings, ServeError> {
 pub fn open(config: &Config, nonce: u64) -> Result<Kind, ServeError> {
     let scylla = Scylla::open(settings(config, nonce)?)
         .map_err(|error| ServeError(format!("the store's threads could not be started: {error}")))?;
-    scylla.settle(SETTLE);
+    // Whatever keeps it from connecting is told by its readiness.
+    _ = scylla.settle(SETTLE);
     Ok(Kind::Scylla(scylla))
+}
+
+/// Opens the store for a command that is to be its only writer, and waits until it is: under a name of its own, so that it never
+/// takes over from a server that runs.
+///
+/// # Errors
+/// When it is not reached, or a server that uses it does not stop.
+pub fn open_alone(config: &Config, nonce: u64) -> Result<Kind, ServeError> {
+    let mut settings = settings(config, nonce)?;
+    settings.holder.push_str(" (a command)");
+    let keyspace = settings.keyspace.clone();
+    let scylla = Scylla::open(settings)
+        .map_err(|error| ServeError(format!("the store's threads could not be started: {error}")))?;
+    match scylla.settle(ALONE) {
+        Ok(()) => Ok(Kind::Scylla(scylla)),
+        Err(why) => Err(ServeError(format!(
+            "the tables in {keyspace} cannot be opened: {why}; a server that uses them must be stopped first"
+        ))),
+    }
 }
 
 fn password(path: &Path) -> Result<String, ServeError> {

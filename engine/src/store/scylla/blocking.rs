@@ -1,7 +1,7 @@
 //! The store of conversations behind the blocking traits: for whoever has one request at a time, and for the suite.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::RandomState;
 use futures_util::stream::{self, StreamExt};
@@ -12,9 +12,9 @@ use super::lives::Known;
 use super::pipeline::Pipeline;
 use super::sweep::Sweeper;
 use super::write::{self, Outcome};
-use super::{Scylla, plan, read};
+use super::{Scylla, plan, read, walk};
 use crate::machine::store::{ChatAsk, ChatStored, Place, Write};
-use crate::store::chat::{Failure, FailureKind, Opened, Reads, Writes};
+use crate::store::chat::{Each, Failure, FailureKind, Opened, Reads, Writes};
 
 /// Conversations of a commit that are written at once.
 const AT_ONCE: usize = 64;
@@ -24,7 +24,7 @@ pub(super) fn open(scylla: Scylla) -> Opened {
     let what = scylla.what();
     Opened {
         writes: Box::new(Writer::new(scylla.clone())),
-        reads: Arc::new(Reader { scylla: scylla.clone() }),
+        reads: Arc::new(Reader { scylla: scylla.clone(), places: Mutex::default() }),
         pipelined: Some(Arc::new(Pipeline::new(scylla))),
         what,
     }
@@ -32,11 +32,26 @@ pub(super) fn open(scylla: Scylla) -> Opened {
 
 struct Reader {
     scylla: Scylla,
+    /// All conversations, while somebody goes through them.
+    places: Mutex<Vec<Place>>,
 }
 
 impl Reads for Reader {
     fn answer(&self, ask: &ChatAsk) -> Result<ChatStored, Failure> {
         self.scylla.block_on(read::answer(&self.scylla.link, ask))
+    }
+
+    fn places(&self, after: Option<Place>, limit: usize) -> Result<Vec<Place>, Failure> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if after.is_none() || places.is_empty() {
+            *places = walk::places(&self.scylla)?;
+        }
+        let from = after.map_or(0, |after| places.partition_point(|place| *place <= after));
+        Ok(places[from..].iter().take(limit).copied().collect())
+    }
+
+    fn walk(&self, place: Place, each: &mut Each<'_>) -> Result<bool, Failure> {
+        walk::walk(&self.scylla, place, each)
     }
 }
 

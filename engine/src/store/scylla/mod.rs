@@ -20,6 +20,7 @@
 //! - [`plan`], [`lives`]: from what a machine wants written to rows, and what that needs to know;
 //! - [`write`], [`pipeline`], [`sweep`]: writing rows, conversation by conversation, and clearing them away;
 //! - [`read`], [`pages`]: reading them;
+//! - [`walk`]: everything that is kept, gone through;
 //! - [`presence`]: last seen and the online journal;
 //! - [`blocking`]: all of it behind the blocking traits.
 
@@ -36,6 +37,7 @@ mod read;
 pub mod schema;
 mod statements;
 mod sweep;
+mod walk;
 mod write;
 
 #[cfg(test)]
@@ -152,8 +154,12 @@ impl Scylla {
 
     /// Waits until it is connected, or has failed to once, or so much time has passed. What is asked of it then is answered
     /// as it can be.
-    pub fn settle(&self, most: Duration) {
+    ///
+    /// # Errors
+    /// When it is not connected, with the reason; it goes on trying.
+    pub fn settle(&self, most: Duration) -> Result<(), String> {
         self.block_on(async { _ = tokio::time::timeout(most, self.link.settle()).await });
+        self.link.ready().map(|_| ()).map_err(|failure| failure.what)
     }
 
     /// The store of presence.

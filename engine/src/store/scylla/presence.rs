@@ -28,11 +28,16 @@ const BUCKETS: usize = 8;
 pub(super) struct Presence {
     scylla: Scylla,
     router: Router,
+    /// How many users were forgotten: whoever is seen again has a later time than what was deleted, also within the
+    /// millisecond.
+    forgotten: u64,
+    /// Everybody, while somebody goes through them.
+    everybody: Vec<(Key, u64)>,
 }
 
 impl Presence {
     pub(super) fn new(scylla: Scylla, router: Router) -> Self {
-        Self { scylla, router }
+        Self { scylla, router, forgotten: 0, everybody: Vec::new() }
     }
 
     fn ready(&self) -> Result<&Ready, Failure> {
@@ -47,6 +52,27 @@ impl Presence {
         Bound { put, cells: vec![Cell::Int(self.realm(user.realm)), Cell::Text(text(&user.id))] }
     }
 
+    /// A statement about a user's entry in the journal.
+    fn entry(&self, put: Put, user: &Key) -> Bound {
+        let mut entry = self.user(put, user);
+        let slot = self.router.slot(user.realm, &user.id);
+        entry.cells.splice(0..0, [Cell::Int((slot / SLOTS).into()), Cell::Int(slot.into())]);
+        entry
+    }
+
+    /// Everybody who was ever seen, in the order of realm and the text of the id.
+    async fn everybody(&self, ready: &Ready) -> Result<Vec<(Key, u64)>, Failure> {
+        let found: Vec<(i32, String, Option<i64>)> =
+            rows(ready, &ready.statements.all_seen, ()).await.map_err(failure)?;
+        let user = |(realm, id, at): (i32, String, Option<i64>)| {
+            let realm = u16::try_from(realm - self.scylla.link.settings.realm_base).ok()?;
+            Some((Key::new(Realm(realm), Id::new(&id).ok()?), at? as u64))
+        };
+        let mut all: Vec<_> = found.into_iter().filter_map(user).collect();
+        all.sort_by_cached_key(|(user, _)| (user.realm, text(&user.id)));
+        Ok(all)
+    }
+
     /// The statements that write these rows: of each user the largest time, and whether it is online at last.
     fn bound(&self, rows: &[SeenRow], stamp: i64) -> Vec<Bound> {
         let mut latest = BTreeMap::<&Key, (u64, bool)>::new();
@@ -57,12 +83,11 @@ impl Presence {
         let mut bound = Vec::with_capacity(2 * latest.len());
         for (user, (last_seen, online)) in latest {
             // In microseconds, as all times of writes are; no time of the real world is cut off.
-            let at = i64::try_from(last_seen.saturating_mul(1_000)).unwrap_or(i64::MAX);
+            let at = last_seen.saturating_mul(1_000).saturating_add(self.forgotten.min(999));
+            let at = i64::try_from(at).unwrap_or(i64::MAX);
             bound.push(self.user(Put::Seen, user).big(last_seen as i64).at(at));
-            let mut entry = self.user(if online { Put::Online } else { Put::Offline }, user);
-            let slot = self.router.slot(user.realm, &user.id);
-            entry.cells.splice(0..0, [Cell::Int((slot / SLOTS).into()), Cell::Int(slot.into())]);
-            bound.push(entry.at(stamp));
+            let put = if online { Put::Online } else { Put::Offline };
+            bound.push(self.entry(put, user).at(stamp));
         }
         bound
     }
@@ -165,6 +190,39 @@ impl Adapter for Presence {
             });
             Ok(Page { users: users.collect(), more })
         })
+    }
+
+    fn all_seen(&mut self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, u64)>, Failure> {
+        if after.is_none() || self.everybody.is_empty() {
+            self.everybody = self.scylla.block_on(self.everybody(self.ready()?))?;
+        }
+        let from = after.map_or(0, |after| {
+            let after = (after.realm, text(&after.id));
+            self.everybody.partition_point(|(user, _)| (user.realm, text(&user.id)) <= after)
+        });
+        Ok(self.everybody[from..].iter().take(limit).cloned().collect())
+    }
+
+    fn forget(&mut self, user: &Key) -> Result<bool, Failure> {
+        let (link, ready) = (&self.scylla.link, self.ready()?);
+        let stamp = link.stamp().ok_or_else(|| Failure("the lease of its writer has run out".into()))?;
+        let slot = self.router.slot(user.realm, &user.id);
+        let known = self.scylla.block_on(async {
+            let values = (self.realm(user.realm), &*text(&user.id));
+            let seen: Vec<(Option<i64>,)> =
+                rows(ready, &ready.statements.seen_at, values).await.map_err(failure)?;
+            let seen = seen.first().and_then(|&(at,)| at);
+            if let Some(at) = seen {
+                put(link, ready, self.user(Put::SeenGone, user).at(at)).await?;
+            }
+            let shard = self.router.shard_of_slot(slot);
+            let listed =
+                self.bucket(ready, slot / SLOTS, shard).await?.iter().any(|(_, other)| other == user);
+            put(link, ready, self.entry(Put::Offline, user).at(stamp)).await?;
+            Ok::<_, Failure>(seen.is_some() || listed)
+        })?;
+        self.forgotten += 1;
+        Ok(known)
     }
 
     fn recover(&mut self) -> Result<(), Failure> {

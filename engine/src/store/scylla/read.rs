@@ -449,6 +449,6 @@ enum From {
     Behind(Membership),
 }
 
-fn row_number(row: i64, place: Place) -> Result<u32, Failure> {
+pub(super) fn row_number(row: i64, place: Place) -> Result<u32, Failure> {
     u32::try_from(row).map_err(|_| damaged(Damage::Senseless, "members", place))
 }

@@ -26,6 +26,7 @@ pub(super) enum Put {
     Sent,
     Sweep,
     Seen,
+    SeenGone,
     Online,
     Offline,
     // Clearing away.
@@ -40,7 +41,7 @@ pub(super) enum Put {
 }
 
 /// The text of each, and how many of its first values are the partition's; in the order of [`Put`].
-const PUTS: [(&str, usize); 22] = [
+const PUTS: [(&str, usize); 23] = [
     (
         "INSERT INTO intents (realm, conversation, epoch, stamp, body) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
         2,
@@ -90,6 +91,7 @@ const PUTS: [(&str, usize); 22] = [
     ),
     ("INSERT INTO sweeps (scope, realm, conversation, life) VALUES (?, ?, ?, ?) USING TIMESTAMP ?", 1),
     ("INSERT INTO last_seen (realm, user_id, last_seen) VALUES (?, ?, ?) USING TIMESTAMP ?", 2),
+    ("DELETE FROM last_seen USING TIMESTAMP :stamp WHERE realm = :realm AND user_id = :user_id", 2),
     ("INSERT INTO online_journal (bucket, slot, realm, user_id) VALUES (?, ?, ?, ?) USING TIMESTAMP ?", 1),
     (
         "DELETE FROM online_journal USING TIMESTAMP :stamp WHERE bucket = :bucket AND slot = :slot \
@@ -204,7 +206,11 @@ pub(super) struct Statements {
     pub(super) memberships_behind: PreparedStatement,
     pub(super) sweep: PreparedStatement,
     pub(super) seen: PreparedStatement,
+    pub(super) seen_at: PreparedStatement,
+    pub(super) all_seen: PreparedStatement,
     pub(super) journal: PreparedStatement,
+    pub(super) all_conversations: PreparedStatement,
+    pub(super) sends: PreparedStatement,
 }
 
 const OF_LIFE: &str = "realm = ? AND conversation = ? AND life = ?";
@@ -291,6 +297,10 @@ impl Statements {
             .await?,
             sweep: look("SELECT realm, conversation, life FROM sweeps WHERE scope = ? LIMIT 1".into()).await?,
             seen: look("SELECT last_seen FROM last_seen WHERE realm = ? AND user_id = ?".into()).await?,
+            seen_at: look("SELECT WRITETIME(last_seen) FROM last_seen WHERE realm = ? AND user_id = ?".into()).await?,
+            all_seen: look("SELECT realm, user_id, last_seen FROM last_seen".into()).await?,
+            all_conversations: look("SELECT realm, conversation, gone FROM conversations".into()).await?,
+            sends: look(format!("SELECT client_id, created_at FROM sends WHERE {OF_LIFE} AND member_row = ?")).await?,
             journal: look("SELECT slot, realm, user_id FROM online_journal WHERE bucket = ? AND slot IN ?".into()).await?,
         })
     }

@@ -43,6 +43,18 @@ mod presence {
             self.0.journal(shard, after)
         }
 
+        fn all_seen(
+            &mut self,
+            after: Option<&schema::Key>,
+            limit: usize,
+        ) -> Result<Vec<(schema::Key, u64)>, crate::store::Failure> {
+            self.0.all_seen(after, limit)
+        }
+
+        fn forget(&mut self, user: &schema::Key) -> Result<bool, crate::store::Failure> {
+            self.0.forget(user)
+        }
+
         fn recover(&mut self) -> Result<(), crate::store::Failure> {
             self.0.recover()
         }
