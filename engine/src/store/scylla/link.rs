@@ -11,7 +11,6 @@ use std::time::Duration;
 use ahash::RandomState;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
-use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::{DefaultRetryPolicy, FallthroughRetryPolicy};
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
@@ -19,6 +18,7 @@ use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::{Consistency, SerialConsistency};
 use tokio::sync::Notify;
 
+use super::attempt::{Attempt, judge};
 use super::change::Bound;
 use super::lives::Lives;
 use super::owner::{self, Stamps};
@@ -70,14 +70,6 @@ pub(super) struct Ready {
     pub(super) epoch: i64,
     /// Questions that were asked.
     pub(super) asked: AtomicU64,
-}
-
-/// How an attempt to write failed.
-pub(super) enum Attempt {
-    /// It has not happened.
-    NotDone(String),
-    /// It may have happened, or happen yet.
-    Unknown(String),
 }
 
 /// The link is no more: the process ends, or another one has taken over.
@@ -423,31 +415,5 @@ pub(super) struct Busy<'a> {
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.link.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.place);
-    }
-}
-
-/// What an error says of the statement.
-fn judge(error: ExecutionError) -> Attempt {
-    let text = error.to_string();
-    match error {
-        ExecutionError::BadQuery(_)
-        | ExecutionError::EmptyPlan
-        | ExecutionError::PrepareError(_)
-        | ExecutionError::ConnectionPoolError(_) => Attempt::NotDone(text),
-        ExecutionError::LastAttemptError(
-            RequestAttemptError::SerializationError(_)
-            | RequestAttemptError::CqlRequestSerialization(_)
-            | RequestAttemptError::UnableToAllocStreamId,
-        ) => Attempt::NotDone(text),
-        ExecutionError::LastAttemptError(RequestAttemptError::DbError(
-            DbError::Unavailable { .. }
-            | DbError::IsBootstrapping
-            | DbError::Invalid
-            | DbError::SyntaxError
-            | DbError::Unauthorized
-            | DbError::ConfigError,
-            _,
-        )) => Attempt::NotDone(text),
-        _ => Attempt::Unknown(text),
     }
 }

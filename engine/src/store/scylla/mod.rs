@@ -13,21 +13,24 @@
 //! intent again first, which changes nothing if it had been done.
 //!
 //! - [`link`]: connects, migrates, and stays connected; every statement goes through it;
+//! - [`attempt`]: what an error says of a statement;
 //! - [`owner`]: there is one writer: its epoch, its lease, and the times it may write with;
 //! - [`schema`]: the tables and their versions;
 //! - [`statements`]: what is asked of the server;
 //! - [`change`]: one row to be written, and how it stands in an intent;
 //! - [`plan`], [`lives`]: from what a machine wants written to rows, and what that needs to know;
 //! - [`write`], [`pipeline`], [`sweep`]: writing rows, conversation by conversation, and clearing them away;
-//! - [`read`], [`pages`]: reading them;
+//! - [`read`], [`pages`], [`memberships`]: reading them;
 //! - [`walk`]: everything that is kept, gone through;
 //! - [`presence`]: last seen and the online journal;
 //! - [`blocking`]: all of it behind the blocking traits.
 
+mod attempt;
 mod blocking;
 mod change;
 mod link;
 mod lives;
+mod memberships;
 mod owner;
 mod pages;
 mod pipeline;

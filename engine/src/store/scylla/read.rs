@@ -11,13 +11,13 @@ use std::sync::atomic::Ordering;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use schema::chat::{Conversation, ConversationId, Message, Receipt};
-use schema::{Id, Key};
+use schema::Id;
+use schema::chat::{Conversation, Message, Receipt};
 use scylla::deserialize::row::DeserializeRow;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 
-use super::change::{realm, text};
+use super::change::realm;
 use super::link::{Link, Ready};
 use super::lives::Known;
 use super::pages::{self, Walk};
@@ -27,7 +27,7 @@ use crate::store::chat::bytes::Damage;
 use crate::store::chat::{Failure, FailureKind, values};
 
 /// Questions of one request that are under way at once.
-const AT_ONCE: usize = 32;
+pub(super) const AT_ONCE: usize = 32;
 /// Members whose rows lie within this many numbers are read as one range, others one by one.
 const NEAR: u32 = 512;
 /// Messages that are looked at for one that is not deleted, at first and at most.
@@ -150,14 +150,14 @@ pub(super) async fn intent(
 
 /// The means to answer with.
 #[derive(Clone, Copy)]
-struct Asked<'a> {
-    link: &'a Link,
-    ready: &'a Ready,
+pub(super) struct Asked<'a> {
+    pub(super) link: &'a Link,
+    pub(super) ready: &'a Ready,
 }
 
 impl<'a> Asked<'a> {
     /// The life that is there, as this process knows it or as it is read.
-    async fn life(&self, place: Place) -> Result<Option<i64>, Failure> {
+    pub(super) async fn life(&self, place: Place) -> Result<Option<i64>, Failure> {
         if let Some(known) = self.link.lives.get(place) {
             return Ok(known.life);
         }
@@ -369,84 +369,6 @@ impl<'a> Asked<'a> {
         }
         Ok(users)
     }
-
-    /// Memberships are cleared away after their conversation, so each is looked up whether it is still there.
-    async fn memberships(
-        &self,
-        user: &Key,
-        after: Option<ConversationId>,
-        limit: usize,
-    ) -> Result<(Vec<ConversationId>, bool), Failure> {
-        let mut found: Vec<ConversationId> = Vec::new();
-        let mut from = after.map_or(From::Start, From::After);
-        loop {
-            let together = (limit + 1 - found.len()).clamp(16, 1_000);
-            let some = self.membership_rows(user, &from, together).await?;
-            let (asked, realm, last) = (*self, user.realm, some.last().copied());
-            let is_end = some.len() < together;
-            let look = move |(conversation, life, _): Membership| async move {
-                let there = asked.life((realm, conversation)).await?;
-                Ok::<_, Failure>((there == Some(life)).then_some(conversation))
-            };
-            let there: Vec<_> = stream::iter(some).map(look).buffered(AT_ONCE).try_collect().await?;
-            for conversation in there.into_iter().flatten() {
-                // A user who left and came back between two looks has two rows.
-                if found.last() != Some(&conversation) {
-                    found.push(conversation);
-                }
-                if found.len() > limit {
-                    found.truncate(limit);
-                    return Ok((found, true));
-                }
-            }
-            match last {
-                Some(last) if !is_end => from = From::Behind(last),
-                _ => return Ok((found, false)),
-            }
-        }
-    }
-
-    async fn membership_rows(
-        &self,
-        user: &Key,
-        from: &From,
-        limit: usize,
-    ) -> Result<Vec<Membership>, Failure> {
-        let place = (user.realm, ConversationId::from_number(0));
-        let (realm, name, limit) = (realm(&self.link.settings, place), text(&user.id), limit as i32);
-        let statements = &self.ready.statements;
-        let found: Vec<(Vec<u8>, i64, i64)> = match from {
-            From::Start => rows(self.ready, &statements.memberships, (realm, &*name, limit)).await?,
-            From::After(after) => {
-                let number = after.to_bytes();
-                let values = (realm, &*name, &number[..], limit);
-                rows(self.ready, &statements.memberships_after, values).await?
-            }
-            From::Behind((conversation, life, row)) => {
-                let number = conversation.to_bytes();
-                let values = (realm, &*name, &number[..], life, row, limit);
-                rows(self.ready, &statements.memberships_behind, values).await?
-            }
-        };
-        found
-            .into_iter()
-            .map(|(number, life, row)| {
-                let number =
-                    number.try_into().map_err(|_| damaged(Damage::Senseless, "memberships", place))?;
-                Ok((ConversationId::from_bytes(number), life, row))
-            })
-            .collect()
-    }
-}
-
-/// Conversation, life and member's row.
-type Membership = (ConversationId, i64, i64);
-
-/// Where a list of memberships goes on.
-enum From {
-    Start,
-    After(ConversationId),
-    Behind(Membership),
 }
 
 pub(super) fn row_number(row: i64, place: Place) -> Result<u32, Failure> {
