@@ -9,8 +9,9 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use schema::{Id, Key, LastSeen, Realm, ShardId};
 
 use super::Scylla;
+use super::attempt::Attempt;
 use super::change::{Bound, text};
-use super::link::{Attempt, Link, Ready};
+use super::link::{Link, Ready};
 use super::read::rows;
 use super::statements::{Cell, Put};
 use crate::limits::{HASH_SLOTS, STORE_BATCH};

@@ -167,7 +167,7 @@ impl SerializeValue for Cell {
             Self::Int(number) => number.serialize(typ, writer),
             Self::Big(number) => number.serialize(typ, writer),
             Self::Bool(is) => is.serialize(typ, writer),
-            Self::Text(text) => (&**text).serialize(typ, writer),
+            Self::Text(text) => (**text).serialize(typ, writer),
             Self::Blob(bytes) => (&**bytes).serialize(typ, writer),
         }
     }

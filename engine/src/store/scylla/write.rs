@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use super::attempt::Attempt;
 use super::change::{Bound, Changes};
-use super::link::{Attempt, Ended, Link, Ready};
+use super::link::{Ended, Link, Ready};
 use super::lives::Known;
 use super::read;
 use super::statements::{Cell, Put};
