@@ -76,6 +76,7 @@ fn configuration_text(io: &str, extra: &str) -> String {
         ("messaging_api", vec![]),
         ("attachments", vec![]),
         ("media", vec![]),
+        ("conversations", vec![]),
         ("limits", vec![]),
         ("scylla", vec![]),
     ];
