@@ -251,7 +251,7 @@ pub(in crate::store) fn read_number(value: &[u8]) -> Result<u64, Damage> {
 }
 
 /// What was forgotten.
-pub(super) fn horizon(horizon: Horizon) -> Vec<u8> {
+pub(in crate::store) fn horizon(horizon: Horizon) -> Vec<u8> {
     let mut value = vec![FORMAT];
     put_number(horizon.at, &mut value);
     put_number(horizon.sequence, &mut value);
@@ -261,7 +261,7 @@ pub(super) fn horizon(horizon: Horizon) -> Vec<u8> {
 }
 
 /// Reads [`horizon`].
-pub(super) fn read_horizon(value: &[u8]) -> Result<Horizon, Damage> {
+pub(in crate::store) fn read_horizon(value: &[u8]) -> Result<Horizon, Damage> {
     let mut taker = Taker::format(value, FORMAT)?;
     let (at, sequence) = (taker.number()?, taker.number()?);
     let (row, sent) = (taker.small()?, taker.number()?);

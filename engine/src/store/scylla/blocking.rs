@@ -44,7 +44,8 @@ impl Reads for Reader {
     fn places(&self, after: Option<Place>, limit: usize) -> Result<Vec<Place>, Failure> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if after.is_none() || places.is_empty() {
-            *places = walk::places(&self.scylla)?;
+            let (link, ready) = (&*self.scylla.link, self.scylla.link.ready()?);
+            *places = self.scylla.block_on(walk::places(link, ready))?;
         }
         let from = after.map_or(0, |after| places.partition_point(|place| *place <= after));
         Ok(places[from..].iter().take(limit).copied().collect())

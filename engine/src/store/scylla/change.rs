@@ -66,6 +66,11 @@ pub(super) enum Row {
     Sweep {
         life: i64,
     },
+    /// What was forgotten for its age.
+    Horizon {
+        life: i64,
+        body: Vec<u8>,
+    },
 }
 
 const CONVERSATION: u8 = 1;
@@ -77,6 +82,7 @@ const RECEIPT: u8 = 6;
 const DELETION: u8 = 7;
 const SENT: u8 = 8;
 const SWEEP: u8 = 9;
+const HORIZON: u8 = 10;
 
 /// Rows of one conversation that are written together: by the bytes of their keys, with their times.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -137,7 +143,7 @@ impl Changes {
 impl Row {
     /// Whether it is the row that readers begin with, and so has to be there last.
     pub(super) fn is_head(&self) -> bool {
-        matches!(self, Self::Conversation { .. })
+        matches!(self, Self::Conversation { .. } | Self::Horizon { .. })
     }
 
     /// Key and value.
@@ -196,6 +202,10 @@ impl Row {
                 put_number(*message, &mut value);
             }
             Self::Sweep { life } => begin(SWEEP, Some(*life)),
+            Self::Horizon { life, body } => {
+                begin(HORIZON, Some(*life));
+                value.clone_from(body);
+            }
         }
         (key, value)
     }
@@ -229,6 +239,7 @@ impl Row {
                 Self::Sent { life, row: key.small()?, client_id: key.text()?.into(), message: rest.number()? }
             }
             SWEEP => Self::Sweep { life },
+            HORIZON => return Ok(Self::Horizon { life, body: value.to_vec() }),
             _ => return Err(Damage::Senseless),
         };
         key.end()?;
@@ -273,6 +284,9 @@ impl Row {
                 .big((*row).into())
                 .with(Cell::Text(client_id.clone()))
                 .big(*message as i64),
+            Self::Horizon { life, body } => {
+                Bound::of_place(Put::Horizon, settings, place).big(*life).blob(body)
+            }
             Self::Sweep { life } => {
                 let mut bound = Bound::of_life(Put::Sweep, settings, place, *life);
                 bound.cells.insert(0, Cell::Text(settings.scope.as_str().into()));
@@ -365,6 +379,7 @@ mod tests {
             Row::Deletion { life, sequence: 9, row: 1 },
             Row::Sent { life, row: 1, client_id: "ünï".into(), message: 100 },
             Row::Sweep { life: life - 1 },
+            Row::Horizon { life, body: vec![1, 2] },
         ]
         .into_iter()
         .zip(5..)
@@ -377,7 +392,7 @@ mod tests {
     #[test]
     fn an_intent_is_read_back() {
         let changes = all();
-        assert_eq!(changes.iter().count(), 10);
+        assert_eq!(changes.iter().count(), 11);
         let back = Changes::decode(&changes.encode()).unwrap();
         assert_eq!(back.rows, changes.rows);
     }
@@ -389,7 +404,7 @@ mod tests {
         let mut later = Changes::default();
         later.put(99, gone.clone());
         changes.append(later);
-        assert_eq!(changes.iter().count(), 10);
+        assert_eq!(changes.iter().count(), 11);
         let head = changes.iter().find(|(_, row)| row.is_head());
         assert_eq!(head, Some((99, &gone)));
     }

@@ -55,6 +55,8 @@ pub(super) struct Link {
     quiet_until: AtomicU64,
     ended: AtomicBool,
     watchers: Mutex<Vec<Arc<Status>>>,
+    /// All conversations in order, while those with old messages are looked for.
+    pub(super) places: tokio::sync::Mutex<Vec<Place>>,
     /// Conversations that are being written to.
     busy: Mutex<HashSet<Place, RandomState>>,
     /// Statements that wrote.
@@ -154,6 +156,7 @@ impl Link {
             quiet_until: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             watchers: Mutex::default(),
+            places: tokio::sync::Mutex::default(),
             busy: Mutex::new(HashSet::with_hasher(hasher)),
             wrote: AtomicU64::new(0),
             fuse: AtomicU64::new(0),

@@ -9,16 +9,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ahash::RandomState;
 
-use crate::machine::store::Place;
+use crate::machine::store::{Horizon, Place};
 
 /// Conversations of a generation.
 const GENERATION: usize = 65_536;
+
+/// A life, and what was forgotten of it.
+pub(super) type There = (i64, Option<Horizon>);
 
 /// What is known of a conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Known {
     /// The life that is there; `None`: there is none.
     pub(super) life: Option<i64>,
+    /// What was forgotten of it.
+    pub(super) horizon: Option<Horizon>,
     /// What an earlier process had begun is done.
     pub(super) touched: bool,
     /// The newest bucket of messages and the time at which it begins, if there is one; `None`: not looked up.
@@ -30,17 +35,23 @@ pub(super) struct Known {
 impl Known {
     /// Of a conversation that was made this moment.
     pub(super) fn made(life: i64) -> Self {
-        Self { life: Some(life), touched: true, newest: Some(None), filed: 0 }
+        Self { life: Some(life), horizon: None, touched: true, newest: Some(None), filed: 0 }
     }
 
     /// Of one that is not there.
     pub(super) fn gone() -> Self {
-        Self { life: None, touched: true, newest: Some(None), filed: 0 }
+        Self { life: None, horizon: None, touched: true, newest: Some(None), filed: 0 }
     }
 
     /// Of one that was read.
-    pub(super) fn read(life: Option<i64>, touched: bool) -> Self {
-        Self { life, touched, newest: None, filed: 0 }
+    pub(super) fn read(there: Option<There>, touched: bool) -> Self {
+        let (life, horizon) = there.unzip();
+        Self { life, horizon: horizon.flatten(), touched, newest: None, filed: 0 }
+    }
+
+    /// What is there.
+    pub(super) fn there(&self) -> Option<There> {
+        self.life.map(|life| (life, self.horizon))
     }
 
     /// Notes that a member's membership is written, and says whether that was known.
@@ -99,8 +110,8 @@ impl Lives {
     /// What the writer of the conversation knows now.
     pub(super) fn put(&self, place: Place, known: Known) {
         let mut lives = self.lock();
-        let before = lives.young.get(&place).or_else(|| lives.old.get(&place)).map(|known| known.life);
-        if before != Some(known.life) {
+        let before = lives.young.get(&place).or_else(|| lives.old.get(&place)).map(Known::there);
+        if before != Some(known.there()) {
             lives.turns += 1;
         }
         lives.old.remove(&place);

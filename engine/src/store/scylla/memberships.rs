@@ -35,8 +35,8 @@ impl Asked<'_> {
             let (asked, realm, last) = (*self, user.realm, some.last().copied());
             let is_end = some.len() < together;
             let look = move |(conversation, life, _): Membership| async move {
-                let there = asked.life((realm, conversation)).await?;
-                Ok::<_, Failure>((there == Some(life)).then_some(conversation))
+                let there = asked.there((realm, conversation)).await?;
+                Ok::<_, Failure>(there.is_some_and(|(now, _)| now == life).then_some(conversation))
             };
             let there: Vec<_> = stream::iter(some).map(look).buffered(AT_ONCE).try_collect().await?;
             for conversation in there.into_iter().flatten() {

@@ -21,10 +21,12 @@
 //! - [`plan`], [`lives`]: from what a machine wants written to rows, and what that needs to know;
 //! - [`write`], [`pipeline`], [`sweep`]: writing rows, conversation by conversation, and clearing them away;
 //! - [`read`], [`pages`], [`memberships`]: reading them;
+//! - [`aged`]: conversations with messages older than they are to be;
 //! - [`walk`]: everything that is kept, gone through;
 //! - [`presence`]: last seen and the online journal;
 //! - [`blocking`]: all of it behind the blocking traits.
 
+mod aged;
 mod attempt;
 mod blocking;
 mod change;

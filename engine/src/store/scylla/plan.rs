@@ -108,6 +108,10 @@ fn put(rows: &mut Changes, part: &Part, life: i64, stamp: i64, known: &mut Known
         Part::Deleted { sequence, row } => {
             rows.put(stamp, Row::Deletion { life, sequence: *sequence, row: *row });
         }
+        Part::Forgotten(horizon) => {
+            rows.put(stamp, Row::Horizon { life, body: values::horizon(*horizon) });
+            known.horizon = Some(*horizon);
+        }
         Part::Sent { row, client_id, message } => {
             let (row, client_id, message) = (*row, client_id.clone(), in_time(*message)?);
             rows.put(stamp, Row::Sent { life, row, client_id, message });

@@ -19,10 +19,10 @@ use scylla::statement::prepared::PreparedStatement;
 
 use super::change::realm;
 use super::link::{Link, Ready};
-use super::lives::Known;
+use super::lives::{Known, There};
 use super::pages::{self, Walk};
 use super::write;
-use crate::machine::store::{ChatAsk, ChatStored, Loaded, MemberRow, Place};
+use crate::machine::store::{ChatAsk, ChatStored, Horizon, Loaded, MemberRow, Place};
 use crate::store::chat::bytes::Damage;
 use crate::store::chat::{Failure, FailureKind, values};
 
@@ -37,12 +37,12 @@ const LOOKS: (usize, usize) = (4, 512);
 pub(super) enum Head {
     Never,
     Gone { life: i64, written: i64 },
-    Here { life: i64, body: Vec<u8> },
+    Here { life: i64, body: Vec<u8>, horizon: Option<Horizon> },
 }
 
 impl Head {
-    pub(super) fn life(&self) -> Option<i64> {
-        if let Self::Here { life, .. } = self { Some(*life) } else { None }
+    pub(super) fn there(&self) -> Option<There> {
+        if let Self::Here { life, horizon, .. } = self { Some((*life, *horizon)) } else { None }
     }
 }
 
@@ -57,23 +57,25 @@ pub(super) async fn answer(link: &Link, ask: &ChatAsk) -> Result<ChatStored, Fai
         }
         &ChatAsk::Page { place, before, after, forward, limit, receipts } => {
             let page = Page { place, before, after, forward, limit: limit.into(), receipts };
-            let found = asked.under(place, move |life| asked.page(page, life).boxed()).await?;
+            let found = asked.under(place, move |there| asked.page(page, there).boxed()).await?;
             let (messages, more) = found.unwrap_or_default();
             ChatStored::Page { messages, more }
         }
         &ChatAsk::Message { place, at } => {
-            let found = asked.under(place, move |life| asked.message(place, life, at).boxed()).await?;
+            let found = asked.under(place, move |there| asked.message(place, there, at).boxed()).await?;
             ChatStored::Message(found.flatten().map(Box::new))
         }
         ChatAsk::Sent { place, row, client_id, since } => {
-            let found =
-                asked.under(*place, |life| asked.sent(*place, life, *row, client_id.clone()).boxed()).await?;
+            let found = asked
+                .under(*place, |(life, _)| asked.sent(*place, life, *row, client_id.clone()).boxed())
+                .await?;
             ChatStored::Sent(found.flatten().filter(|at| at > since))
         }
         ChatAsk::Memberships { user, after, limit } => {
             let (conversations, more) = asked.memberships(user, *after, *limit as usize).await?;
             ChatStored::Memberships { conversations, more }
         }
+        ChatAsk::Aged { after, before, limit } => asked.aged(*after, &before[..], *limit as usize).await?,
         ChatAsk::Write(_) => {
             return Err(Failure::new(FailureKind::Refused, "a write came to a reader"));
         }
@@ -125,13 +127,19 @@ pub(super) fn damaged(damage: Damage, table: &str, place: Place) -> Failure {
 
 /// A conversation's own row.
 pub(super) async fn head(link: &Link, ready: &Ready, place: Place) -> Result<Head, Failure> {
-    type Row = (Option<i64>, Option<bool>, Option<Vec<u8>>, Option<i64>);
+    type Row = (Option<i64>, Option<bool>, Option<Vec<u8>>, Option<i64>, Option<i64>, Option<Vec<u8>>);
     let number = place.1.to_bytes();
     let values = (realm(&link.settings, place), &number[..]);
     let found: Vec<Row> = rows(ready, &ready.statements.conversation, values).await?;
     Ok(match found.into_iter().next() {
-        Some((Some(life), Some(false), body, _)) => Head::Here { life, body: body.unwrap_or_default() },
-        Some((Some(life), Some(true), _, written)) => Head::Gone { life, written: written.unwrap_or(life) },
+        Some((Some(life), Some(false), body, _, of, horizon)) => {
+            let horizon = horizon.filter(|_| of == Some(life)).map(|body| values::read_horizon(&body));
+            let horizon = horizon.transpose().map_err(|damage| damaged(damage, "conversations", place))?;
+            Head::Here { life, body: body.unwrap_or_default(), horizon }
+        }
+        Some((Some(life), Some(true), _, written, ..)) => {
+            Head::Gone { life, written: written.unwrap_or(life) }
+        }
         _ => Head::Never,
     })
 }
@@ -156,28 +164,28 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// The life that is there, as this process knows it or as it is read.
-    pub(super) async fn life(&self, place: Place) -> Result<Option<i64>, Failure> {
+    /// What is there, as this process knows it or as it is read.
+    pub(super) async fn there(&self, place: Place) -> Result<Option<There>, Failure> {
         if let Some(known) = self.link.lives.get(place) {
-            return Ok(known.life);
+            return Ok(known.there());
         }
         let turns = self.link.lives.turns();
-        let life = head(self.link, self.ready, place).await?.life();
-        self.link.lives.put_read(place, Known::read(life, false), turns);
-        Ok(life)
+        let there = head(self.link, self.ready, place).await?.there();
+        self.link.lives.put_read(place, Known::read(there, false), turns);
+        Ok(there)
     }
 
     /// Reads something of a conversation, if it is there.
     async fn under<T>(
         self,
         place: Place,
-        read: impl Fn(i64) -> BoxFuture<'a, Result<T, Failure>>,
+        read: impl Fn(There) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<Option<T>, Failure> {
-        let mut life = self.life(place).await?;
-        while let Some(of) = life {
+        let mut there = self.there(place).await?;
+        while let Some(of) = there {
             let result = read(of).await;
-            life = self.life(place).await?;
-            if life == Some(of) {
+            there = self.there(place).await?;
+            if there == Some(of) {
                 return result.map(Some);
             }
         }
@@ -190,18 +198,18 @@ impl<'a> Asked<'a> {
         }
         loop {
             let turns = self.link.lives.turns();
-            let (life, body) = match head(self.link, self.ready, place).await? {
-                Head::Here { life, body } => (life, body),
+            let (there, body) = match head(self.link, self.ready, place).await? {
+                Head::Here { life, body, horizon } => ((life, horizon), body),
                 Head::Gone { .. } | Head::Never => {
                     self.link.lives.put_read(place, Known::read(None, true), turns);
                     return Ok(None);
                 }
             };
-            self.link.lives.put_read(place, Known::read(Some(life), true), turns);
+            self.link.lives.put_read(place, Known::read(Some(there), true), turns);
             let conversation = values::read_conversation(place, &body)
                 .map_err(|damage| damaged(damage, "conversations", place))?;
-            let result = self.load_life(place, life, conversation).await;
-            if self.life(place).await? == Some(life) {
+            let result = self.load_life(place, there, conversation).await;
+            if self.there(place).await? == Some(there) {
                 return result.map(Some);
             }
         }
@@ -210,12 +218,14 @@ impl<'a> Asked<'a> {
     async fn load_life(
         &self,
         place: Place,
-        life: i64,
+        (life, forgotten): There,
         conversation: Conversation,
     ) -> Result<Loaded, Failure> {
-        let ((members, last_row), deleted) =
+        let ((members, last_row), mut deleted) =
             tokio::try_join!(self.members(place, life), self.deletions(place, life))?;
-        let mut walk = Walk::new((self.link, self.ready), (place, life), (0, u64::MAX), false);
+        let (from, sequence) = forgotten.map_or((0, 0), |horizon| (horizon.at, horizon.sequence));
+        deleted.retain(|&(deleted, _)| deleted > sequence);
+        let mut walk = Walk::new((self.link, self.ready), (place, life), (from, u64::MAX), false);
         let (mut newest, mut last, mut look) = (None, None, LOOKS.0);
         // So many messages are deleted, so looking at one more is enough.
         let mut left = deleted.len() + 1;
@@ -235,7 +245,7 @@ impl<'a> Asked<'a> {
                 break;
             }
         }
-        Ok(Loaded { conversation, members, last_row, deleted, newest, last })
+        Ok(Loaded { conversation, members, last_row, deleted, newest, last, forgotten })
     }
 
     /// The members, and the highest row that was given out.
@@ -268,8 +278,9 @@ impl<'a> Asked<'a> {
         rows(self.ready, statement, (realm(&self.link.settings, place), &number[..], life)).await
     }
 
-    async fn page(self, page: Page, life: i64) -> Result<(Vec<Message>, bool), Failure> {
+    async fn page(self, page: Page, (life, horizon): There) -> Result<(Vec<Message>, bool), Failure> {
         let Page { place, before, after, forward, limit, receipts } = page;
+        let after = horizon.map_or(after, |horizon| horizon.at.max(after));
         let mut walk = Walk::new((self.link, self.ready), (place, life), (after, before), forward);
         let mut messages = walk.take(limit + 1).await?;
         let more = messages.len() > limit;
@@ -283,7 +294,15 @@ impl<'a> Asked<'a> {
         Ok((messages, more))
     }
 
-    async fn message(self, place: Place, life: i64, at: u64) -> Result<Option<Message>, Failure> {
+    async fn message(
+        self,
+        place: Place,
+        (life, horizon): There,
+        at: u64,
+    ) -> Result<Option<Message>, Failure> {
+        if horizon.is_some_and(|horizon| at <= horizon.at) {
+            return Ok(None);
+        }
         let Some(message) = pages::message(self.link, self.ready, place, life, at).await? else {
             return Ok(None);
         };

@@ -16,6 +16,7 @@ use super::Settings;
 pub(super) enum Put {
     Intent,
     Conversation,
+    Horizon,
     Member,
     Membership,
     MembershipGone,
@@ -41,13 +42,17 @@ pub(super) enum Put {
 }
 
 /// The text of each, and how many of its first values are the partition's; in the order of [`Put`].
-const PUTS: [(&str, usize); 23] = [
+const PUTS: [(&str, usize); 24] = [
     (
         "INSERT INTO intents (realm, conversation, epoch, stamp, body) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
         2,
     ),
     (
         "INSERT INTO conversations (realm, conversation, life, gone, body) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
+        2,
+    ),
+    (
+        "INSERT INTO conversations (realm, conversation, horizon_life, horizon) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
         2,
     ),
     (
@@ -241,7 +246,7 @@ impl Statements {
         Ok(Self {
             puts,
             conversation: look(format!(
-                "SELECT life, gone, body, WRITETIME(gone) FROM conversations WHERE {one}"
+                "SELECT life, gone, body, WRITETIME(gone), horizon_life, horizon FROM conversations WHERE {one}"
             ))
             .await?,
             intent: look(format!("SELECT epoch, stamp, body FROM intents WHERE {one}")).await?,

@@ -12,22 +12,22 @@ use schema::chat::ConversationId;
 
 use super::Scylla;
 use super::change::realm;
+use super::link::{Link, Ready};
 use super::pages::{self, Walk};
 use super::read::{self, Head, damaged, rows};
 use super::write;
-use crate::machine::store::{Part, Place};
+use crate::machine::store::{Horizon, Part, Place};
 use crate::store::chat::{Each, Failure, values};
 
 /// Messages that are read in a go.
 const PART: usize = 256;
 
 /// All conversations that are there, in order.
-pub(super) fn places(scylla: &Scylla) -> Result<Vec<Place>, Failure> {
-    let ready = scylla.link.ready()?;
+pub(super) async fn places(link: &Link, ready: &Ready) -> Result<Vec<Place>, Failure> {
     let found: Vec<(i32, Vec<u8>, Option<bool>)> =
-        scylla.block_on(rows(ready, &ready.statements.all_conversations, ()))?;
+        rows(ready, &ready.statements.all_conversations, ()).await?;
     let place = |(realm, number, gone): (i32, Vec<u8>, Option<bool>)| {
-        let realm = u16::try_from(realm - scylla.link.settings.realm_base).ok()?;
+        let realm = u16::try_from(realm - link.settings.realm_base).ok()?;
         let number = number.try_into().ok().filter(|_| gone == Some(false))?;
         Some((Realm(realm), ConversationId::from_bytes(number)))
     };
@@ -45,14 +45,15 @@ pub(super) fn walk(scylla: &Scylla, place: Place, each: &mut Each<'_>) -> Result
         }
         read::head(link, ready, place).await
     })?;
-    let Head::Here { life, body } = head else { return Ok(false) };
+    let Head::Here { life, body, horizon } = head else { return Ok(false) };
     let conversation =
         values::read_conversation(place, &body).map_err(|damage| damaged(damage, "conversations", place))?;
-    let tour = Tour { scylla, place, life };
+    let tour = Tour { scylla, place, life, horizon };
     if each(Part::Conversation(Arc::new(conversation)))?.is_continue() {
         let (mut members, mut spans) = (Vec::new(), BTreeSet::new());
         _ = tour.members(&mut members, each)?.is_break()
             || tour.deletions(each)?.is_break()
+            || tour.forgotten(each)?.is_break()
             || tour.messages(&mut spans, each)?.is_break()
             || tour.receipts(&spans, each)?.is_break()
             || tour.sends(&members, each)?.is_break();
@@ -65,6 +66,7 @@ struct Tour<'a> {
     scylla: &'a Scylla,
     place: Place,
     life: i64,
+    horizon: Option<Horizon>,
 }
 
 impl Tour<'_> {
@@ -96,7 +98,8 @@ impl Tour<'_> {
         let (ready, (realm, number, life)) = (self.scylla.link.ready()?, self.name());
         let found: Vec<(i64, i64)> =
             self.scylla.block_on(rows(ready, &ready.statements.deletions, (realm, &number[..], life)))?;
-        for (sequence, row) in found {
+        let from = self.horizon.map_or(0, |horizon| horizon.sequence);
+        for (sequence, row) in found.into_iter().filter(|&(sequence, _)| sequence as u64 > from) {
             let row = read::row_number(row, self.place)?;
             if each(Part::Deleted { sequence: sequence as u64, row })?.is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -105,9 +108,18 @@ impl Tour<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
+    fn forgotten(&self, each: &mut Each<'_>) -> Result<ControlFlow<()>, Failure> {
+        self.horizon.map_or(Ok(ControlFlow::Continue(())), |horizon| each(Part::Forgotten(horizon)))
+    }
+
     fn messages(&self, spans: &mut BTreeSet<i64>, each: &mut Each<'_>) -> Result<ControlFlow<()>, Failure> {
         let (link, ready) = (&*self.scylla.link, self.scylla.link.ready()?);
-        let mut walk = Walk::new((link, ready), (self.place, self.life), (0, u64::MAX), true);
+        let mut walk = Walk::new(
+            (link, ready),
+            (self.place, self.life),
+            (self.horizon.map_or(0, |horizon| horizon.at), u64::MAX),
+            true,
+        );
         loop {
             let some = self.scylla.block_on(walk.take(PART))?;
             let is_end = some.len() < PART;
@@ -129,7 +141,8 @@ impl Tour<'_> {
             let values = (realm, &number[..], life, span, 0_i64, i64::MAX);
             let found: Vec<(i64, i64, i64)> =
                 self.scylla.block_on(rows(ready, &ready.statements.receipts, values))?;
-            for (message, row, at) in found {
+            let from = self.horizon.map_or(0, |horizon| horizon.at);
+            for (message, row, at) in found.into_iter().filter(|&(message, ..)| message as u64 > from) {
                 let row = read::row_number(row, self.place)?;
                 if each(Part::Receipt { message: message as u64, row, at: at as u64 })?.is_break() {
                     return Ok(ControlFlow::Break(()));

@@ -133,7 +133,7 @@ pub(super) async fn known(link: &Link, ready: &Ready, place: Place, newest: bool
         _ => {
             touch(link, ready, place).await?;
             let head = read::head(link, ready, place).await?;
-            Known::read(head.life(), true)
+            Known::read(head.there(), true)
         }
     };
     if known.newest.is_none() && newest {
