@@ -85,7 +85,7 @@ fn a_run_writes_its_result_and_its_page_and_two_are_compared() {
 #[test]
 fn scenarios_are_listed_and_are_files_to_start_from() {
     let said = exits(0, &["scenarios"]);
-    for name in ["idle", "heartbeat", "storm", "churn", "fanout", "send", "slow", "mixed"] {
+    for name in ["idle", "heartbeat", "storm", "churn", "fanout", "send", "slow", "messages", "mixed"] {
         assert!(said.lines().any(|line| line.starts_with(name)), "{name} is missing in\n{said}");
     }
     let folder = folder();
