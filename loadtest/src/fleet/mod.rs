@@ -203,7 +203,7 @@ impl Fleet {
         let rings = plan.rings_needed();
         let users = if plan.mix.churn.rate > 0.0 { plan.mix.connections } else { 0 };
         let received = if plan.mix.send.rate > 0.0 { RECEIVED / 64 } else { 0 };
-        let (messages, salt) = (&plan.mix.messages, Clock::unix_ms() / 1_000 & 0xff_ffff);
+        let (messages, salt) = (&plan.mix.messages, (Clock::unix_ms() / 1_000) & 0xff_ffff);
         let places = messages.conversations * messages.members;
         let said = if messages.conversations > 0 { RECEIVED / 64 } else { 0 };
         let bits = |words: usize| (0..words).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
