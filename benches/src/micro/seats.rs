@@ -12,6 +12,7 @@ use engine::machine::{
 };
 use engine::protocol::{Effects, Protocol, Want};
 use gateway::conn::{Admission, Arrival, BinaryArrival, Conn, PresenceArrival};
+use gateway::edges::socketio::errand::Errands;
 use gateway::edges::{Settings, Shared};
 use schema::command::Edge;
 use schema::frame::ClientFrame;
@@ -84,7 +85,7 @@ impl Seats {
         };
         let mut seats = Self {
             machine: Machine::new(setup, now),
-            shared: Shared::new(Settings { silence: SILENCE, ..Settings::default() }),
+            shared: Shared::new(Settings { silence: SILENCE, ..Settings::default() }, Errands::nowhere()),
             conns: Vec::new(),
             sessions: Vec::new(),
             now,
@@ -200,7 +201,12 @@ impl Seats {
                     let asker = Asker::Session(session);
                     self.machine.handle(self.now, Input::Command { asker, actor: None, tag, command });
                 }
-                Want::CloseSession { .. } | Want::Deadline(_) | Want::Close { .. } => {}
+                // Nothing here has a socket.
+                Want::CloseSession { .. }
+                | Want::Deadline(_)
+                | Want::TurnEnd
+                | Want::CloseSocket { .. }
+                | Want::Close { .. } => {}
             }
         }
         self.carry_out();

@@ -30,11 +30,9 @@ impl Machine {
             }
             Question::DisconnectUser { user, reason } => self.disconnect_user(whom, &user, reason),
             Question::Chat { who, command } => self.chat_question(whom, who, *command).map(|()| None),
-            Question::Chats { user, kinds, limit, count } => {
-                self.list_chats(whom, user, kinds, limit, count).map(|()| None)
-            }
-            Question::Summaries { user, conversations } => {
-                self.summaries(whom, user, conversations).map(|()| None)
+            Question::Chats { user, listing } => self.list_chats(whom, user, listing).map(|()| None),
+            Question::Summaries { user, conversations, listing } => {
+                self.summaries(whom, user, conversations, listing).map(|()| None)
             }
         };
         match answer {

@@ -1,9 +1,11 @@
 //! What a handler of the front door may use.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use schema::Key;
+use tokio::sync::Semaphore;
 
 use super::handover::Handover;
 use super::tally::Tally;
@@ -11,9 +13,14 @@ use crate::auth::LiveVerifier;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::Inquirer;
+use crate::edges::socketio::Endpoint;
 use crate::media::Media;
-use crate::rate::{Limiter, Origin};
+use crate::rate::{Limiter, Origin, Verdict};
 use crate::realms::Realms;
+
+/// KiB of bodies of uploads to sessions that may be on their way in at a time. Anybody may have a session, so what they send
+/// together is bounded; a body counts as long as it says it is, or as long as it may be.
+const BODIES: usize = 64 * 1024;
 
 /// The front door's state, shared by all its calls.
 #[derive(Debug)]
@@ -36,6 +43,10 @@ pub struct Front {
     pub handover: Handover,
     /// What is counted.
     pub tally: Arc<Tally>,
+    /// The Engine.IO endpoints, as the shards have them.
+    pub endpoints: Arc<[Endpoint]>,
+    /// Room for the bodies of uploads to sessions that are on their way in, KiB.
+    pub bodies: Semaphore,
     draining: AtomicBool,
 }
 
@@ -78,6 +89,17 @@ impl RouteLimits {
         }
     }
 
+    /// Counts a handshake by its client's address; the verdict, if it is one too many.
+    pub fn too_many_connects(&self, client: IpAddr, now: u64) -> Option<Verdict> {
+        let limiter = self.connects_per_address.as_ref()?;
+        Some(limiter.hit(&Origin::from(client), now)).filter(|verdict| !verdict.allowed)
+    }
+
+    /// The same by its user.
+    pub fn too_many_sessions(&self, user: &Key, now: u64) -> Option<Verdict> {
+        Some(self.connects_per_user.as_ref()?.hit(user, now)).filter(|verdict| !verdict.allowed)
+    }
+
     /// Each limit's name, the calls it refused, the times it keeps, and those that it had to forget early.
     #[must_use]
     pub fn figures(&self) -> Vec<(&'static str, u64, usize, u64)> {
@@ -111,6 +133,7 @@ impl Front {
         clock: Clock,
         inquirer: Inquirer,
         media: Option<Arc<Media>>,
+        endpoints: Arc<[Endpoint]>,
     ) -> Arc<Self> {
         let tally = Arc::<Tally>::default();
         let handover = Handover::new(inquirer.door().clone(), config.http.handover_queue, tally.clone());
@@ -124,6 +147,8 @@ impl Front {
             inquirer,
             media,
             tally,
+            endpoints,
+            bodies: Semaphore::new(BODIES),
             draining: AtomicBool::new(false),
         })
     }
