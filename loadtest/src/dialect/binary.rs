@@ -176,7 +176,9 @@ impl Dialect for Binary {
                     ChatCommand::History { conversation, before, after: None, forward: false, limit };
                 self.chat(ticket, command, out);
             }
-            Ask::List { limit, ticket } => self.chat(ticket, ChatCommand::List { kinds: 0, limit }, out),
+            Ask::List { limit, ticket } => {
+                self.chat(ticket, ChatCommand::List { kinds: 0, limit, after: None }, out)
+            }
             Ask::Leave => self.encoder.client(&ClientFrame::Goodbye { logout: true }, out),
         }
     }
