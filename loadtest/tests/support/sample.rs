@@ -158,6 +158,7 @@ fn tick(second: u64) -> Tick {
         server_memory: second.is_multiple_of(5).then_some(11_204_000 + open * 336),
         kernel_memory: second.is_multiple_of(5).then_some(open * 4_620),
         server_online: Some(open.saturating_sub((wave * 20.0) as u64 * u64::from(second < RAMP))),
+        server_turn: Some(0.512),
     }
 }
 
