@@ -30,6 +30,10 @@ impl Machine {
             }
             Question::DisconnectUser { user, reason } => self.disconnect_user(whom, &user, reason),
             Question::Chat { who, command } => self.chat_question(whom, who, *command).map(|()| None),
+            Question::Forget { place, before } => {
+                self.forget_at_home(place, before);
+                Ok(None)
+            }
             Question::Chats { user, listing } => self.list_chats(whom, user, listing).map(|()| None),
             Question::Summaries { user, conversations, listing } => {
                 self.summaries(whom, user, conversations, listing).map(|()| None)

@@ -25,6 +25,8 @@ enum Step {
     Leave(usize),
     /// Everything in memory is forgotten.
     Forget,
+    /// So much time passes, of which some messages grow too old.
+    Age(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -38,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => user.clone().prop_map(Step::Join),
         1 => user.prop_map(Step::Leave),
         1 => Just(Step::Forget),
+        2 => (0u64..60).prop_map(Step::Age),
     ]
 }
 
@@ -45,6 +48,8 @@ struct Said {
     id: MessageId,
     by: usize,
     deleted: bool,
+    /// It was too old.
+    gone: bool,
     read: BTreeSet<usize>,
 }
 
@@ -52,8 +57,16 @@ fn sessions(net: &mut Net) -> Vec<SessionAddr> {
     USERS.iter().map(|user| net.following(user)).collect()
 }
 
-fn play(kind: Kind, steps: Vec<Step>) {
-    let mut net = Net::new(2, Limits { commands_burst: 10_000, ..Limits::default() });
+/// How long messages are kept, where they are not kept for good.
+const KEPT: u64 = 100;
+
+fn limits(keeps: bool) -> Limits {
+    let retention = if keeps { [0; 4] } else { [KEPT; 4] };
+    Limits { commands_burst: 10_000, retention, retention_round: 10, ..Limits::default() }
+}
+
+fn play(kind: Kind, steps: Vec<Step>, keeps: bool) {
+    let mut net = Net::new(2, limits(keeps));
     let mut at = sessions(&mut net);
     let chat = net.make(at[0], kind, &["bob"]).id;
     let mut members: BTreeSet<usize> = [0, 1].into();
@@ -69,17 +82,19 @@ fn play(kind: Kind, steps: Vec<Step>) {
                         said.read.insert(user);
                     });
                 }
-                said.push(Said { id: message.id, by: user, deleted: false, read: [user].into() });
+                let read = [user].into();
+                said.push(Said { id: message.id, by: user, deleted: false, gone: false, read });
             }
             Step::Remove(n) if !said.is_empty() => {
                 let n = n % said.len();
                 let reply = net.chat(at[said[n].by], ChatCommand::Remove { message: said[n].id });
-                assert_eq!(reply.is_ok(), members.contains(&said[n].by));
+                assert_eq!(reply.is_ok(), members.contains(&said[n].by) && !said[n].gone);
                 said[n].deleted |= reply.is_ok();
             }
             Step::Read(user, n) if !said.is_empty() && members.contains(&user) => {
                 let n = n % said.len();
-                net.chat(at[user], ChatCommand::Read { message: said[n].id }).unwrap();
+                let reply = net.chat(at[user], ChatCommand::Read { message: said[n].id });
+                assert_eq!(reply.is_ok(), !said[n].gone);
                 said[n].read.insert(user);
             }
             Step::ReadAll(user) if members.contains(&user) => {
@@ -113,13 +128,25 @@ fn play(kind: Kind, steps: Vec<Step>) {
             Step::Forget => {
                 let shelf = std::mem::take(&mut net.shelf);
                 let now = net.now;
-                net = Net::new(2, Limits { commands_burst: 10_000, ..Limits::default() });
+                net = Net::new(2, limits(keeps));
                 (net.shelf, net.now) = (shelf, now);
                 at = sessions(&mut net);
             }
+            Step::Age(ms) => net.pass(ms),
             _ => {}
         }
         net.pass(7);
+        if !keeps {
+            // Whatever the round has not come to yet, it comes to now.
+            net.pass(25);
+            let kept = net.shelf.places.values().next().unwrap();
+            let oldest = kept.messages.keys().next().copied().unwrap_or(u64::MAX);
+            said.iter_mut().for_each(|said| said.gone |= said.id.at < oldest);
+            let old = net.now.wall.saturating_sub(KEPT + 50);
+            assert!(said.iter().all(|said| said.gone || said.id.at >= old), "what is too old goes");
+            let young = net.now.wall.saturating_sub(KEPT);
+            assert!(said.iter().all(|said| !said.gone || said.id.at <= young), "what is not, stays");
+        }
         check(&mut net, &at, chat, &members, &said);
     }
 }
@@ -128,7 +155,7 @@ fn check(net: &mut Net, at: &[SessionAddr], chat: ConversationId, members: &BTre
     let expected: BTreeMap<usize, u64> = members
         .iter()
         .map(|&user| {
-            let unread = said.iter().filter(|said| !said.deleted && !said.read.contains(&user));
+            let unread = said.iter().filter(|said| !said.deleted && !said.gone && !said.read.contains(&user));
             (user, unread.count() as u64)
         })
         .collect();
@@ -226,16 +253,24 @@ proptest! {
 
     #[test]
     fn unread_counts_are_exact_in_groups(steps in prop::collection::vec(step(), 1..80)) {
-        play(Kind::Group, steps);
+        play(Kind::Group, steps, true);
     }
 
     #[test]
     fn unread_counts_are_exact_between_two(steps in prop::collection::vec(step(), 1..80)) {
-        play(Kind::Direct, steps);
+        play(Kind::Direct, steps, true);
     }
 
     #[test]
     fn unread_counts_are_exact_in_trades(steps in prop::collection::vec(step(), 1..80)) {
-        play(Kind::Trade, steps);
+        play(Kind::Trade, steps, true);
+    }
+
+    #[test]
+    fn unread_counts_are_exact_where_messages_grow_old(
+        kind in prop_oneof![Just(Kind::Group), Just(Kind::Direct), Just(Kind::Trade)],
+        steps in prop::collection::vec(step(), 1..80),
+    ) {
+        play(kind, steps, false);
     }
 }

@@ -12,7 +12,7 @@ use schema::{Actor, Id, Key, Realm, Refusal};
 
 use super::super::gather::Whom;
 use super::super::slab::Slotted;
-use super::super::store::{ChatStored, MemberRow, Place};
+use super::super::store::{ChatStored, Horizon, MemberRow, Place};
 use super::super::table::HasKey;
 use super::facts::Facts;
 
@@ -56,8 +56,17 @@ pub(super) struct Op {
     /// Who sent the same message meanwhile.
     pub(super) also: Vec<Whom>,
     pub(super) who: Actor,
-    pub(super) command: ChatCommand,
+    pub(super) deed: Deed,
     pub(super) stage: Stage,
+}
+
+/// What is to be done: what somebody commands, or what the home does by itself.
+pub(super) enum Deed {
+    Command(ChatCommand),
+    /// Forget what was created before this time.
+    Forget {
+        before: u64,
+    },
 }
 
 /// How far a command has come.
@@ -88,6 +97,7 @@ pub(super) enum Effect {
     Added(MemberRow),
     Left(u32),
     Changed { row: MemberRow, blocking: bool },
+    Forgotten(Horizon),
     Gone,
 }
 
@@ -103,7 +113,10 @@ pub(super) struct Touches<'a> {
 impl Op {
     fn touches(&self) -> Touches<'_> {
         let user = &self.who.key.id;
-        let (all, message, member) = match &self.command {
+        let Deed::Command(command) = &self.deed else {
+            return Touches { all: true, message: None, member: None };
+        };
+        let (all, message, member) = match command {
             ChatCommand::Send(_) => (false, None, Some((user, true))),
             ChatCommand::Edit { message, .. } | ChatCommand::Remove { message } => {
                 (false, Some(message.at), None)
@@ -131,8 +144,8 @@ impl Op {
 
     /// The client's own name for the message it sends.
     pub(super) fn client_id(&self) -> Option<&str> {
-        match &self.command {
-            ChatCommand::Send(draft) => draft.client_id.as_deref(),
+        match &self.deed {
+            Deed::Command(ChatCommand::Send(draft)) => draft.client_id.as_deref(),
             _ => None,
         }
     }
