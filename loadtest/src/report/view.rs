@@ -275,7 +275,9 @@ mod tests {
         let line = plain_line(&outcome.timeline[20], 1.0, MEMORY, 10_000);
         assert!(line.starts_with("  21 s  measure    open 10,000 of 10,000  +0/s  requests "), "{line}");
         assert!(
-            line.contains("  p50 ") && line.contains("  server 0.2") && line.ends_with("14.6 MB"),
+            line.contains("  p50 ")
+                && line.contains("  server 0.2")
+                && line.ends_with(" 14.6 MB  turn p99.9 ≤ 512 µs"),
             "{line}"
         );
         assert!(!plain_line(&Tick::default(), 1.0, Memory::default(), 1).contains("p50"));
