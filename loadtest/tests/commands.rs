@@ -104,7 +104,7 @@ fn scenarios_are_listed_and_are_files_to_start_from() {
 #[test]
 fn what_is_wrong_is_said_with_what_would_be_right() {
     let said = exits(2, &["run", "hartbeat"]);
-    assert!(said.contains("idle, heartbeat, storm, churn, fanout, send, slow, mixed"), "{said}");
+    assert!(said.contains("idle, heartbeat, storm, churn, fanout, send, slow, messages, mixed"), "{said}");
     let said = exits(2, &["run", "missing.toml"]);
     assert!(said.contains("missing.toml"), "{said}");
     // An address for documentation, which nobody has: it is refused before anything is sent.
