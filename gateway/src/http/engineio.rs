@@ -24,18 +24,19 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::auth::{Denied, authorization};
 use super::body::{self, BodyError};
-use super::client_addr::Client;
+use super::client_addr::{Client, Peer};
 use super::cors;
 use super::handover::Receiver;
 use super::stall::Line;
 use super::state::Front;
+use crate::api::messaging::storage;
 use crate::auth::credentials;
 use crate::conn::Arrival;
 use crate::device;
 use crate::edges::socketio::errand::Errand;
 use crate::edges::socketio::sid::{self, Place, SECRET};
 use crate::edges::socketio::visit::{Found, Opening, Origin, Reply, Visit, Waiting};
-use crate::edges::socketio::{Endpoint, EndpointId};
+use crate::edges::socketio::{Endpoint, EndpointId, Speaker};
 use crate::engineio::answer::Refusal;
 use crate::engineio::handshake::{Asked, Asking, Method, Query, Request as Asks, Transport};
 use crate::engineio::{Answer, Ticket, Version};
@@ -140,7 +141,8 @@ async fn open(
     if getrandom::fill(&mut secret).is_err() {
         return Ok(busy("the system has no randomness"));
     }
-    let origin = Origin::new(client.0, device::of_headers(request.headers()), found);
+    let mut origin = Origin::new(client.0, device::of_headers(request.headers()), found);
+    origin.own = own(front, id, request).map(Arc::from);
     let opening = Box::new(Opening { endpoint: id, version, base64, shard, secret, origin });
     match transport {
         Transport::Polling => begin(front, hung_up(request), shard, opening).await,
@@ -160,6 +162,14 @@ async fn open(
             }))
         }
     }
+}
+
+/// What addresses of attachments must begin with, for clients of an API where that is demanded.
+fn own(front: &Front, id: EndpointId, request: &Request) -> Option<String> {
+    let endpoint = front.endpoints.get(usize::from(id.0))?;
+    let peer = request.extensions().get::<Peer>().copied()?;
+    let demanded = front.config.attachments.own_only && matches!(endpoint.speaker, Speaker::Messaging(_));
+    demanded.then(|| storage::own(front, request.headers(), peer)).flatten()
 }
 
 /// The token of a handshake and the verdict on it: in the query, or in the headers.

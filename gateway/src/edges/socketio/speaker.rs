@@ -1,5 +1,6 @@
 //! The APIs that are spoken on endpoints, one value a connection.
 
+use engine::protocol::Dialect;
 use schema::command::Edge;
 use schema::{Actor, CloseReason, Refusal, Reply};
 
@@ -7,6 +8,8 @@ use super::api::{Api, Call, Claim, Parting, Refused};
 use super::echo::Echo;
 use super::endpoint::{Endpoint, Speaker};
 use super::visit::Origin;
+use crate::conn;
+use crate::edges::messaging::Messaging;
 use crate::http::auth::Denied;
 use crate::socketio::{Arguments, Credentials, Event, Namespace};
 
@@ -14,14 +17,16 @@ use crate::socketio::{Arguments, Credentials, Event, Namespace};
 #[derive(Debug)]
 pub(super) enum Speech {
     Echo(Box<Echo>),
+    Messaging(Box<Messaging>),
 }
 
 impl Speech {
     pub(super) fn new(endpoint: &Endpoint) -> Self {
-        match endpoint.speaker {
+        match &endpoint.speaker {
             Speaker::Echo | Speaker::EngineEcho => {
                 Self::Echo(Box::new(Echo::new(endpoint.io.namespaces.find("/protected"))))
             }
+            Speaker::Messaging(settings) => Self::Messaging(Box::new(Messaging::new(settings.clone()))),
         }
     }
 
@@ -29,18 +34,30 @@ impl Speech {
     pub(super) fn edge(&self) -> Edge {
         match self {
             Self::Echo(_) => Edge::Http,
+            Self::Messaging(_) => Edge::Messaging,
+        }
+    }
+
+    /// How its clients are told events: on a socket, or kept for a poll.
+    pub(super) fn dialect(&self, polls: bool) -> Dialect {
+        match self {
+            Self::Echo(_) => conn::NONE,
+            Self::Messaging(_) if polls => conn::MESSAGING_KEPT,
+            Self::Messaging(_) => conn::MESSAGING,
         }
     }
 
     fn api(&self) -> &dyn Api {
         match self {
             Self::Echo(echo) => &**echo,
+            Self::Messaging(messaging) => &**messaging,
         }
     }
 
     fn api_mut(&mut self) -> &mut dyn Api {
         match self {
             Self::Echo(echo) => &mut **echo,
+            Self::Messaging(messaging) => &mut **messaging,
         }
     }
 }
