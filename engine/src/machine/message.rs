@@ -65,8 +65,8 @@ pub enum Question {
     Disconnect { sessions: Vec<SessionRef>, realm: Realm, owner: Option<Id>, reason: CloseReason },
     /// End all sessions of this user of yours.
     DisconnectUser { user: Key, reason: CloseReason },
-    /// Do this in a conversation of yours. A service acts as itself.
-    Chat { who: Actor, command: Box<ChatCommand> },
+    /// Do this in a conversation of yours. A service acts as itself. `by`: the session that says so, if one does.
+    Chat { who: Actor, by: Option<SessionAddr>, command: Box<ChatCommand> },
     /// Which conversations has this user of yours, or (`count`) in how many is something unread?
     Chats { user: Key, kinds: u8, limit: u32, count: bool },
     /// How do these conversations of yours look to this user?

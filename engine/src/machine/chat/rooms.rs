@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use schema::chat::{ChatCommand, ChatEvent, ChatReply, Conversation, ConversationId, MessageId};
-use schema::{Actor, Refusal};
+use schema::{Actor, Refusal, SessionAddr};
 
 use super::super::Machine;
 use super::super::gather::Whom;
@@ -38,7 +38,7 @@ impl Machine {
     pub(super) fn enter(
         &mut self,
         whom: Whom,
-        who: Actor,
+        (who, by): (Actor, Option<SessionAddr>),
         conversation: ConversationId,
         command: ChatCommand,
     ) -> Result<(), Refusal> {
@@ -56,7 +56,7 @@ impl Machine {
         }
         let Some(room) = self.chats.rooms.get_mut(slot) else { return Err(Refusal::Busy) };
         if !room.loading && is_reading(&command) {
-            return self.read_room(slot, whom, &who, command);
+            return self.read_room(slot, whom, (&who, by), command);
         }
         if room.queue.len() >= self.limits.chat_queue as usize {
             return Err(Refusal::Busy);
@@ -70,7 +70,7 @@ impl Machine {
         }
         self.chats.serial += 1;
         let number = self.chats.serial;
-        room.queue.push_back(Op { number, whom, also: Vec::new(), who, command, stage: Stage::Waiting });
+        room.queue.push_back(Op { number, whom, also: Vec::new(), who, by, command, stage: Stage::Waiting });
         self.chats.ops += 1;
         self.drive(slot);
         Ok(())
@@ -140,7 +140,7 @@ impl Machine {
         room.queue = changing;
         for op in reading {
             self.chats.ops -= 1;
-            if let Err(refusal) = self.read_room(slot, op.whom, &op.who, op.command) {
+            if let Err(refusal) = self.read_room(slot, op.whom, (&op.who, op.by), op.command) {
                 self.answer(op.whom, Answer::Refused(refusal));
             }
         }
@@ -343,7 +343,8 @@ impl Machine {
                 if let Some(row) = sender {
                     facts.put_member(row);
                 }
-                let event = ChatEvent::Said(schema::chat::Message::clone(&message));
+                let to = facts.other(&message.sender).cloned();
+                let event = ChatEvent::Said(schema::chat::Message { to, ..(*message).clone() });
                 (ChatReply::Message { message: Arc::unwrap_or_clone(message), again: false }, event, &[])
             }
             Effect::Edited(message) => {
@@ -400,11 +401,25 @@ impl Machine {
                 self.tell_members(slot, event.clone(), &[gone.member.user]);
                 (ChatReply::Done, event, &[])
             }
-            Effect::Changed { row, blocking } => {
-                let member = facts.told(&row);
+            Effect::Changed { row, to_all } => {
+                let (member, with) = (facts.told(&row), facts.other(&row.member.user).cloned());
                 facts.put_member(row);
-                let event = ChatEvent::MemberChanged { conversation: id, member: member.clone() };
-                (ChatReply::Member { conversation: id, member }, event, if blocking { &[] } else { &own })
+                let event = ChatEvent::MemberChanged { conversation: id, member: member.clone(), with };
+                (ChatReply::Member { conversation: id, member }, event, if to_all { &[] } else { &own })
+            }
+            Effect::Shown(rows) => {
+                let told = rows.iter().map(|row| ChatEvent::MemberChanged {
+                    conversation: id,
+                    member: facts.told(row),
+                    with: facts.other(&row.member.user).cloned(),
+                });
+                let told: Vec<ChatEvent> = told.collect();
+                rows.into_iter().for_each(|row| facts.put_member(row));
+                let conversation = Arc::new(facts.shown(usize::MAX, &who.key.id));
+                for event in told {
+                    self.tell_members(slot, event, &[]);
+                }
+                return Ok(ChatReply::Made { conversation, new: false });
             }
             Effect::Gone => {
                 self.tell_members(slot, ChatEvent::Deleted { conversation: id }, &[]);
