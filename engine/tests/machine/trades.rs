@@ -40,7 +40,8 @@ fn hidden(conversation: &Conversation) -> Vec<bool> {
 /// Whose changes a session has heard of, and whether they hide.
 fn changes(net: &Net, session: SessionAddr) -> Vec<(String, bool, String)> {
     let changes = net.heard(session).into_iter().filter_map(|event| match event {
-        ChatEvent::MemberChanged { member, with, .. } => {
+        ChatEvent::MemberChanged { member, with, change, .. } => {
+            assert!(change.pinned.is_some() || change.hidden == Some(member.hidden_at.is_some()));
             Some((member.user.to_string(), member.hidden_at.is_some(), with.unwrap().to_string()))
         }
         _ => None,

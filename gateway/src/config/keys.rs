@@ -213,6 +213,18 @@ settings! {
         calls_limit: u32 = "1200" in "1"..="1000000";
     }
 
+    /// The buyer/seller API: its REST calls.
+    [trade_api] TradeApi {
+        /// Whether to serve it.
+        enabled: bool = "true";
+        /// Path that its routes start with.
+        base_path: String = "/v1/conversations";
+        /// Calls about rooms and messages per minute and user.
+        calls_limit: u32 = "1200" in "1"..="1000000";
+        /// Most messages of one answer.
+        messages_limit: u32 = "100" in "1"..="1000";
+    }
+
     /// What may be attached to messages.
     [attachments] Attachments {
         /// Whether an attachment's address must be one that an upload was answered with; else any `http` or `https` address

@@ -74,6 +74,7 @@ fn configuration_text(io: &str, extra: &str) -> String {
         ("presence", vec![]),
         ("presence_api", vec![]),
         ("messaging_api", vec![]),
+        ("trade_api", vec![]),
         ("attachments", vec![]),
         ("media", vec![]),
         ("limits", vec![]),

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::command::MemberChange;
 use super::ids::{ConversationId, MessageId};
 use super::model::{Conversation, History, Member, Message, Summary};
 use crate::event::Class;
@@ -13,8 +14,8 @@ use crate::id::{Id, SessionAddr};
 /// acting session included. Typing is told only to sessions that have joined, and not to the typist's; in a trade to every
 /// session of both that follows, but for the acting one.
 ///
-/// `with`: the other member, in conversations of two. It is told inside the node, for edges that name a conversation by
-/// its pair; the binary protocol leaves it out.
+/// `with`: the other member, in conversations of two; `change`: what of a member has changed. They are told inside the node,
+/// for edges that name a conversation by its pair; the binary protocol leaves them out.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ChatEvent {
     /// Somebody said something.
@@ -40,7 +41,7 @@ pub enum ChatEvent {
     MemberRemoved { conversation: ConversationId, member: Member },
     /// A member has pinned, hidden or blocked it (or no longer). Told to that member's sessions; blocking, and hiding a
     /// trade, to all.
-    MemberChanged { conversation: ConversationId, member: Member, with: Option<Id> },
+    MemberChanged { conversation: ConversationId, member: Member, with: Option<Id>, change: MemberChange },
     /// It is no more.
     Deleted { conversation: ConversationId },
 }

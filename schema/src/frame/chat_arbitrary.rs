@@ -240,7 +240,8 @@ pub(super) fn any_event() -> impl Strategy<Value = ChatEvent> {
         (id(), any_member()).prop_map(|(conversation, member)| E::MemberChanged {
             conversation,
             member,
-            with: None
+            with: None,
+            change: MemberChange::default()
         }),
         id().prop_map(|conversation| E::Deleted { conversation }),
     ]

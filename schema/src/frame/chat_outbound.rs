@@ -9,7 +9,7 @@ use flatbuffers::{UnionWIPOffset, WIPOffset};
 use super::values::{self, Bad};
 use super::{Encoder, ServerFrame, chat_columns, chat_rows};
 use crate::chat::ids::LAST_MS;
-use crate::chat::{ChatEvent, ChatReply, ConversationId, History, Member, Message, MessageId};
+use crate::chat::{ChatEvent, ChatReply, ConversationId, History, Member, MemberChange, Message, MessageId};
 use crate::event::Reply;
 use crate::generated::wire::{self, Body, Frame};
 
@@ -70,8 +70,12 @@ fn read_event(frame: &Frame<'_>) -> Option<Result<ChatEvent, Bad>> {
             .map(|(conversation, member)| ChatEvent::MemberAdded { conversation, member }),
         Body::MemberRemoved => chat_columns::one_member(frame.body_as_member_removed()?)
             .map(|(conversation, member)| ChatEvent::MemberRemoved { conversation, member }),
-        Body::MemberChanged => chat_columns::one_member(frame.body_as_member_changed()?)
-            .map(|(conversation, member)| ChatEvent::MemberChanged { conversation, member, with: None }),
+        Body::MemberChanged => {
+            chat_columns::one_member(frame.body_as_member_changed()?).map(|(conversation, member)| {
+                let change = MemberChange::default();
+                ChatEvent::MemberChanged { conversation, member, with: None, change }
+            })
+        }
         Body::Deleted => values::conversation(frame.body_as_deleted()?.conversation())
             .map(|conversation| ChatEvent::Deleted { conversation }),
         _ => return None,

@@ -327,7 +327,12 @@ pub(super) fn server() -> Vec<Sample<ServerFrame>> {
         (
             "member-changed",
             "user-2 blocked it",
-            event(ChatEvent::MemberChanged { conversation: id_, member: busy_member(), with: None }),
+            event(ChatEvent::MemberChanged {
+                conversation: id_,
+                member: busy_member(),
+                with: None,
+                change: MemberChange::default(),
+            }),
         ),
         ("deleted", "it is no more", event(ChatEvent::Deleted { conversation: id_ })),
     ]

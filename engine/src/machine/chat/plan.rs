@@ -380,7 +380,7 @@ impl Scene<'_> {
         // Who deals with somebody is to know that the other one has left the table.
         let hiding = change.hidden.is_some() && facts.conversation.kind == Kind::Trade;
         let to_all = change.blocked.is_some() || hiding;
-        Ok(Step::Write(vec![Part::Member(now.clone())], Effect::Changed { row: now, to_all }))
+        Ok(Step::Write(vec![Part::Member(now.clone())], Effect::Changed { row: now, change, to_all }))
     }
 }
 

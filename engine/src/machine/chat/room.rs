@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use schema::chat::{ChatCommand, ChatReply, Message};
+use schema::chat::{ChatCommand, ChatReply, MemberChange, Message};
 use schema::{Actor, Id, Key, Realm, Refusal, SessionAddr};
 
 use super::super::gather::Whom;
@@ -104,6 +104,7 @@ pub(super) enum Effect {
     Left(u32),
     Changed {
         row: MemberRow,
+        change: MemberChange,
         to_all: bool,
     },
     /// A trade that was hidden is shown again to these.

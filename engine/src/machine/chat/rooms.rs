@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use schema::chat::{ChatCommand, ChatEvent, ChatReply, Conversation, ConversationId, MessageId};
+use schema::chat::{
+    ChatCommand, ChatEvent, ChatReply, Conversation, ConversationId, MemberChange, MessageId,
+};
 use schema::{Actor, Refusal, SessionAddr};
 
 use super::super::Machine;
@@ -343,7 +345,7 @@ impl Machine {
                 if let Some(row) = sender {
                     facts.put_member(row);
                 }
-                let to = facts.other(&message.sender).cloned();
+                let to = facts.other(&message.sender).cloned().map(Box::new);
                 let event = ChatEvent::Said(schema::chat::Message { to, ..(*message).clone() });
                 (ChatReply::Message { message: Arc::unwrap_or_clone(message), again: false }, event, &[])
             }
@@ -401,10 +403,11 @@ impl Machine {
                 self.tell_members(slot, event.clone(), &[gone.member.user]);
                 (ChatReply::Done, event, &[])
             }
-            Effect::Changed { row, to_all } => {
+            Effect::Changed { row, change, to_all } => {
                 let (member, with) = (facts.told(&row), facts.other(&row.member.user).cloned());
                 facts.put_member(row);
-                let event = ChatEvent::MemberChanged { conversation: id, member: member.clone(), with };
+                let event =
+                    ChatEvent::MemberChanged { conversation: id, member: member.clone(), with, change };
                 (ChatReply::Member { conversation: id, member }, event, if to_all { &[] } else { &own })
             }
             Effect::Shown(rows) => {
@@ -412,6 +415,7 @@ impl Machine {
                     conversation: id,
                     member: facts.told(row),
                     with: facts.other(&row.member.user).cloned(),
+                    change: MemberChange { hidden: Some(false), ..MemberChange::default() },
                 });
                 let told: Vec<ChatEvent> = told.collect();
                 rows.into_iter().for_each(|row| facts.put_member(row));

@@ -78,7 +78,7 @@ fn admit(
 ) -> Result<(Admission, ShardId), Box<Response>> {
     let query = request.uri().query();
     match front.websocket_caller(request.headers(), accepted.token.as_deref(), query, client) {
-        Ok(Caller { actor, expires_at }) => {
+        Ok(Caller { actor, expires_at, .. }) => {
             let by_user = front.limits.connects_per_user.as_ref();
             let verdict = by_user.map(|limiter| limiter.hit(&actor.key, now));
             if let Some(verdict) = verdict.filter(|verdict| !verdict.allowed) {
