@@ -5,6 +5,7 @@
 
 pub mod binary;
 pub mod echo;
+pub mod messaging;
 pub mod presence;
 mod presence_words;
 

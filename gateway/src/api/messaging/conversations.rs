@@ -26,7 +26,7 @@ use crate::http::json::json;
 const LIST_MOST: u32 = 1_000;
 
 /// The kinds that this API shows.
-const KINDS: u8 = 1 << Kind::Direct as u8 | 1 << Kind::Group as u8;
+pub const KINDS: u8 = 1 << Kind::Direct as u8 | 1 << Kind::Group as u8;
 
 /// Make a conversation
 ///
@@ -46,7 +46,7 @@ pub async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     let asked: NewConversation = input::read(&front, &headers, body).await?;
-    let plan = asked.plan(&front, &actor.key.id)?;
+    let plan = asked.plan(front.config.limits.user_id, &actor.key.id)?;
     let key = client_id(&headers, None)?;
     let caller = actor.key.id.clone();
     let new = match plan.name {
@@ -71,7 +71,8 @@ pub async fn create(
 }
 
 /// The direct conversation of the caller and one more.
-pub(super) fn direct(caller: &Id, others: &[Id]) -> schema::chat::NewConversation {
+#[must_use]
+pub fn direct(caller: &Id, others: &[Id]) -> schema::chat::NewConversation {
     schema::chat::NewConversation {
         id: others.first().map(|other| ConversationId::of_pair(caller, other)),
         kind: Kind::Direct,
@@ -186,7 +187,7 @@ pub async fn add(
 ) -> Result<Response, Problem> {
     let conversation = conversation(id)?;
     let asked: NewParticipants = input::read(&front, &headers, body).await?;
-    let (users, several) = asked.users(&front)?;
+    let (users, several) = asked.users(front.config.limits.user_id)?;
     let told = Told {
         conflict: "User is already a participant",
         invalid: "Participants can only be added to a group",

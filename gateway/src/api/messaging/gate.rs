@@ -67,6 +67,18 @@ impl Told {
     /// Of a call about a message.
     pub const MESSAGE: Self = Self { missing: "Message not found", ..Self::CONVERSATION };
 
+    /// Of an edit.
+    pub const EDIT: Self = Self { forbidden: "Only the sender can edit this message", ..Self::MESSAGE };
+
+    /// Of taking back.
+    pub const REMOVE: Self = Self { forbidden: "Only the sender can delete this message", ..Self::MESSAGE };
+
+    /// Of having read one.
+    pub const READ: Self = Self {
+        full: "Too many messages were read one by one; mark all of the conversation as read",
+        ..Self::MESSAGE
+    };
+
     /// A refusal in the words of this API.
     #[must_use]
     pub fn of(&self, refusal: Refusal) -> Problem {
@@ -96,7 +108,7 @@ pub(super) async fn chat(
 }
 
 /// A shard gave a reply that does not fit the command.
-pub(super) fn unexpected(reply: &ChatReply) -> Problem {
+pub fn unexpected(reply: &ChatReply) -> Problem {
     tracing::error!(?reply, "a shard gave the wrong kind of reply: this is a bug in Muster");
     Problem::internal()
 }

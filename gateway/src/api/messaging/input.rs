@@ -9,12 +9,13 @@ use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use schema::Id;
-use schema::chat::{Attachment, ConversationId};
+use schema::chat::{Attachment, ConversationId, Draft};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use super::Problem;
+use super::gate::Told;
 use crate::api::drafts::{attachment, client_id, content};
 use crate::http::{Front, body, strict};
 
@@ -22,6 +23,7 @@ use crate::http::{Front, body, strict};
 pub const NAME: usize = 255;
 /// People that one call may name.
 pub const PEOPLE: usize = 1_000;
+
 /// A conversation to make.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -100,6 +102,15 @@ pub struct NewContent {
     content: String,
 }
 
+/// What bounds a message, beside what bounds all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds<'a> {
+    /// Characters of a user's id.
+    pub user_id: u16,
+    /// What an attachment's address must begin with.
+    pub own: Option<&'a str>,
+}
+
 /// Where a message goes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Place {
@@ -112,14 +123,21 @@ pub enum Place {
 /// A message that may be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Letter {
-    /// Where it goes.
-    pub place: Place,
     /// What it says.
     pub content: Arc<str>,
     /// What comes with it.
     pub attachment: Option<Attachment>,
     /// The client's own name for it.
     pub client_id: Option<Arc<str>>,
+}
+
+impl Letter {
+    /// What is to be said in this conversation.
+    #[must_use]
+    pub fn draft(self, conversation: ConversationId) -> Draft {
+        let Self { content, attachment, client_id } = self;
+        Draft { conversation, client_id, kind: 0, content, attachment }
+    }
 }
 
 /// Reads a body of JSON.
@@ -148,16 +166,23 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The id of a user, where a body names one.
-pub fn user(front: &Front, field: &str, text: &str) -> Result<Id, Problem> {
-    if text.chars().count() > usize::from(front.config.limits.user_id) {
+/// The id of a user of at most `longest` characters, where a body names one.
+pub fn user(longest: u16, field: &str, text: &str) -> Result<Id, Problem> {
+    if text.chars().count() > usize::from(longest) {
         return Err(Problem::bad(format!("{field}: an id is too long")));
     }
     Id::new(text).map_err(|error| Problem::bad(format!("{field}: {error}")))
 }
 
+/// The conversation that a body names. Clients have ids that were never ours, and are told what is true: there is no
+/// such conversation.
+pub fn conversation(named: Option<&str>) -> Result<ConversationId, Problem> {
+    let text = named.ok_or_else(|| Problem::bad("conversationId is required"))?;
+    text.parse().map_err(|_| Problem::not_found(Told::CONVERSATION.missing))
+}
+
 /// Distinct users, in their order.
-fn users(front: &Front, field: &str, texts: &[String]) -> Result<Vec<Id>, Problem> {
+fn users(longest: u16, field: &str, texts: &[String]) -> Result<Vec<Id>, Problem> {
     if texts.is_empty() {
         return Err(Problem::bad(format!("{field} must not be empty")));
     }
@@ -165,7 +190,7 @@ fn users(front: &Front, field: &str, texts: &[String]) -> Result<Vec<Id>, Proble
         return Err(Problem::bad(format!("{field} must have at most {PEOPLE} ids")));
     }
     let mut seen = std::collections::HashSet::new();
-    let ids = texts.iter().map(|text| user(front, field, text)).collect::<Result<Vec<Id>, _>>()?;
+    let ids = texts.iter().map(|text| user(longest, field, text)).collect::<Result<Vec<Id>, _>>()?;
     Ok(ids.into_iter().filter(|id| seen.insert(id.clone())).collect())
 }
 
@@ -189,8 +214,8 @@ pub struct Plan {
 }
 
 impl NewConversation {
-    /// What it is to be, made by `caller`.
-    pub fn plan(&self, front: &Front, caller: &Id) -> Result<Plan, Problem> {
+    /// What it is to be, made by `caller`. `longest`: characters of a user's id.
+    pub fn plan(&self, longest: u16, caller: &Id) -> Result<Plan, Problem> {
         let group = match (self.conversation_type.as_deref(), self.is_group) {
             (Some("direct"), None | Some(false)) | (None, None | Some(false)) => false,
             (Some("group"), None | Some(true)) | (None, Some(true)) => true,
@@ -199,7 +224,7 @@ impl NewConversation {
             }
             (Some(_), _) => return Err(Problem::bad("conversationType must be \"direct\" or \"group\"")),
         };
-        let mut others = users(front, "participantIds", &self.participant_ids)?;
+        let mut others = users(longest, "participantIds", &self.participant_ids)?;
         others.retain(|other| other != caller);
         if !group {
             return match others.len() {
@@ -223,11 +248,11 @@ impl Rename {
 }
 
 impl NewParticipants {
-    /// Who, and whether it was said as a list.
-    pub fn users(&self, front: &Front) -> Result<(Vec<Id>, bool), Problem> {
+    /// Who, and whether it was said as a list. `longest`: characters of a user's id.
+    pub fn users(&self, longest: u16) -> Result<(Vec<Id>, bool), Problem> {
         match (&self.user_id, &self.participant_ids) {
-            (Some(one), None) => Ok((vec![user(front, "userId", one)?], false)),
-            (None, Some(several)) => Ok((users(front, "participantIds", several)?, true)),
+            (Some(one), None) => Ok((vec![user(longest, "userId", one)?], false)),
+            (None, Some(several)) => Ok((users(longest, "participantIds", several)?, true)),
             _ => Err(Problem::bad("userId is required")),
         }
     }
@@ -241,21 +266,27 @@ impl NewContent {
 }
 
 impl NewMessage {
-    /// The message, if it may be sent. `own`: what an attachment's address must begin with.
-    pub fn letter(&self, front: &Front, headers: &HeaderMap, own: Option<&str>) -> Result<Letter, Problem> {
+    /// Where the message goes, and what it is, if `caller` may send it. `headers`: where the client's own name for it may
+    /// stand, too.
+    pub fn letter(
+        &self,
+        caller: &Id,
+        headers: &HeaderMap,
+        bounds: &Bounds<'_>,
+    ) -> Result<(Place, Letter), Problem> {
+        let own = bounds.own;
         let attachment = attachment(self.attachment_url.as_deref(), self.attachment_type.as_deref(), own)?;
         let content = content(self.content.as_deref().unwrap_or_default(), attachment.is_some())?;
         let client_id = client_id(headers, self.client_message_id.as_deref())?;
         let place = match (&self.conversation_id, &self.recipient_id) {
-            (Some(text), None) => {
-                let id = text.parse().map_err(|_| Problem::not_found("Conversation not found"))?;
-                Place::Conversation(id)
-            }
-            (None, Some(text)) => Place::User(user(front, "recipientId", text)?),
-            (None, None) => return Err(Problem::bad("conversationId is required")),
+            (id, None) => Place::Conversation(conversation(id.as_deref())?),
+            (None, Some(text)) => match user(bounds.user_id, "recipientId", text)? {
+                user if user == *caller => return Err(Problem::bad("recipientId must be somebody else")),
+                user => Place::User(user),
+            },
             (Some(_), Some(_)) => return Err(Problem::bad("give conversationId or recipientId, not both")),
         };
-        Ok(Letter { place, content, attachment, client_id })
+        Ok((place, Letter { content, attachment, client_id }))
     }
 }
 

@@ -9,12 +9,12 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use schema::Actor;
-use schema::chat::{ChatCommand, ChatReply, Draft};
+use schema::chat::{ChatCommand, ChatReply};
 
 use super::Problem;
 use super::conversations::{direct, done, limit};
 use super::gate::{Told, chat, conversation, message, unexpected};
-use super::input::{self, NewContent, NewMessage, Place};
+use super::input::{self, Bounds, NewContent, NewMessage, Place};
 use super::problem::Failure;
 use super::refused::{Always, OfBody, OfThing};
 use super::storage;
@@ -47,12 +47,10 @@ pub async fn send(
 ) -> Result<Response, Problem> {
     let asked: NewMessage = input::read(&front, &headers, body).await?;
     let own = front.config.attachments.own_only.then(|| storage::own(&front, &headers, peer)).flatten();
-    let letter = asked.letter(&front, &headers, own.as_deref())?;
-    let conversation = match letter.place {
+    let bounds = Bounds { user_id: front.config.limits.user_id, own: own.as_deref() };
+    let (place, letter) = asked.letter(&actor.key.id, &headers, &bounds)?;
+    let conversation = match place {
         Place::Conversation(id) => id,
-        Place::User(user) if user == actor.key.id => {
-            return Err(Problem::bad("recipientId must be somebody else"));
-        }
         Place::User(user) => {
             let new = direct(&actor.key.id, &[user]);
             match chat(&front, actor.clone(), ChatCommand::Create(Box::new(new)), &Told::CONVERSATION).await?
@@ -62,14 +60,7 @@ pub async fn send(
             }
         }
     };
-    let draft = Draft {
-        conversation,
-        client_id: letter.client_id,
-        kind: 0,
-        content: letter.content,
-        attachment: letter.attachment,
-    };
-    let command = ChatCommand::Send(Box::new(draft));
+    let command = ChatCommand::Send(Box::new(letter.draft(conversation)));
     said(chat(&front, actor, command, &Told::CONVERSATION).await?, StatusCode::CREATED)
 }
 
@@ -146,8 +137,7 @@ pub async fn edit(
     let message = message(id)?;
     let asked: NewContent = input::read(&front, &headers, body).await?;
     let command = ChatCommand::Edit { message, content: asked.content()? };
-    let told = Told { forbidden: "Only the sender can edit this message", ..Told::MESSAGE };
-    said(chat(&front, actor, command, &told).await?, StatusCode::OK)
+    said(chat(&front, actor, command, &Told::EDIT).await?, StatusCode::OK)
 }
 
 /// Take back what one has said
@@ -162,8 +152,7 @@ pub async fn remove(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let message = message(id)?;
-    let told = Told { forbidden: "Only the sender can delete this message", ..Told::MESSAGE };
-    match chat(&front, actor, ChatCommand::Remove { message }, &told).await? {
+    match chat(&front, actor, ChatCommand::Remove { message }, &Told::REMOVE).await? {
         ChatReply::Message { .. } => done(ChatReply::Done, "Message deleted successfully"),
         other => Err(unexpected(&other)),
     }
@@ -181,9 +170,7 @@ pub async fn read(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let message = message(id)?;
-    let full = "Too many messages were read one by one; mark all of the conversation as read";
-    let told = Told { full, ..Told::MESSAGE };
-    done(chat(&front, actor, ChatCommand::Read { message }, &told).await?, "Message marked as read")
+    done(chat(&front, actor, ChatCommand::Read { message }, &Told::READ).await?, "Message marked as read")
 }
 
 /// Mark all messages of a conversation as read

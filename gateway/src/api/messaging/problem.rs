@@ -74,6 +74,22 @@ impl Problem {
         Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 
+    /// What its body says.
+    #[must_use]
+    pub fn failure(self) -> Failure {
+        Failure {
+            error: self.status.canonical_reason().unwrap_or("Error"),
+            message: self.message.into_owned(),
+            status_code: self.status.as_u16(),
+        }
+    }
+
+    /// The token is none, or is none any more.
+    #[must_use]
+    pub fn invalid_token() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Invalid or expired token")
+    }
+
     /// Something here does not work; what it is stands in the log.
     #[must_use]
     pub fn internal() -> Self {
@@ -87,7 +103,7 @@ impl From<Denied> for Problem {
             Denied::Token { code: "TOKEN_MISSING", .. } => {
                 Self::new(StatusCode::UNAUTHORIZED, "Authentication token is required")
             }
-            Denied::Token { .. } => Self::new(StatusCode::UNAUTHORIZED, "Invalid or expired token"),
+            Denied::Token { .. } => Self::invalid_token(),
             Denied::TooMany(verdict) => Self {
                 retry_after: Some(u32::try_from(verdict.reset.div_ceil(1_000).max(1)).unwrap_or(u32::MAX)),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests")
@@ -129,17 +145,13 @@ impl From<MediaError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = Failure {
-            error: self.status.canonical_reason().unwrap_or("Error"),
-            message: self.message.into_owned(),
-            status_code: self.status.as_u16(),
-        };
-        let mut response = json(self.status, &body);
+        let (status, retry_after) = (self.status, self.retry_after);
+        let mut response = json(status, &self.failure());
         let headers = response.headers_mut();
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response

@@ -11,9 +11,19 @@ use crate::timestamp::Millis;
 
 /// A conversation.
 #[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
 #[schema(as = MessagingConversation)]
 pub struct ConversationBody {
+    #[serde(flatten)]
+    about: AboutConversation,
+    /// Who is in it; in lists the first hundred.
+    participants: Vec<ParticipantBody>,
+}
+
+/// A conversation without its people.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = MessagingAboutConversation)]
+pub struct AboutConversation {
     /// Its id, a UUID.
     #[schema(example = "3c1f0e9a-77b2-8d41-a6c5-9e0d2b000000")]
     id: String,
@@ -32,8 +42,6 @@ pub struct ConversationBody {
     /// When it was last changed or written to.
     #[schema(example = "2025-11-25T15:30:00.000Z")]
     updated_at: String,
-    /// Who is in it; in lists the first hundred.
-    participants: Vec<ParticipantBody>,
 }
 
 /// A conversation in a list.
@@ -192,13 +200,14 @@ pub struct DoneBody {
     pub message: &'static str,
 }
 
-fn time(ms: u64) -> String {
+/// A time in the form of this API.
+#[must_use]
+pub fn time(ms: u64) -> String {
     Millis(ms).to_string()
 }
 
-impl From<&Conversation> for ConversationBody {
+impl From<&Conversation> for AboutConversation {
     fn from(conversation: &Conversation) -> Self {
-        let row = |member| ParticipantBody::new(conversation.id, member);
         Self {
             id: conversation.id.to_string(),
             conversation_type: conversation.kind.as_str(),
@@ -209,8 +218,14 @@ impl From<&Conversation> for ConversationBody {
             created_by: conversation.creator.to_string(),
             created_at: time(conversation.created_at),
             updated_at: time(conversation.updated_at),
-            participants: conversation.members.iter().map(row).collect(),
         }
+    }
+}
+
+impl From<&Conversation> for ConversationBody {
+    fn from(conversation: &Conversation) -> Self {
+        let row = |member| ParticipantBody::new(conversation.id, member);
+        Self { about: conversation.into(), participants: conversation.members.iter().map(row).collect() }
     }
 }
 
