@@ -8,6 +8,7 @@ pub mod echo;
 pub mod messaging;
 pub mod presence;
 mod presence_words;
+pub mod trade;
 
 use schema::frame;
 

@@ -31,3 +31,26 @@ pub fn is_json(headers: &HeaderMap) -> bool {
         None => true,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_as_json() {
+        let check = |kind: &str, expected: bool| {
+            let headers = [(CONTENT_TYPE, kind.parse().unwrap())].into_iter().collect();
+            assert_eq!(is_json(&headers), expected, "{kind}");
+        };
+        assert!(is_json(&HeaderMap::new()));
+        check("application/json", true);
+        check("Application/JSON; charset=UTF-8", true);
+        check("application/json;charset=\"utf-8\"", true);
+        check("application/merge-patch+json", true);
+        check("application/json; charset=latin1", false);
+        check("application/x-www-form-urlencoded", false);
+        check("text/plain", false);
+        check("text/json+json", false);
+        check("", false);
+    }
+}

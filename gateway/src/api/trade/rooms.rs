@@ -17,7 +17,7 @@ use super::extra::Extra;
 use super::gate::{Caller, Found, chat, room, unexpected};
 use super::input::{self, Acting, Block, NewRoom, parameter};
 use super::names::Side;
-use super::problem::{Always, OfBody};
+use super::problem::{Always, NO_ROOM, OfBody};
 use super::replies::{Changed, Deleted, Made, OneRoom, RoomList, Unseen, WhoseList};
 use super::words::{RoomBody, Sides, time};
 use crate::http::Front;
@@ -320,7 +320,7 @@ pub async fn delete(
     let acting = Acting { user_id: None, role };
     let (found, side) = own(&front, &caller, id, &acting).await.map_err(|problem| {
         // The API's clients look at the body, not at the status.
-        if problem == Problem::no_room() { Problem { status: StatusCode::OK, ..problem } } else { problem }
+        if problem == Problem::no_room() { Problem::new(StatusCode::OK, NO_ROOM) } else { problem }
     })?;
     let hidden = MemberChange { hidden: Some(true), pinned: Some(false), ..MemberChange::default() };
     let found = change(&front, &caller, found, hidden).await?;

@@ -232,7 +232,8 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
-        let message = r#"{"room_id":"42.7","from":"42","to":"7","type":"EMOJI","content":"x","client_message_id":17}"#;
+        let message =
+            r#"{"room_id":"42.7","from":"42","to":"7","type":"EMOJI","content":"x","client_message_id":17}"#;
         match command("new_message", message) {
             ChatCommand::Send(draft) => {
                 assert_eq!((draft.conversation, draft.kind), (conversation, 2));
@@ -241,14 +242,18 @@ mod tests {
             other => panic!("{other:?}"),
         }
         let verify = r#"{"token":"t","user_id":42,"user_role":"BUYER"}"#;
-        let expected =
-            Verify { token: Some("t".into()), user_id: Some(Text("42".into())), user_role: Some("BUYER".into()) };
+        let expected = Verify {
+            token: Some("t".into()),
+            user_id: Some(Text("42".into())),
+            user_role: Some("BUYER".into()),
+        };
         assert_eq!(said("verify_user", verify), Ok(Heard::Verify(expected)));
     }
 
     #[test]
     fn what_cannot_be_used() {
-        let deep = format!(r#"{{"room_id":"42.7","from":"42","to":"7","x":{}{}}}"#, "[".repeat(90), "]".repeat(90));
+        let deep =
+            format!(r#"{{"room_id":"42.7","from":"42","to":"7","x":{}{}}}"#, "[".repeat(90), "]".repeat(90));
         let everywhere = ["", "null", "7", "true", "[]", r#""42.7""#, "{}", &deep];
         let names = ["create_room", "new_message", "typing", "stop_typing", "seen_messages"];
         let mut table: Vec<(&str, &str, u16)> =
@@ -261,7 +266,11 @@ mod tests {
             ("typing", r#"{"room_id":"42.7","from":"42","to":"7","to":"7"}"#, 400),
             ("typing", r#"{"room_id":{"$ne":null},"from":"42","to":"7"}"#, 400),
             ("seen_messages", r#"{"room_id":"42.7","from":"42","to":"7"}"#, 400),
-            ("seen_messages", r#"{"room_id":"42.7","from":"42","to":"7","last_message_created_at":"now"}"#, 400),
+            (
+                "seen_messages",
+                r#"{"room_id":"42.7","from":"42","to":"7","last_message_created_at":"now"}"#,
+                400,
+            ),
             ("seen_messages", r#"{"room_id":"42.7","from":"42","to":"7","last_message_created_at":-1}"#, 400),
             ("seen_messages", r#"{"room_id":"42.7","from":"42","to":"7","last_message_id":"x"}"#, 400),
             ("new_message", r#"{"room_id":"42.7","from":"7","to":"42","content":"x"}"#, 403),

@@ -67,3 +67,166 @@ pub fn tell(event: &ChatEvent, user: &Id, emit: &mut dyn FnMut(&str, &str)) -> O
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use schema::chat::{Conversation, ConversationId, Kind, Member, MemberChange, Message, MessageId, Role};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const AT: u64 = 1_764_085_500_007;
+    const TIME: &str = "2025-11-25T15:45:00.007Z";
+
+    fn id(text: &str) -> Id {
+        Id::new(text).unwrap()
+    }
+
+    fn room() -> Room {
+        Room { buyer: id("42"), seller: id("7") }
+    }
+
+    fn message(from: &str, to: &str) -> Message {
+        Message {
+            id: MessageId { conversation: room().id(), at: AT },
+            sequence: 1,
+            sent: 1,
+            sender: id(from),
+            to: Some(Box::new(id(to))),
+            row: 1,
+            client_id: Some("c-1".into()),
+            kind: 2,
+            content: "👋".into(),
+            attachment: None,
+            updated_at: AT,
+            edited: false,
+            deleted: false,
+            reads: Vec::new(),
+        }
+    }
+
+    fn member(user: &str, role: Role, hidden_at: Option<u64>) -> Member {
+        Member {
+            row: 1,
+            user: id(user),
+            role,
+            joined_at: AT,
+            read_at: None,
+            read_to: 0,
+            hidden_to: 0,
+            hidden_at,
+            pinned_at: None,
+            blocked: false,
+        }
+    }
+
+    fn conversation(creator: &str, extra: &str) -> Arc<Conversation> {
+        Arc::new(Conversation {
+            id: room().id(),
+            kind: Kind::Trade,
+            name: None,
+            creator: id(creator),
+            extra: extra.as_bytes().into(),
+            created_at: AT,
+            updated_at: AT,
+            members_count: 2,
+            members: vec![member("42", Role::Buyer, None), member("7", Role::Seller, None)],
+        })
+    }
+
+    /// What the session of a user is told, and what it means to it.
+    fn told(event: &ChatEvent, user: &str) -> (Vec<(String, Value)>, Option<Concern>) {
+        let mut told = Vec::new();
+        let concern = tell(event, &id(user), &mut |name, json| {
+            told.push((name.to_owned(), serde_json::from_str(json).unwrap()));
+        });
+        (told, concern)
+    }
+
+    fn one(name: &str, body: &Value) -> Vec<(String, Value)> {
+        vec![(name.to_owned(), body.clone())]
+    }
+
+    #[test]
+    fn messages_are_told_to_both() {
+        let said = ChatEvent::Said(message("42", "7"));
+        let body = json!({
+            "_id": message("42", "7").id.to_string(), "room_id": "42.7", "from": "42", "to": "7", "type": "EMOJI",
+            "content": "👋", "client_message_id": "c-1", "created_at": TIME,
+        });
+        let counts = Some(Concern::Counts { room: room(), new: false });
+        for user in ["42", "7"] {
+            assert_eq!(told(&said, user), (one("new_message", &body), counts.clone()), "{user}");
+        }
+        let direct = ConversationId::of_pair(&id("42"), &id("7"));
+        let elsewhere = Message { id: MessageId { conversation: direct, at: AT }, ..message("42", "7") };
+        assert_eq!(told(&ChatEvent::Said(elsewhere), "7"), (vec![], None));
+    }
+
+    #[test]
+    fn a_room_is_told_to_its_maker() {
+        let body = json!({
+            "_id": "42.7", "room_id": "42.7", "type": "BS", "buyer": "42", "seller": "7", "shop_id": 3, "creator": "7",
+        });
+        let counts = Some(Concern::Counts { room: room(), new: true });
+        let made = ChatEvent::Created(conversation("7", r#"{"shop_id":3,"shop":{"id":3}}"#));
+        assert_eq!(told(&made, "7"), (one("create_room", &body), counts.clone()));
+        assert_eq!(told(&made, "42"), (vec![], counts.clone()));
+        let silent = ChatEvent::Created(conversation("7", r#"{"silent":true}"#));
+        assert_eq!(told(&silent, "7"), (vec![], counts));
+        let direct = Conversation { kind: Kind::Direct, ..Conversation::clone(&conversation("7", "")) };
+        assert_eq!(told(&ChatEvent::Created(Arc::new(direct)), "7"), (vec![], None));
+    }
+
+    #[test]
+    fn typing_is_told_to_both_and_seen_to_who_was_seen() {
+        let typing = |on| ChatEvent::Typing {
+            conversation: room().id(),
+            user: id("7"),
+            on,
+            with: Some(id("42")),
+            by: None,
+        };
+        let body = json!({"room_id": "42.7", "from": "7", "to": "42"});
+        for user in ["42", "7"] {
+            assert_eq!(told(&typing(true), user).0, one("typing", &body));
+            assert_eq!(told(&typing(false), user).0, one("stop_typing", &body));
+        }
+        let last = MessageId { conversation: room().id(), at: AT };
+        let seen = |up_to| ChatEvent::ReadAll {
+            conversation: room().id(),
+            user: id("7"),
+            at: AT + 9,
+            up_to,
+            newly: vec![last],
+        };
+        let body = json!({
+            "room_id": "42.7", "from": "7", "to": "42", "last_message_id": last.to_string(),
+            "last_message_created_at": TIME,
+        });
+        assert_eq!(told(&seen(AT), "42").0, one("seen_messages", &body));
+        assert_eq!(told(&seen(AT), "7").0, []);
+        assert_eq!(told(&seen(0), "42").0, []);
+    }
+
+    #[test]
+    fn a_deleted_room_is_told_to_both_and_is_gone_for_one() {
+        let changed = |change: MemberChange| ChatEvent::MemberChanged {
+            conversation: room().id(),
+            member: member("7", Role::Seller, change.hidden.filter(|hidden| *hidden).map(|_| AT)),
+            with: Some(id("42")),
+            change,
+        };
+        let hidden = |hidden| changed(MemberChange { hidden: Some(hidden), ..MemberChange::default() });
+        let body = json!({"room_id": "42.7", "seller": "7", "buyer": "42", "deletion_role": "SELLER"});
+        let deletion = one("room_deletion", &body);
+        assert_eq!(told(&hidden(true), "7"), (deletion.clone(), Some(Concern::Gone(room()))));
+        assert_eq!(told(&hidden(true), "42"), (deletion, None));
+        assert_eq!(told(&hidden(false), "7"), (vec![], Some(Concern::Counts { room: room(), new: false })));
+        assert_eq!(told(&hidden(false), "42"), (vec![], None));
+        let blocked = changed(MemberChange { blocked: Some(true), ..MemberChange::default() });
+        assert_eq!(told(&blocked, "42"), (vec![], None));
+    }
+}

@@ -144,3 +144,121 @@ fn fingerprint(user: &Id) -> u64 {
     user.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use schema::LastSeen;
+    use schema::chat::{Conversation, Kind, Member, Role};
+
+    use super::*;
+
+    fn id(text: &str) -> Id {
+        Id::new(text).unwrap()
+    }
+
+    fn row(buyer: &str, seller: &str, hidden: bool) -> Summary {
+        let room = Room { buyer: id(buyer), seller: id(seller) };
+        let member = |row, user: &Id, role| Member {
+            row,
+            user: user.clone(),
+            role,
+            joined_at: 1,
+            read_at: None,
+            read_to: 0,
+            hidden_to: 0,
+            hidden_at: (hidden && row == 1).then_some(1),
+            pinned_at: None,
+            blocked: false,
+        };
+        let members = vec![member(1, &room.buyer, Role::Buyer), member(2, &room.seller, Role::Seller)];
+        let conversation = Conversation {
+            id: room.id(),
+            kind: Kind::Trade,
+            name: None,
+            creator: id(buyer),
+            extra: [].into(),
+            created_at: 1,
+            updated_at: 1,
+            members_count: 2,
+            members,
+        };
+        Summary { conversation, last: None, unread: 0 }
+    }
+
+    fn own() -> Own {
+        Own { user: id("ann"), side: Side::Buyer }
+    }
+
+    fn told(others: &mut Others, rows: &[(&str, Status)]) -> Vec<String> {
+        let row = |&(user, status): &(&str, Status)| UserPresence {
+            user: id(user),
+            status,
+            last_seen: LastSeen::Never,
+        };
+        let rows: Vec<UserPresence> = rows.iter().map(row).collect();
+        let mut told = Vec::new();
+        others.came(&rows, &own(), &mut |name, json| told.push(format!("{name} {json}")));
+        told
+    }
+
+    fn change(user: &str, status: bool) -> String {
+        format!(
+            r#"user_status_change {{"user_id":"{user}","user_role":"SELLER","room_id":"ann.{user}","status":{status}}}"#
+        )
+    }
+
+    #[test]
+    fn first_all_then_what_changes() {
+        use Status::{Away, Offline, Online, Unknown};
+        let rows = [
+            row("ann", "bob", false),
+            row("ann", "cat", false),
+            row("dan", "ann", false),
+            row("ann", "eve", true),
+        ];
+        let (mut others, watched) = Others::of_list(&rows, &own(), 1_000);
+        assert_eq!(watched, ["bob", "cat"].map(id), "the other side's and deleted rooms are not asked for");
+        assert!(told(&mut others, &[("cat", Online)]).is_empty());
+        assert_eq!(
+            told(&mut others, &[("bob", Unknown)]),
+            [
+                r#"active_user_list {"user_id":"ann","user_role":"BUYER","rooms":[{"room_id":"ann.bob","status":false},{"room_id":"ann.cat","status":true}]}"#
+            ]
+        );
+        // Only what is news is told, once.
+        assert!(told(&mut others, &[("cat", Away), ("bob", Offline)]).is_empty());
+        assert_eq!(
+            told(&mut others, &[("bob", Online), ("cat", Offline)]),
+            [change("bob", true), change("cat", false)]
+        );
+        assert!(told(&mut others, &[("bob", Online), ("cat", Unknown)]).is_empty());
+        // A room that was deleted, and its return.
+        let with = |seller: &str| Room { buyer: id("ann"), seller: id(seller) };
+        assert_eq!(others.counts(&with("bob"), &own(), false), None, "watched already");
+        assert_eq!(others.gone(&with("bob"), &own()), Some(id("bob")));
+        assert_eq!(others.gone(&with("bob"), &own()), None);
+        assert!(told(&mut others, &[("bob", Offline), ("bob", Online)]).is_empty());
+        assert_eq!(others.counts(&with("bob"), &own(), false), Some(id("bob")));
+        assert_eq!(told(&mut others, &[("bob", Online)]), [change("bob", true)]);
+        assert_eq!(others.counts(&with("eve"), &own(), false), Some(id("eve")));
+        // A new one; and one on the other side of this connection.
+        assert_eq!(others.counts(&with("fay"), &own(), true), Some(id("fay")));
+        assert!(told(&mut others, &[("fay", Offline)]).is_empty());
+        assert_eq!(told(&mut others, &[("fay", Online)]), [change("fay", true)]);
+        assert_eq!(others.counts(&Room { buyer: id("gus"), seller: id("ann") }, &own(), true), None);
+    }
+
+    #[test]
+    fn who_has_no_rooms_is_told_so_and_nobody_waits_for_ever() {
+        let empty = r#"active_user_list {"user_id":"ann","user_role":"BUYER","rooms":[]}"#;
+        let mut told = Vec::new();
+        let (mut others, watched) = Others::of_list(&[], &own(), 1_000);
+        assert!(watched.is_empty());
+        others.list_if_whole(&own(), &mut |name, json| told.push(format!("{name} {json}")));
+        others.list_if_whole(&own(), &mut |name, json| told.push(format!("{name} {json}")));
+        assert_eq!(told, [empty]);
+        let (mut others, _) = Others::of_list(&[row("ann", "bob", false)], &own(), 0);
+        others.give_up_waiting(&own(), &mut |name, json| told.push(format!("{name} {json}")));
+        assert!(told[1].contains(r#""status":false"#));
+    }
+}

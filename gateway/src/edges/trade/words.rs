@@ -222,5 +222,6 @@ pub fn room_with(user: &Id, side: Side, other: &Id) -> Room {
 /// A body as JSON.
 #[must_use]
 pub fn json(body: &impl Serialize) -> String {
-    serde_json::to_string(body).expect("the bodies are structs of texts and numbers, which always have a JSON form")
+    serde_json::to_string(body)
+        .expect("the bodies are structs of texts and numbers, which always have a JSON form")
 }
