@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use schema::{Actor, Command, Event, Key, Refusal, ShardId};
 
-use crate::machine::{ChatAnswer, Message, Router, StoreReply};
+use crate::machine::{ChatAnswer, ConnRef, Message, Router, StoreReply};
 use crate::mesh::{Inbox, Sender};
 use crate::shard::report::Report;
 
@@ -24,6 +24,12 @@ pub enum Envelope<A> {
     Ask { ticket: u64, actor: Option<Actor>, command: Command },
     /// A socket whose handshake is done. Dropping the envelope closes it.
     Socket { socket: OwnedFd, arrival: A },
+    /// A connection that has no socket of its own (yet): its client asks through the front door.
+    Begin { arrival: A },
+    /// What the front door has for a connection that is there. Dropped if it is not.
+    Call { conn: ConnRef, arrival: A },
+    /// A socket for a connection that has none.
+    Offer { conn: ConnRef, socket: OwnedFd, arrival: A },
     /// Another shard speaks.
     Message { from: ShardId, message: Message },
     /// The store answers.
@@ -174,14 +180,40 @@ impl<A> Door<A> {
     /// # Errors
     /// [`Refusal::Busy`] when the shard's inbox is full; the socket is closed.
     pub fn hand_over(&self, shard: ShardId, socket: OwnedFd, arrival: A) -> Result<(), Refusal> {
-        let inbox = self.inner.shards.get(usize::from(shard.0)).ok_or(Refusal::Invalid)?;
-        inbox.try_send_command(Envelope::Socket { socket, arrival }).map_err(|_| Refusal::Busy)
+        self.put(shard, Envelope::Socket { socket, arrival })
     }
 
-    /// Messages waiting in a shard's inbox.
-    #[must_use]
-    pub fn depth(&self, shard: ShardId) -> usize {
-        self.inner.shards.get(usize::from(shard.0)).map_or(0, Sender::len)
+    /// Begins a connection that has no socket.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] when the shard's inbox is full.
+    pub fn begin(&self, shard: ShardId, arrival: A) -> Result<(), Refusal> {
+        self.put(shard, Envelope::Begin { arrival })
+    }
+
+    /// Says something to a connection. One that is not there (any more) drops it.
+    ///
+    /// # Errors
+    /// What was to be said, when the shard's inbox is full (or there is no such shard).
+    pub fn call(&self, shard: ShardId, conn: ConnRef, arrival: A) -> Result<(), A> {
+        let Some(inbox) = self.inner.shards.get(usize::from(shard.0)) else { return Err(arrival) };
+        match inbox.try_send_command(Envelope::Call { conn, arrival }) {
+            Err(Envelope::Call { arrival, .. }) => Err(arrival),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a connection a socket, as [`Door::hand_over`]. One that does not want it closes it.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] when the shard's inbox is full; the socket is closed.
+    pub fn offer(&self, shard: ShardId, conn: ConnRef, socket: OwnedFd, arrival: A) -> Result<(), Refusal> {
+        self.put(shard, Envelope::Offer { conn, socket, arrival })
+    }
+
+    fn put(&self, shard: ShardId, envelope: Envelope<A>) -> Result<(), Refusal> {
+        let inbox = self.inner.shards.get(usize::from(shard.0)).ok_or(Refusal::Invalid)?;
+        inbox.try_send_command(envelope).map_err(|_| Refusal::Busy)
     }
 
     pub(crate) fn senders(&self) -> &[Sender<Envelope<A>>] {

@@ -6,6 +6,7 @@
 
 #![allow(missing_docs, reason = "the fields of a variant are told in the variant's own text")]
 
+use schema::event::Class;
 use schema::{CloseReason, Command, Event, Refusal, SessionAddr, SessionRef};
 
 use crate::io::Close;
@@ -31,6 +32,19 @@ pub trait Protocol: Sized + 'static {
     /// Bytes came. The slice is the receive buffer itself and may be changed (unmasking).
     fn received(&mut self, shared: &mut Self::Shared, bytes: &mut [u8], fx: &mut Effects<'_>);
 
+    /// The front door says something to this connection. Only edges that it calls know what.
+    fn called(&mut self, _shared: &mut Self::Shared, _arrival: Self::Arrival, _fx: &mut Effects<'_>) {}
+
+    /// A socket for this connection, which has none now; whether it is wanted. One that is not is closed.
+    fn offered(
+        &mut self,
+        _shared: &mut Self::Shared,
+        _arrival: Self::Arrival,
+        _fx: &mut Effects<'_>,
+    ) -> bool {
+        false
+    }
+
     /// The answer to an [`Effects::open`] with this mark.
     fn opened(
         &mut self,
@@ -48,6 +62,28 @@ pub trait Protocol: Sized + 'static {
     fn half_closed(&mut self, _shared: &mut Self::Shared, fx: &mut Effects<'_>) {
         fx.close(Close::Graceful, CloseReason::ClientClosed);
     }
+
+    /// The socket is gone. True: the connection lives on without one; else it is over.
+    fn lost(&mut self, _shared: &mut Self::Shared, _fx: &mut Effects<'_>) -> bool {
+        false
+    }
+
+    /// A session of this connection is told an event. True: the edge has dealt with it by itself; else it is told
+    /// like everybody, in the words of its dialect.
+    fn told(&mut self, _shared: &mut Self::Shared, _event: &Event, _fx: &mut Effects<'_>) -> bool {
+        false
+    }
+
+    /// Whether what the dialect says is for the edge to keep ([`Protocol::keep`]), since no socket takes it.
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    /// The words for an event, in the connection's dialect.
+    fn keep(&mut self, _shared: &mut Self::Shared, _class: Class, _words: &[u8], _fx: &mut Effects<'_>) {}
+
+    /// All has been said that this turn has to say; asked for with [`Effects::turn_end`].
+    fn turn_ends(&mut self, _shared: &mut Self::Shared, _fx: &mut Effects<'_>) {}
 
     /// The time given to [`Effects::deadline`] has come.
     fn deadline(&mut self, shared: &mut Self::Shared, fx: &mut Effects<'_>);
@@ -84,8 +120,62 @@ pub enum Want {
     CloseSession { session: SessionRef, reason: CloseReason },
     /// Call [`Protocol::deadline`] then (monotonic milliseconds), and forget the deadline set before.
     Deadline(u64),
+    /// Call [`Protocol::turn_ends`] at the end of this turn.
+    TurnEnd,
+    /// Close the connection's socket; the connection stays.
+    CloseSocket { how: Close },
     /// End the connection and with it all its sessions.
     Close { how: Close, reason: CloseReason },
+}
+
+/// The half of [`Effects`] that commands, while the other half is written to.
+#[derive(Debug)]
+pub struct Wishes<'a> {
+    now: Now,
+    conn: ConnRef,
+    session: Option<SessionRef>,
+    wants: &'a mut Vec<Want>,
+}
+
+impl Wishes<'_> {
+    /// The same for a shorter time.
+    #[must_use]
+    pub fn again(&mut self) -> Wishes<'_> {
+        Wishes { now: self.now, conn: self.conn, session: self.session, wants: self.wants }
+    }
+
+    /// See [`Effects::now`].
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// See [`Effects::conn`].
+    #[must_use]
+    pub fn conn(&self) -> ConnRef {
+        self.conn
+    }
+
+    /// See [`Effects::session`].
+    #[must_use]
+    pub fn session(&self) -> Option<SessionRef> {
+        self.session
+    }
+
+    /// See [`Effects::open`].
+    pub fn open(&mut self, open: Open) {
+        self.wants.push(Want::Open(Box::new(open)));
+    }
+
+    /// See [`Effects::command`].
+    pub fn command(&mut self, session: SessionRef, tag: u64, command: Command) {
+        self.wants.push(Want::Command { session, tag, command });
+    }
+
+    /// See [`Effects::close_session`].
+    pub fn close_session(&mut self, session: SessionRef, reason: CloseReason) {
+        self.wants.push(Want::CloseSession { session, reason });
+    }
 }
 
 impl<'a> Effects<'a> {
@@ -125,6 +215,12 @@ impl<'a> Effects<'a> {
         self.out
     }
 
+    /// Both halves: where to append bytes, and the commands.
+    pub fn halves(&mut self) -> (&mut Vec<u8>, Wishes<'_>) {
+        let Self { now, conn, session, out, wants } = self;
+        (out, Wishes { now: *now, conn: *conn, session: *session, wants })
+    }
+
     /// Begins a session; [`Protocol::opened`] follows in the same turn.
     pub fn open(&mut self, open: Open) {
         self.wants.push(Want::Open(Box::new(open)));
@@ -143,6 +239,16 @@ impl<'a> Effects<'a> {
     /// Sets the connection's one deadline (monotonic milliseconds; `u64::MAX`: none).
     pub fn deadline(&mut self, at: u64) {
         self.wants.push(Want::Deadline(at));
+    }
+
+    /// [`Protocol::turn_ends`] is to be called at the end of this turn, for what is better said all at once.
+    pub fn turn_end(&mut self) {
+        self.wants.push(Want::TurnEnd);
+    }
+
+    /// Closes the connection's socket, without its sessions: they live on, and another socket may come.
+    pub fn close_socket(&mut self, how: Close) {
+        self.wants.push(Want::CloseSocket { how });
     }
 
     /// Ends the connection. Its sessions end with `reason`; nothing is said to them any more.

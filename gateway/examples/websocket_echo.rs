@@ -20,6 +20,7 @@ use gateway::clock::Clock;
 use gateway::config::Config;
 use gateway::conn::{Arrival, EchoArrival};
 use gateway::http::Front;
+use gateway::http::handover::Receiver;
 use gateway::http::listener::{self, Settings};
 use gateway::serve::{Listeners, Server};
 use gateway::websocket::handshake::{self, Policy};
@@ -100,9 +101,13 @@ async fn echo(State(front): State<Arc<Front>>, mut request: Request<Body>) -> Re
                 return StatusCode::SERVICE_UNAVAILABLE.into_response();
             };
             let shard = front.inquirer.any_shard();
-            front.handover.switch(&mut request, accepted.headers, place, shard, |read_ahead| {
-                Arrival::Echo(EchoArrival { read_ahead })
-            })
+            front.handover.switch(
+                &mut request,
+                accepted.headers,
+                place,
+                Receiver::Shard(shard),
+                |read_ahead| Arrival::Echo(EchoArrival { read_ahead }),
+            )
         }
         Err(refusal) => (refusal.status, refusal.headers, refusal.text).into_response(),
     }

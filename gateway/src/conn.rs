@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use engine::io::Close;
 use engine::protocol::{Dialect, Effects, Protocol};
 use schema::command::Edge;
+use schema::event::Class;
 use schema::{Actor, CloseReason, Device, Event, Refusal, SessionAddr};
 
 use crate::edges::Shared;
 use crate::edges::binary::BinaryConn;
 use crate::edges::echo::EchoConn;
 use crate::edges::presence::{self, PresenceConn};
+use crate::edges::socketio::{SocketIoConn, Visit};
 
 /// What a socket brings along from the front door to its shard.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub enum Arrival {
     Binary(BinaryArrival),
     /// A WebSocket that gets each message back.
     Echo(EchoArrival),
+    /// A session of Engine.IO, or something for one that is there.
+    SocketIo(Visit),
 }
 
 /// See [`Arrival::Presence`].
@@ -94,6 +98,8 @@ enum Kind {
     Presence(PresenceConn),
     /// The echoing WebSocket.
     Echo(EchoConn),
+    /// Engine.IO, with a socket or without.
+    SocketIo(Box<SocketIoConn>),
 }
 
 impl Conn {
@@ -104,6 +110,10 @@ impl Conn {
     fn kind(&self) -> &Kind {
         const RESTING: &Kind = &Kind::Binary(BinaryConn::Resting);
         self.0.as_deref().unwrap_or(RESTING)
+    }
+
+    fn kind_mut(&mut self) -> Option<&mut Kind> {
+        self.0.as_deref_mut()
     }
 
     /// Calls the edge. A binary connection that rests afterwards gives its memory back.
@@ -122,7 +132,7 @@ impl Conn {
 
 const BINARY: Dialect = Dialect(0);
 const PRESENCE: Dialect = Dialect(1);
-const NONE: Dialect = Dialect(2);
+pub(crate) const NONE: Dialect = Dialect(2);
 
 impl Protocol for Conn {
     type Arrival = Arrival;
@@ -133,7 +143,69 @@ impl Protocol for Conn {
             Arrival::Binary(arrival) => Kind::Binary(BinaryConn::arrive(arrival, fx)),
             Arrival::Presence(arrival) => Kind::Presence(PresenceConn::arrive(arrival, shared, fx)),
             Arrival::Echo(arrival) => Kind::Echo(EchoConn::arrive(arrival, shared, fx)),
+            Arrival::SocketIo(visit) => match SocketIoConn::arrive(visit, shared, fx) {
+                Some(conn) => Kind::SocketIo(Box::new(conn)),
+                None => {
+                    fx.close(Close::Abort, CloseReason::ProtocolError);
+                    Kind::Binary(BinaryConn::Over)
+                }
+            },
         })
+    }
+
+    fn called(&mut self, shared: &mut Shared, arrival: Arrival, fx: &mut Effects<'_>) {
+        self.with(|kind| {
+            if let (Kind::SocketIo(conn), Arrival::SocketIo(visit)) = (kind, arrival) {
+                conn.called(shared, visit, fx);
+            }
+        });
+    }
+
+    fn offered(&mut self, shared: &mut Shared, arrival: Arrival, fx: &mut Effects<'_>) -> bool {
+        let mut wanted = false;
+        self.with(|kind| {
+            if let (Kind::SocketIo(conn), Arrival::SocketIo(visit)) = (kind, arrival) {
+                wanted = conn.offered(shared, visit, fx);
+            }
+        });
+        wanted
+    }
+
+    fn half_closed(&mut self, shared: &mut Shared, fx: &mut Effects<'_>) {
+        self.with(|kind| match kind {
+            Kind::SocketIo(conn) => conn.half_closed(shared, fx),
+            _ => fx.close(Close::Graceful, CloseReason::ClientClosed),
+        });
+    }
+
+    fn lost(&mut self, shared: &mut Shared, fx: &mut Effects<'_>) -> bool {
+        match self.kind_mut() {
+            Some(Kind::SocketIo(conn)) => conn.lost(shared, fx),
+            _ => false,
+        }
+    }
+
+    fn told(&mut self, shared: &mut Shared, event: &Event, fx: &mut Effects<'_>) -> bool {
+        match self.kind_mut() {
+            Some(Kind::SocketIo(conn)) => conn.told(shared, event, fx),
+            _ => false,
+        }
+    }
+
+    fn keeps(&self) -> bool {
+        matches!(self.kind(), Kind::SocketIo(conn) if conn.polls())
+    }
+
+    fn keep(&mut self, shared: &mut Shared, class: Class, words: &[u8], fx: &mut Effects<'_>) {
+        if let Some(Kind::SocketIo(conn)) = self.kind_mut() {
+            conn.keep(shared, class, words, fx);
+        }
+    }
+
+    fn turn_ends(&mut self, shared: &mut Shared, fx: &mut Effects<'_>) {
+        if let Some(Kind::SocketIo(conn)) = self.kind_mut() {
+            conn.turn_ends(shared, fx);
+        }
     }
 
     fn received(&mut self, shared: &mut Shared, bytes: &mut [u8], fx: &mut Effects<'_>) {
@@ -141,13 +213,14 @@ impl Protocol for Conn {
             Kind::Binary(conn) => conn.received(shared, bytes, fx),
             Kind::Presence(conn) => conn.received(shared, bytes, fx),
             Kind::Echo(conn) => conn.received(shared, bytes, fx),
+            Kind::SocketIo(conn) => conn.received(shared, bytes, fx),
         });
     }
 
     fn opened(
         &mut self,
         shared: &mut Shared,
-        _mark: u32,
+        mark: u32,
         session: Result<SessionAddr, Refusal>,
         fx: &mut Effects<'_>,
     ) {
@@ -155,6 +228,7 @@ impl Protocol for Conn {
             Kind::Binary(conn) => conn.opened(shared, session, fx),
             Kind::Presence(conn) => conn.opened(shared, session, fx),
             Kind::Echo(_) => {}
+            Kind::SocketIo(conn) => conn.opened(shared, mark, session, fx),
         });
     }
 
@@ -163,6 +237,7 @@ impl Protocol for Conn {
             Kind::Binary(conn) => conn.closing(shared, reason, fx),
             Kind::Presence(conn) => conn.closing(reason, fx),
             Kind::Echo(_) => fx.close(Close::Graceful, reason),
+            Kind::SocketIo(conn) => conn.closing(shared, reason, fx),
         });
     }
 
@@ -171,6 +246,7 @@ impl Protocol for Conn {
             Kind::Binary(conn) => conn.deadline(shared, fx),
             Kind::Presence(conn) => conn.deadline(shared, fx),
             Kind::Echo(conn) => conn.deadline(shared, fx),
+            Kind::SocketIo(conn) => conn.deadline(shared, fx),
         });
     }
 
@@ -179,6 +255,7 @@ impl Protocol for Conn {
             Kind::Binary(_) => BINARY,
             Kind::Presence(_) => PRESENCE,
             Kind::Echo(_) => NONE,
+            Kind::SocketIo(conn) => conn.dialect(),
         }
     }
 
@@ -195,6 +272,7 @@ impl Protocol for Conn {
             Kind::Binary(_) => Edge::Binary,
             Kind::Presence(_) => Edge::Presence,
             Kind::Echo(_) => Edge::Http,
+            Kind::SocketIo(conn) => conn.edge(),
         }
     }
 }

@@ -4,8 +4,17 @@
 //! Chrome says Safari, everyone says Mozilla), so the order of the questions is the whole art. An iPad asks for
 //! desktop pages as a Macintosh does, and cannot be told from one.
 
+use http::HeaderMap;
+use http::header::USER_AGENT;
 use schema::Device;
 use schema::device::{Browser, Kind, Os};
+
+/// What the headers of a request say of its client.
+#[must_use]
+pub fn of_headers(headers: &HeaderMap) -> Device {
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+    from_user_agent(agent.unwrap_or_default())
+}
 
 /// Reads a User-Agent. What does not say what it is counts as a desktop.
 #[must_use]

@@ -12,7 +12,7 @@ use engine::mesh::Capacity;
 use engine::node::{Node, NodeSetup, Settings as NodeSettings};
 use engine::store::{self, Kind as Store};
 use schema::ShardId;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::accept::Acceptor;
 use crate::admin::{self, Admin};
@@ -20,6 +20,9 @@ use crate::auth::{LiveVerifier, Verifier, secret};
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, GroupHistory, HostChoice, IoChoice, Secret, StoreKind};
 use crate::conn::Conn;
+use crate::edges::pace::Rate;
+use crate::edges::socketio::Endpoint;
+use crate::edges::socketio::errand::{self, Errand, Errands};
 use crate::edges::{self, Shared};
 use crate::http::Front;
 use crate::media::Media;
@@ -160,6 +163,22 @@ impl Server {
         clock: Clock,
         runtime: &tokio::runtime::Runtime,
     ) -> Result<Self, ServeError> {
+        Self::start_with(config, listeners, clock, runtime, Vec::new())
+    }
+
+    /// The same with further Engine.IO endpoints, beside those of the configuration.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(
+        config: &Config,
+        listeners: Listeners,
+        clock: Clock,
+        runtime: &tokio::runtime::Runtime,
+        endpoints: Vec<Endpoint>,
+    ) -> Result<Self, ServeError> {
+        let endpoints: Arc<[Endpoint]> = endpoints.into();
+        let (errands, to_do) = mpsc::channel(errand::PLACES);
         let verifier = Verifier::from_config(config).map_err(|error| ServeError(error.to_string()))?;
         if let Some(generated) = verifier.keys().generated() {
             tracing::info!("{}", generated.notice());
@@ -172,7 +191,7 @@ impl Server {
             true => Some(Arc::new(runtime.block_on(Media::open(config)).map_err(ServeError)?)),
             false => None,
         };
-        let (node, desk) = start_node(config)?;
+        let (node, desk) = start_node(config, endpoints.clone(), errands)?;
         let (stop, stopped) = watch::channel(false);
         let _in_runtime = runtime.enter();
         let realms = Arc::new(Realms::new(&config.auth.realms));
@@ -200,7 +219,8 @@ impl Server {
         runtime.spawn(memory::watch(node.door(), marks));
         let (inquirer, attend) = desk::open(node.door(), desk);
         runtime.spawn(attend);
-        let front = Front::new(Arc::new(config.clone()), verifier, realms, clock, inquirer, media);
+        let front = Front::new(Arc::new(config.clone()), verifier, realms, clock, inquirer, media, endpoints);
+        runtime.spawn(http::engineio::run_errands(front.clone(), to_do));
         let acceptor =
             Acceptor::new("http", listeners.http).map_err(ServeError::of("the HTTP listener failed"))?;
         runtime.spawn(http::serve(acceptor, front.clone(), stopped));
@@ -261,17 +281,23 @@ fn millis(time: std::time::Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
-fn start_node(config: &Config) -> Result<(Node<Conn>, Desk), ServeError> {
+fn start_node(
+    config: &Config,
+    endpoints: Arc<[Endpoint]>,
+    errands: mpsc::Sender<Errand>,
+) -> Result<(Node<Conn>, Desk), ServeError> {
     let settings = node_settings(config)?;
     let store = match config.store.kind {
         StoreKind::Memory => Store::Memory,
         StoreKind::Embedded => Store::Embedded(config.store_path()),
     };
-    let edge_settings = edge_settings(config);
+    let edge_settings = edges::Settings { endpoints, ..edge_settings(config) };
     let setup = NodeSetup::<Conn> {
         settings,
         store,
-        shared: Box::new(move |_| Shared::new(edge_settings.clone())),
+        shared: Box::new(move |shard| {
+            Shared::new(edge_settings.clone(), Errands::new(shard, errands.clone()))
+        }),
         on_death: Arc::new(|shard: ShardId, cause: String| {
             tracing::error!(
                 shard = shard.0,
@@ -406,9 +432,9 @@ fn edge_settings(config: &Config) -> edges::Settings {
         },
         silence: millis(config.presence.silence),
         ping: u64::from(millis(config.presence.ping)),
-        frames_per_second: config.limits.commands_per_second,
-        frames_burst: config.limits.commands_burst,
+        frames: Rate { per_second: config.limits.commands_per_second, burst: config.limits.commands_burst },
         user_id: config.limits.user_id.into(),
+        ..edges::Settings::default()
     }
 }
 

@@ -21,9 +21,16 @@ pub enum Edge {
     Presence = 2,
     /// The HTTP front door: a call that asks once and has no session.
     Http = 3,
+    /// The messaging API's Socket.IO.
+    Messaging = 4,
+    /// The Socket.IO of buyers and sellers.
+    Trade = 5,
 }
 
 impl Edge {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] = [Self::Binary, Self::Presence, Self::Http, Self::Messaging, Self::Trade];
+
     /// The word for logs and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -31,6 +38,8 @@ impl Edge {
             Self::Binary => "binary",
             Self::Presence => "presence",
             Self::Http => "http",
+            Self::Messaging => "messaging",
+            Self::Trade => "trade",
         }
     }
 }

@@ -12,6 +12,7 @@ use engine::machine::{
 };
 use engine::protocol::{Effects, Protocol, Want};
 use gateway::conn::{Admission, Arrival, BinaryArrival, Conn, PresenceArrival};
+use gateway::edges::socketio::errand::Errands;
 use gateway::edges::{Settings, Shared};
 use schema::command::Edge;
 use schema::frame::ClientFrame;
@@ -84,7 +85,7 @@ impl Seats {
         };
         let mut seats = Self {
             machine: Machine::new(setup, now),
-            shared: Shared::new(Settings { silence: SILENCE, ..Settings::default() }),
+            shared: Shared::new(Settings { silence: SILENCE, ..Settings::default() }, Errands::nowhere()),
             conns: Vec::new(),
             sessions: Vec::new(),
             now,

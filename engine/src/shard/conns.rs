@@ -43,6 +43,17 @@ pub(super) enum Phase {
     Closing,
 }
 
+/// How a connection reaches its client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pipe {
+    /// By its socket.
+    Socket,
+    /// Through the front door: it has no socket.
+    Door,
+    /// Through the front door: the driver has been told to close its socket, and has not yet said that it is done.
+    Leaving,
+}
+
 /// What a blocked connection has beside its slot.
 #[derive(Debug)]
 pub(super) struct Blocked {
@@ -64,6 +75,7 @@ pub(super) struct Conn<P> {
     /// The earliest entry of the wheel for this connection, in ticks; a later deadline needs no entry of its own.
     pub(super) wheel_at: u32,
     pub(super) phase: Phase,
+    pub(super) pipe: Pipe,
     /// There is a [`Blocked`] for it.
     blocked: bool,
 }
@@ -114,7 +126,7 @@ impl<P> Conns<P> {
     }
 
     /// Opens the connection whose name was told by [`Conns::vacancy`].
-    pub(super) fn claim(&mut self, edge: P) -> Option<Token> {
+    pub(super) fn claim(&mut self, edge: P, pipe: Pipe) -> Option<Token> {
         let slot = self.slots.insert(|generation| Conn {
             edge,
             sole: Sole::NOBODY,
@@ -122,6 +134,7 @@ impl<P> Conns<P> {
             deadline: NONE,
             wheel_at: NONE,
             phase: Phase::Open,
+            pipe,
             blocked: false,
         })?;
         let generation = self.slots.get(slot)?.generation;
@@ -214,6 +227,14 @@ impl<P> Conns<P> {
         fresh
     }
 
+    /// The socket is gone: what waited for it is gone, too.
+    pub(super) fn forget_blocked(&mut self, token: Token) {
+        if let Some(conn) = self.get(token) {
+            conn.blocked = false;
+            self.blocked.remove(&token.slot);
+        }
+    }
+
     /// What a blocked connection has.
     pub(super) fn blocked(&mut self, token: Token) -> Option<&mut Blocked> {
         let conn = self.get(token)?;
@@ -247,7 +268,7 @@ mod tests {
 
     fn claim(conns: &mut Conns<()>) -> Option<Token> {
         let told = conns.vacancy()?;
-        let token = conns.claim(())?;
+        let token = conns.claim((), Pipe::Socket)?;
         assert_eq!(token, told);
         Some(token)
     }

@@ -17,6 +17,7 @@ use crate::machine::Machine;
 use crate::mesh::{Inbox, Sender};
 use crate::protocol::Protocol;
 use crate::store;
+use conns::Pipe;
 use floor::Floor;
 use report::SlowTurn;
 
@@ -144,10 +145,19 @@ impl<P: Protocol> Shard<P> {
                 Envelope::Socket { socket, arrival } => {
                     if let Some(token) = self.floor.admit() {
                         match self.driver.adopt(token, socket) {
-                            Ok(()) => self.floor.arrive(token, arrival),
+                            Ok(()) => self.floor.arrive(token, arrival, Pipe::Socket),
                             Err(error) => self.floor.reject(&error),
                         }
                     }
+                }
+                Envelope::Begin { arrival } => {
+                    if let Some(token) = self.floor.admit() {
+                        self.floor.arrive(token, arrival, Pipe::Door);
+                    }
+                }
+                Envelope::Offer { conn, socket, arrival } => {
+                    let driver = &mut *self.driver;
+                    self.floor.offer(conn, arrival, |token| driver.adopt(token, socket));
                 }
                 Envelope::Report { ticket } => {
                     let counters = self.driver.counters();
@@ -164,11 +174,16 @@ impl<P: Protocol> Shard<P> {
     }
 
     fn flush(&mut self) {
+        self.floor.end_turns();
         while !self.floor.staging.is_empty() {
             let floor = &mut self.floor;
             floor.staging.flush(&mut floor.conns, &mut *self.driver, self.outbox_bytes, &mut self.flushed);
             // A connection closed for not reading says so in a last frame, hence the loop.
             floor.after_flush(&mut self.flushed);
+        }
+        for (token, how) in std::mem::take(&mut self.floor.leaving) {
+            self.floor.leaves(token);
+            self.driver.close(token, how);
         }
         for (token, how) in self.floor.closing.drain(..) {
             self.driver.close(token, how);

@@ -6,7 +6,7 @@
 
 use schema::event::Class;
 
-use super::conns::{Conns, Phase, Shared};
+use super::conns::{Conns, Phase, Pipe, Shared};
 use crate::io::{Driver, Token};
 use crate::limits::relax::Relax;
 use crate::outbox::Pushed;
@@ -96,7 +96,9 @@ impl Staging {
         let token_of = |row: &(u32, u32)| self.pieces[row.1 as usize].token;
         for rows in self.order.chunk_by(|one, next| token_of(one) == token_of(next)) {
             let token = token_of(&rows[0]);
-            if conns.get(token).is_none_or(|conn| conn.phase == Phase::Closing) {
+            let takes =
+                |conn: &mut super::conns::Conn<P>| conn.phase != Phase::Closing && conn.pipe == Pipe::Socket;
+            if !conns.get(token).is_some_and(takes) {
                 continue;
             }
             let waited = conns.unblock_drained(token);

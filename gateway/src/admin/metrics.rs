@@ -20,8 +20,6 @@ use super::Admin;
 use super::text::{self, Kind, Text};
 use crate::http::Front;
 
-const EDGES: [Edge; 3] = [Edge::Binary, Edge::Presence, Edge::Http];
-
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let reports = admin.front.inquirer.reports().await;
     let mut text = Text::default();
@@ -58,11 +56,11 @@ fn build(text: &mut Text, front: &Front, reports: &[Report]) {
 
 fn sessions(text: &mut Text, reports: &[Report]) {
     let mut metric = text.metric("muster_connections", Kind::Gauge, "Connections of the shards, by API.");
-    for edge in EDGES {
+    for edge in Edge::ALL {
         metric.value(&[("edge", edge.as_str())], sum(reports, |report| report.connections[edge as usize]));
     }
     let mut metric = text.metric("muster_sessions", Kind::Gauge, "Sessions, by API.");
-    for edge in EDGES {
+    for edge in Edge::ALL {
         let sessions = sum(reports, |report| report.machine.sessions[edge as usize]);
         metric.value(&[("edge", edge.as_str())], sessions);
     }

@@ -6,12 +6,19 @@
 pub mod binary;
 pub mod echo;
 pub mod messaging;
+pub mod pace;
 pub mod presence;
 mod presence_words;
+pub mod socketio;
 pub mod trade;
+
+use std::sync::Arc;
 
 use schema::frame;
 
+use self::pace::Rate;
+use self::socketio::Endpoint;
+use self::socketio::errand::Errands;
 use crate::websocket;
 
 /// The numbers of the edges, from the configuration; all times in milliseconds.
@@ -29,12 +36,12 @@ pub struct Settings {
     pub silence: u32,
     /// Silence after which a presence WebSocket is sent a ping.
     pub ping: u64,
-    /// Frames per second and connection of the presence WebSocket, and how many may come at once.
-    pub frames_per_second: u32,
-    /// See `frames_per_second`.
-    pub frames_burst: u32,
+    /// Frames of a presence WebSocket.
+    pub frames: Rate,
     /// Longest user id that a presence client may name, characters.
     pub user_id: usize,
+    /// The Engine.IO endpoints.
+    pub endpoints: Arc<[Endpoint]>,
 }
 
 impl Default for Settings {
@@ -46,9 +53,9 @@ impl Default for Settings {
             websocket: websocket::Limits::default(),
             silence: 90_000,
             ping: 30_000,
-            frames_per_second: 20,
-            frames_burst: 60,
+            frames: Rate { per_second: 20, burst: 60 },
             user_id: 128,
+            endpoints: Arc::new([]),
         }
     }
 }
@@ -58,13 +65,14 @@ impl Default for Settings {
 pub struct Shared {
     settings: Settings,
     encoder: frame::Encoder,
+    errands: Errands,
 }
 
 impl Shared {
     /// For one shard.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        Self { settings, encoder: frame::Encoder::new() }
+    pub fn new(settings: Settings, errands: Errands) -> Self {
+        Self { settings, encoder: frame::Encoder::new(), errands }
     }
 
     /// Appends an event in frames of the binary protocol.

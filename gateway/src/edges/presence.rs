@@ -13,9 +13,10 @@ use schema::command::Edge;
 use schema::{CloseReason, Command, Id, Refusal, SessionAddr, SessionRef};
 use serde::Deserialize;
 
+use super::Shared;
 use super::echo::control;
+use super::pace::Pace;
 use super::presence_words as words;
-use super::{Settings, Shared};
 use crate::conn::{Admission, PresenceArrival};
 use crate::websocket::{CloseCode, Event, WebSocket, encode};
 
@@ -34,8 +35,7 @@ pub struct Live {
     socket: WebSocket,
     /// When the last byte came.
     heard: u32,
-    /// When the client's next frame would be due if it kept to the rate (GCRA).
-    next_frame: u32,
+    pace: Pace,
     /// Frames that were refused, less those that were good; at [`STRIKES`] the connection is closed.
     strikes: u8,
 }
@@ -105,9 +105,13 @@ impl PresenceConn {
         let Self::Opening(opening) = std::mem::replace(self, Self::Live(Live::over())) else { return };
         match session {
             Ok(_) => {
-                let tick = fx.now().mono as u32;
-                *self =
-                    Self::Live(Live { socket: WebSocket::new(), heard: tick, next_frame: tick, strikes: 0 });
+                let now = fx.now().mono;
+                *self = Self::Live(Live {
+                    socket: WebSocket::new(),
+                    heard: now as u32,
+                    pace: Pace::new(now),
+                    strikes: 0,
+                });
                 words::connected(fx.out(), &opening.user);
                 // The first pings of sessions that came together are spread over a quarter of the interval.
                 let ping = shared.settings.ping;
@@ -159,11 +163,11 @@ impl Live {
     fn over() -> Self {
         let mut socket = WebSocket::new();
         socket.stop();
-        Self { socket, heard: 0, next_frame: 0, strikes: 0 }
+        Self { socket, heard: 0, pace: Pace::new(0), strikes: 0 }
     }
 
     fn received(&mut self, shared: &mut Shared, bytes: &mut [u8], fx: &mut Effects<'_>) {
-        let Self { socket, heard, next_frame, strikes } = self;
+        let Self { socket, heard, pace, strikes } = self;
         let now = fx.now().mono;
         *heard = now as u32;
         // The machine says when it ends a session, and then the socket is over.
@@ -172,7 +176,7 @@ impl Live {
         // With `Break` the socket is over.
         socket.receive(&settings.websocket, now, bytes, |event| {
             let over = match event {
-                Event::Text(_) | Event::Binary(_) if too_fast(next_frame, settings, now) => {
+                Event::Text(_) | Event::Binary(_) if !pace.takes(settings.frames, now) => {
                     words::error(fx.out(), "RATE_LIMITED", "too many frames; slow down");
                     strike(strikes, fx)
                 }
@@ -237,20 +241,6 @@ fn close_code(reason: CloseReason) -> CloseCode {
         CloseReason::TooManyCommands => CloseCode::POLICY,
         CloseReason::TooLarge => CloseCode::TOO_BIG,
     }
-}
-
-/// Counts a frame against the rate.
-fn too_fast(next_frame: &mut u32, settings: &Settings, now: u64) -> bool {
-    let interval = 1_000 / u64::from(settings.frames_per_second.max(1));
-    let burst = u64::from(settings.frames_burst.max(1));
-    // What is further ahead than a burst lies in truth half a turn of the clock back, three weeks.
-    let ahead = u64::from(next_frame.wrapping_sub(now as u32));
-    let ahead = if ahead > interval * burst { 0 } else { ahead };
-    if ahead > interval * (burst - 1) {
-        return true;
-    }
-    *next_frame = (now + ahead + interval) as u32;
-    false
 }
 
 /// Counts a refused frame; true when it was the last one.
@@ -324,25 +314,4 @@ fn message(session: SessionRef, text: &str, longest_id: usize, fx: &mut Effects<
         }
     }
     Said::Good
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_burst_is_taken_and_then_the_rate() {
-        let settings = Settings::default();
-        let mut next = 0;
-        let taken = (0..100).filter(|_| !too_fast(&mut next, &settings, 1_000)).count();
-        assert_eq!(taken, 60);
-        assert!(too_fast(&mut next, &settings, 1_049));
-        assert!(!too_fast(&mut next, &settings, 1_050));
-        // The low half of the clock wraps after seven weeks.
-        let (wrap, mut next) = (1_u64 << 32, u32::MAX - 99);
-        let taken = (0..100).filter(|_| !too_fast(&mut next, &settings, wrap - 100)).count();
-        assert_eq!(taken, 60);
-        assert!(too_fast(&mut next, &settings, wrap - 51));
-        assert!(!too_fast(&mut next, &settings, wrap + 1_000));
-    }
 }

@@ -125,49 +125,81 @@ pub enum Asked {
     Upgrade,
 }
 
-/// Checks a request in the reference's order: transport, Origin, session, method, WebSocket without an upgrade,
-/// version. `session` looks up a `sid`.
-///
-/// Differs from the reference in the version: there, anything but 4 means 3; here a version that is neither is
-/// refused, since a client that names none is none of ours.
-pub fn check(
-    offer: &Offer,
-    request: &Request<'_>,
-    session: impl FnOnce(&str) -> Option<Known>,
-) -> Result<Asked, Refusal> {
-    let query = &request.query;
-    let transport = match query.transport {
-        Some("polling") if offer.polling && !query.jsonp => Transport::Polling,
-        Some("websocket") if offer.websocket => Transport::WebSocket,
-        _ => return Err(Refusal::TransportUnknown),
-    };
-    if !request.origin_is_valid {
-        return Err(Refusal::BadRequest);
-    }
-    if let Some(sid) = query.sid {
-        let known = session(sid).ok_or(Refusal::SessionUnknown)?;
-        if !request.upgrade && known.transport != transport || query.version() != Some(known.version) {
+/// What a request asks for, as far as it says so by itself. The checks are in the reference's order: transport, Origin,
+/// session, method, WebSocket without an upgrade, version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asking {
+    transport: Transport,
+    version: Option<Version>,
+    base64: bool,
+    method: Method,
+    upgrade: bool,
+}
+
+impl Request<'_> {
+    /// The first two checks, which need neither a session nor a decision.
+    ///
+    /// # Errors
+    /// [`Refusal::TransportUnknown`], [`Refusal::BadRequest`].
+    pub fn asking(&self, offer: &Offer) -> Result<Asking, Refusal> {
+        let query = &self.query;
+        let transport = match query.transport {
+            Some("polling") if offer.polling && !query.jsonp => Transport::Polling,
+            Some("websocket") if offer.websocket => Transport::WebSocket,
+            _ => return Err(Refusal::TransportUnknown),
+        };
+        if !self.origin_is_valid {
             return Err(Refusal::BadRequest);
         }
-        return match (transport, request.upgrade, request.method) {
+        let (version, base64, method) = (query.version(), query.base64, self.method);
+        Ok(Asking { transport, version, base64, method, upgrade: self.upgrade })
+    }
+}
+
+impl Asking {
+    /// Of a request that names a session, of which this is known.
+    ///
+    /// # Errors
+    /// [`Refusal::BadRequest`].
+    pub fn of_session(&self, known: Known) -> Result<Asked, Refusal> {
+        if !self.upgrade && known.transport != self.transport || self.version != Some(known.version) {
+            return Err(Refusal::BadRequest);
+        }
+        match (self.transport, self.upgrade, self.method) {
             (Transport::WebSocket, true, Method::Get) => Ok(Asked::Upgrade),
             (Transport::Polling, false, Method::Get) => Ok(Asked::Poll),
             (Transport::Polling, false, Method::Post) => Ok(Asked::Upload),
             _ => Err(Refusal::BadRequest),
-        };
-    }
-    if request.method != Method::Get {
-        return Err(Refusal::BadHandshakeMethod);
-    }
-    // A WebSocket request that names the other transport is as ill-formed as its opposite.
-    if (transport == Transport::WebSocket) != request.upgrade {
-        return Err(Refusal::BadRequest);
-    }
-    match query.version() {
-        Some(version) if version == Version::V4 || offer.version3 => {
-            Ok(Asked::Handshake { version, transport, base64: query.base64 })
         }
-        _ => Err(Refusal::UnsupportedVersion),
+    }
+
+    /// Of a request that names none.
+    ///
+    /// Differs from the reference in the version: there, anything but 4 means 3; here a version that is neither is
+    /// refused, since a client that names none is none of ours.
+    ///
+    /// # Errors
+    /// [`Refusal::BadHandshakeMethod`], [`Refusal::BadRequest`], [`Refusal::UnsupportedVersion`].
+    pub fn of_stranger(&self, offer: &Offer) -> Result<Asked, Refusal> {
+        if self.method != Method::Get {
+            return Err(Refusal::BadHandshakeMethod);
+        }
+        // A WebSocket request that names the other transport is as ill-formed as its opposite.
+        if (self.transport == Transport::WebSocket) != self.upgrade {
+            return Err(Refusal::BadRequest);
+        }
+        match self.version {
+            Some(version) if version == Version::V4 || offer.version3 => {
+                Ok(Asked::Handshake { version, transport: self.transport, base64: self.base64 })
+            }
+            _ => Err(Refusal::UnsupportedVersion),
+        }
+    }
+
+    /// Whether a body may follow.
+    #[must_use]
+    pub fn may_upload(&self) -> bool {
+        self.method == Method::Post && !self.upgrade
     }
 }
 
@@ -203,10 +235,22 @@ mod tests {
         }
     }
 
+    fn check_all(
+        offer: &Offer,
+        request: &Request<'_>,
+        session: impl FnOnce(&str) -> Option<Known>,
+    ) -> Result<Asked, Refusal> {
+        let asking = request.asking(offer)?;
+        match request.query.sid {
+            Some(sid) => asking.of_session(session(sid).ok_or(Refusal::SessionUnknown)?),
+            None => asking.of_stranger(offer),
+        }
+    }
+
     #[test]
     fn checks_in_their_order() {
         let check = |query, method, upgrade, expected: Result<Asked, Refusal>| {
-            assert_eq!(super::check(&OFFER, &request(query, method, upgrade), known), expected, "{query}");
+            assert_eq!(check_all(&OFFER, &request(query, method, upgrade), known), expected, "{query}");
         };
         use Method::{Get, Other, Post};
         let new = |version, transport| Ok(Asked::Handshake { version, transport, base64: false });
@@ -241,7 +285,7 @@ mod tests {
     #[test]
     fn an_endpoint_may_offer_less() {
         let offer = Offer { polling: false, websocket: true, version3: false };
-        let check = |query, upgrade| super::check(&offer, &request(query, Method::Get, upgrade), |_| None);
+        let check = |query, upgrade| check_all(&offer, &request(query, Method::Get, upgrade), |_| None);
         assert_eq!(check("EIO=4&transport=polling", false), Err(Refusal::TransportUnknown));
         assert_eq!(check("EIO=3&transport=websocket", true), Err(Refusal::UnsupportedVersion));
     }
@@ -250,9 +294,9 @@ mod tests {
     fn an_illegal_origin_comes_after_the_transport() {
         let mut request = request("EIO=4&transport=polling&sid=nobody", Method::Get, false);
         request.origin_is_valid = false;
-        assert_eq!(check(&OFFER, &request, known), Err(Refusal::BadRequest));
+        assert_eq!(check_all(&OFFER, &request, known), Err(Refusal::BadRequest));
         request.query.transport = None;
-        assert_eq!(check(&OFFER, &request, known), Err(Refusal::TransportUnknown));
+        assert_eq!(check_all(&OFFER, &request, known), Err(Refusal::TransportUnknown));
     }
 
     #[test]

@@ -26,15 +26,23 @@ pub async fn around(State(front): State<Arc<Front>>, mut request: Request, next:
     let call = Call::of(&request, client);
 
     let origins = &front.config.http.origins;
+    let engineio = is_engineio(&front, &call.path);
     let mut response = if cors::is_preflight(&call.method, request.headers()) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         *response.headers_mut() = cors::preflight(request.headers(), origins);
+        if engineio {
+            cors::with_credentials(response.headers_mut());
+        }
         response
     } else {
         let origin = cors::allowed_origin(request.headers(), origins);
         let mut response = answer(&front, &call, request, next).await;
         cors::allow(response.headers_mut(), origin);
+        // Clients of version 3 ask with credentials, whatever they think these are good for.
+        if engineio {
+            cors::with_credentials(response.headers_mut());
+        }
         response
     };
 
@@ -45,6 +53,11 @@ pub async fn around(State(front): State<Arc<Front>>, mut request: Request, next:
     front.tally.request(&call.route, &call.method, response.status());
     call.log(response.status(), front.clock.unix_ms().saturating_sub(begun));
     response
+}
+
+fn is_engineio(front: &Front, path: &str) -> bool {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    front.endpoints.iter().any(|endpoint| *endpoint.path == *path)
 }
 
 const NOBODY: std::net::SocketAddr =

@@ -76,7 +76,11 @@ impl Front {
         self.verify(token.filter(|token| !token.is_empty()), client)
     }
 
-    fn verify(&self, token: Option<&str>, client: Client) -> Result<Caller, Denied> {
+    /// The caller that a token speaks for.
+    ///
+    /// # Errors
+    /// See [`Denied`].
+    pub fn verify(&self, token: Option<&str>, client: Client) -> Result<Caller, Denied> {
         let now = self.clock.unix_ms();
         let found = match token {
             Some(token) => {
@@ -103,6 +107,7 @@ impl Front {
     }
 }
 
-fn authorization(headers: &HeaderMap) -> Option<&str> {
+/// The token of `Authorization: Bearer`, if any.
+pub fn authorization(headers: &HeaderMap) -> Option<&str> {
     credentials::bearer(headers.get(AUTHORIZATION)?.to_str().ok()?)
 }

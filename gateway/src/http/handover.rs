@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::stall::Stream;
 use super::tally::{Tally, count};
 use crate::conn::Arrival;
+use crate::edges::socketio::sid::Place;
 
 /// Longest time from the answer 101 until the socket is free.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,9 +36,18 @@ pub struct Handover {
     tally: Arc<Tally>,
 }
 
-/// A place among the sockets on their way.
+/// Whom a socket is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Receiver {
+    /// A new connection of this shard.
+    Shard(ShardId),
+    /// A connection that has no socket.
+    Connection(Place),
+}
+
+/// A seat among the sockets on their way.
 #[derive(Debug)]
-pub struct Place(OwnedSemaphorePermit);
+pub struct Seat(OwnedSemaphorePermit);
 
 impl Handover {
     /// With room for so many sockets on their way.
@@ -48,10 +58,10 @@ impl Handover {
 
     /// A place, before the handshake is answered; `None` (too many are on their way, or memory is short): answer 503.
     #[must_use]
-    pub fn place(&self) -> Option<Place> {
+    pub fn place(&self) -> Option<Seat> {
         let place = match self.door.refuses_connects() {
             true => None,
-            false => self.places.clone().try_acquire_owned().ok().map(Place),
+            false => self.places.clone().try_acquire_owned().ok().map(Seat),
         };
         if place.is_none() {
             count(&self.tally.handover_refused);
@@ -65,18 +75,18 @@ impl Handover {
         self.places.available_permits()
     }
 
-    /// The answer 101 with the handshake's headers. Once it is written, the socket goes to `shard` with what `arrive`
+    /// The answer 101 with the handshake's headers. Once it is written, the socket goes to its receiver with what `arrive`
     /// makes of the bytes that were read ahead.
     pub fn switch(
         &self,
         request: &mut Request<Body>,
         headers: HeaderMap,
-        place: Place,
-        shard: ShardId,
+        place: Seat,
+        receiver: Receiver,
         arrive: impl FnOnce(Vec<u8>) -> Arrival + Send + 'static,
     ) -> Response {
         let upgrade = hyper::upgrade::on(request);
-        tokio::spawn(self.clone().carry(upgrade, place, shard, arrive));
+        tokio::spawn(self.clone().carry(upgrade, place, receiver, arrive));
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = headers;
@@ -86,8 +96,8 @@ impl Handover {
     async fn carry(
         self,
         upgrade: OnUpgrade,
-        place: Place,
-        shard: ShardId,
+        place: Seat,
+        receiver: Receiver,
         arrive: impl FnOnce(Vec<u8>) -> Arrival + Send,
     ) {
         let upgraded = match tokio::time::timeout(PATIENCE, upgrade).await {
@@ -100,7 +110,13 @@ impl Handover {
             Ok(taken) => taken,
             Err(error) => return tracing::warn!(%error, "a socket could not be taken from the front door"),
         };
-        match self.door.hand_over(shard, socket, arrive(read_ahead)) {
+        let (shard, handed) = match receiver {
+            Receiver::Shard(shard) => (shard, self.door.hand_over(shard, socket, arrive(read_ahead))),
+            Receiver::Connection(Place { shard, conn }) => {
+                (shard, self.door.offer(shard, conn, socket, arrive(read_ahead)))
+            }
+        };
+        match handed {
             Ok(()) => count(&self.tally.handed_over),
             Err(refusal) => {
                 count(&self.tally.handover_refused);
@@ -116,6 +132,8 @@ fn take(upgraded: Upgraded) -> std::io::Result<(OwnedFd, Vec<u8>)> {
     let parts = upgraded
         .downcast::<TokioIo<Stream>>()
         .map_err(|_| std::io::Error::other("the connection is not of the front door's own listener"))?;
-    let socket = parts.io.into_inner().into_inner().into_std()?;
+    let socket = parts.io.into_inner().into_inner();
+    let socket =
+        socket.ok_or_else(|| std::io::Error::other("a handler still watches the socket"))?.into_std()?;
     Ok((socket.into(), parts.read_buf.to_vec()))
 }

@@ -184,16 +184,19 @@ impl Connection {
     async fn run(self, builder: http1::Builder, stream: TcpStream, mut stop: watch::Receiver<bool>) {
         let peer = self.peer;
         let router = self.router.clone();
+        let stream = Stream::new(stream);
+        let line = stream.line();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let mut router = router.clone();
             request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(line.clone());
             async move {
                 // A router is always ready; the call is there for services that are not.
                 poll_fn(|context| Service::<Request<Body>>::poll_ready(&mut router, context)).await?;
                 router.call(request.map(Body::new)).await.map_err(|error: Infallible| error)
             }
         });
-        let connection = builder.serve_connection(TokioIo::new(Stream::new(stream)), service);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = connection.with_upgrades();
         let result = tokio::select! {
             result = &mut connection => result,
@@ -208,7 +211,9 @@ impl Connection {
         // no answer.
         if let Some(parts) = connection.into_parts() {
             let late = error.is_timeout() && !parts.read_buf.is_empty();
-            farewell(parts.io.into_inner().into_inner(), if late { LATE } else { b"" }).await;
+            if let Some(socket) = parts.io.into_inner().into_inner() {
+                farewell(socket, if late { LATE } else { b"" }).await;
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod auth;
 pub mod body;
 pub mod client_addr;
 pub mod cors;
+pub mod engineio;
 pub mod handover;
 pub mod json;
 pub mod limited;

@@ -6,12 +6,14 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
+use axum::routing::any;
 use http::StatusCode;
 
 use super::around::around;
 use super::state::Front;
-use super::{openapi, pages};
+use super::{engineio, openapi, pages};
 use crate::api::{messaging, presence, server, trade};
+use crate::edges::socketio::EndpointId;
 
 /// The router of the public listener.
 pub fn router(front: Arc<Front>) -> Router {
@@ -19,6 +21,14 @@ pub fn router(front: Arc<Front>) -> Router {
     let api = &front.config.presence_api;
     if api.enabled {
         routes = routes.nest(&format!("{}/presence", api.base_path), presence::routes());
+    }
+    for (at, endpoint) in front.endpoints.iter().enumerate() {
+        let id = EndpointId(at as u8);
+        let handle = any(move |State(front): State<Arc<Front>>, request: Request| {
+            engineio::handle(front, id, request)
+        });
+        // Clients append a slash.
+        routes = routes.route(&endpoint.path, handle.clone()).route(&format!("{}/", endpoint.path), handle);
     }
     routes
         .merge(messaging::routes(&front))

@@ -1,5 +1,6 @@
 //! What a handler of the front door may use.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,8 +12,9 @@ use crate::auth::LiveVerifier;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::Inquirer;
+use crate::edges::socketio::Endpoint;
 use crate::media::Media;
-use crate::rate::{Limiter, Origin};
+use crate::rate::{Limiter, Origin, Verdict};
 use crate::realms::Realms;
 
 /// The front door's state, shared by all its calls.
@@ -36,6 +38,8 @@ pub struct Front {
     pub handover: Handover,
     /// What is counted.
     pub tally: Arc<Tally>,
+    /// The Engine.IO endpoints, as the shards have them.
+    pub endpoints: Arc<[Endpoint]>,
     draining: AtomicBool,
 }
 
@@ -81,6 +85,17 @@ impl RouteLimits {
         }
     }
 
+    /// Counts a handshake by its client's address; the verdict, if it is one too many.
+    pub fn too_many_connects(&self, client: IpAddr, now: u64) -> Option<Verdict> {
+        let limiter = self.connects_per_address.as_ref()?;
+        Some(limiter.hit(&Origin::from(client), now)).filter(|verdict| !verdict.allowed)
+    }
+
+    /// The same by its user.
+    pub fn too_many_sessions(&self, user: &Key, now: u64) -> Option<Verdict> {
+        Some(self.connects_per_user.as_ref()?.hit(user, now)).filter(|verdict| !verdict.allowed)
+    }
+
     /// Each limit's name, the calls it refused, the times it keeps, and those that it had to forget early.
     #[must_use]
     pub fn figures(&self) -> Vec<(&'static str, u64, usize, u64)> {
@@ -115,6 +130,7 @@ impl Front {
         clock: Clock,
         inquirer: Inquirer,
         media: Option<Arc<Media>>,
+        endpoints: Arc<[Endpoint]>,
     ) -> Arc<Self> {
         let tally = Arc::<Tally>::default();
         let handover = Handover::new(inquirer.door().clone(), config.http.handover_queue, tally.clone());
@@ -128,6 +144,7 @@ impl Front {
             inquirer,
             media,
             tally,
+            endpoints,
             draining: AtomicBool::new(false),
         })
     }

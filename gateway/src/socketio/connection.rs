@@ -2,7 +2,7 @@
 
 use super::session::Session;
 use super::{Application, Credentials, Namespace, Reason, Settings, Talk};
-use crate::engineio::session::{Frame, Opening, Turn};
+use crate::engineio::session::{Class, Frame, Opening, Turn};
 use crate::engineio::{self, Ticket, Version};
 
 /// One client. Parked on a WebSocket it is 48 bytes and owns nothing.
@@ -67,6 +67,12 @@ impl Connection {
     /// To say things that are no answer to an input. [`Connection::flush`] must follow in the same turn.
     pub fn talk<'a, 'b>(&'a mut self, settings: &'a Settings, turn: &'a mut Turn<'b>) -> Talk<'a, 'b> {
         Talk { settings, engine: &mut self.engine, io: &mut self.io, turn }
+    }
+
+    /// Says a packet that was encoded for many; [`Connection::flush`] must follow in the same turn. False: the client is
+    /// too slow, or gone.
+    pub fn relay(&mut self, turn: &mut Turn<'_>, packet: &str, class: Class) -> bool {
+        self.engine.send(turn, engineio::Outgoing::Packet(packet.to_owned()), class)
     }
 
     /// All has been said that this turn has to say.

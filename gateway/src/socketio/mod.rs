@@ -42,6 +42,12 @@ impl Namespace {
     /// `/`, which every endpoint has.
     pub const ROOT: Self = Self(0);
 
+    /// Its place among the namespaces of its endpoint.
+    #[must_use]
+    pub const fn index(self) -> u8 {
+        self.0
+    }
+
     const fn bit(self) -> u8 {
         1 << self.0
     }
@@ -73,6 +79,12 @@ impl Namespaces {
     pub fn find(&self, name: &str) -> Option<Namespace> {
         let at = self.0.iter().position(|known| **known == *name)?;
         u8::try_from(at).ok().map(Namespace)
+    }
+
+    /// The namespace at this place.
+    #[must_use]
+    pub fn at(&self, index: u8) -> Option<Namespace> {
+        (usize::from(index) < self.0.len()).then_some(Namespace(index))
     }
 
     /// The name of a namespace.

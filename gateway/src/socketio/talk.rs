@@ -61,7 +61,25 @@ pub struct Talk<'a, 'b> {
     pub(super) turn: &'a mut Turn<'b>,
 }
 
-impl Talk<'_, '_> {
+impl<'b> Talk<'_, 'b> {
+    /// The same for a shorter time.
+    #[must_use]
+    pub fn again(&mut self) -> Talk<'_, 'b> {
+        Talk { settings: self.settings, engine: self.engine, io: self.io, turn: self.turn }
+    }
+
+    /// The client's version.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.engine.version()
+    }
+
+    /// Whether a namespace was asked for, and not yet answered.
+    #[must_use]
+    pub const fn is_pending(&self, namespace: Namespace) -> bool {
+        self.io.is_pending(namespace)
+    }
+
     /// The clock of the input, monotonic milliseconds.
     #[must_use]
     pub const fn now(&self) -> u64 {

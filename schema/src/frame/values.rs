@@ -186,8 +186,7 @@ pub(super) fn row_to_wire(info: &SessionInfo) -> wire::SessionRow {
 }
 
 pub(super) fn row(row: &wire::SessionRow) -> Result<SessionInfo, Bad> {
-    const EDGES: [Edge; 3] = [Edge::Binary, Edge::Presence, Edge::Http];
-    let edge = EDGES.into_iter().find(|edge| *edge as u8 == row.edge());
+    let edge = Edge::ALL.into_iter().find(|edge| *edge as u8 == row.edge());
     Ok(SessionInfo {
         session: session(row.session()),
         peer: address(row.peer()).ok_or(Bad::Value("an address is of family 4 or 6"))?,

@@ -68,7 +68,21 @@ impl<P: Protocol> Floor<P> {
         if conn.phase != Phase::Open {
             return;
         }
-        let (dialect, class) = (conn.edge.dialect(), event.class());
+        let class = event.class();
+        let dealt_with =
+            self.with_edge_saying(token, class, |edge, shared, fx| edge.told(shared, &event, fx));
+        // It may have closed the connection.
+        let Some(conn) = self.conns.get(token) else { return };
+        if dealt_with == Some(true) || conn.phase != Phase::Open {
+            return;
+        }
+        let (dialect, keeps) = (conn.edge.dialect(), conn.edge.keeps());
+        if keeps {
+            let mut words = Vec::new();
+            P::encode(dialect, &mut self.shared, &event, &mut words);
+            self.with_edge(token, |edge, shared, fx| edge.keep(shared, class, &words, fx));
+            return;
+        }
         if Arc::strong_count(&event) == 1 {
             let start = self.staging.bytes.len();
             P::encode(dialect, &mut self.shared, &event, &mut self.staging.bytes);
@@ -138,7 +152,16 @@ impl<P: Protocol> Floor<P> {
             Envelope::Message { from, message } => Input::Message { from, message },
             Envelope::Store(reply) => Input::Store(reply),
             Envelope::Chat(answer) => Input::Chat(answer),
-            Envelope::Socket { .. } | Envelope::Report { .. } | Envelope::Drain { .. } => return,
+            Envelope::Call { conn, arrival } => {
+                let token = token(conn);
+                self.with_edge(token, |edge, shared, fx| edge.called(shared, arrival, fx));
+                return;
+            }
+            Envelope::Socket { .. }
+            | Envelope::Begin { .. }
+            | Envelope::Offer { .. }
+            | Envelope::Report { .. }
+            | Envelope::Drain { .. } => return,
         };
         self.machine.handle(self.now, input);
     }

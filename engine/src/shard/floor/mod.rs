@@ -15,7 +15,7 @@ use schema::event::Class;
 use schema::{CloseReason, Command, Event, Refusal, ShardId};
 
 use super::Parts;
-use super::conns::{Conns, NONE, Phase, Shared, TICK, conn_ref};
+use super::conns::{Conns, NONE, Phase, Pipe, Shared, TICK, conn_ref, token};
 use super::links::Links;
 use super::report::{Report, SlowTurn};
 use super::staging::{Flushed, Staging};
@@ -24,7 +24,7 @@ use crate::io::{Clock, Close, Driver, Token};
 use crate::limits::STAGE_BUDGET;
 use crate::limits::relax::Relax;
 use crate::machine::timer::{Wakes, Wheel};
-use crate::machine::{Asker, Input, Machine, Now};
+use crate::machine::{Asker, ConnRef, Input, Machine, Now};
 use crate::mesh::{Inbox, Sender};
 use crate::protocol::{DIALECTS, Effects, Protocol, Want};
 use crate::store;
@@ -49,6 +49,10 @@ pub(super) struct Floor<P: Protocol> {
     pub(super) conns: Conns<P>,
     pub(super) staging: Staging,
     pub(super) closing: Vec<(Token, Close)>,
+    /// Sockets to be closed whose connections stay.
+    pub(super) leaving: Vec<(Token, Close)>,
+    /// Connections that have more to say when the turn ends.
+    ending: Vec<Token>,
     pub(super) links: Links<P::Arrival>,
     pub(super) inbox: Inbox<Envelope<P::Arrival>>,
     machine: Machine,
@@ -113,6 +117,8 @@ impl<P: Protocol> Floor<P> {
             conns: Conns::new(parts.connections),
             staging: Staging::default(),
             closing: Vec::new(),
+            leaving: Vec::new(),
+            ending: Vec::new(),
             links: Links::new(parts.shard, parts.peers),
             inbox: parts.inbox,
             machine: parts.machine,
@@ -214,29 +220,108 @@ impl<P: Protocol> Floor<P> {
         self.report.sockets_refused += 1;
     }
 
-    pub(super) fn arrive(&mut self, token: Token, arrival: P::Arrival) {
+    pub(super) fn arrive(&mut self, token: Token, arrival: P::Arrival, pipe: Pipe) {
         let start = self.staging.bytes.len();
         let mut fx = Effects::new(self.now, conn_ref(token), None, &mut self.staging.bytes, &mut self.wants);
         let edge = P::arrive(arrival, &mut self.shared, &mut fx);
         self.report.connections[edge.edge() as usize % 8] += 1;
-        let claimed = self.conns.claim(edge);
+        let claimed = self.conns.claim(edge, pipe);
         debug_assert_eq!(claimed, Some(token), "nothing else takes slots between the admission and here");
         self.staging.own(token, Class::Required, start);
         self.carry_wants(token);
     }
 
-    /// Calls the edge of an open connection, and takes down what it wants.
-    fn with_edge(&mut self, token: Token, call: impl FnOnce(&mut P, &mut P::Shared, &mut Effects<'_>)) {
-        let Some(conn) = self.conns.get(token) else { return };
-        if conn.phase != Phase::Open {
+    /// A socket for a connection that has none.
+    pub(super) fn offer(
+        &mut self,
+        conn: ConnRef,
+        arrival: P::Arrival,
+        adopt: impl FnOnce(Token) -> io::Result<()>,
+    ) {
+        self.envelopes += 1;
+        let token = token(conn);
+        let vacant = self.conns.get(token).is_some_and(|conn| conn.pipe == Pipe::Door);
+        let wanted = vacant
+            && self.with_edge(token, |edge, shared, fx| edge.offered(shared, arrival, fx)) == Some(true);
+        if !wanted {
             return;
+        }
+        match adopt(token) {
+            Ok(()) => {
+                if let Some(conn) = self.conns.get(token) {
+                    conn.pipe = Pipe::Socket;
+                }
+            }
+            Err(error) => {
+                self.reject(&error);
+                self.lose(token);
+            }
+        }
+    }
+
+    /// A connection's socket is gone: it lives on without one, or is over.
+    fn lose(&mut self, token: Token) {
+        match self.with_edge(token, |edge, shared, fx| edge.lost(shared, fx)) {
+            Some(true) => self.close_socket(token, Close::Abort),
+            _ => self.close(token, Close::Abort, CloseReason::Lost),
+        }
+    }
+
+    /// What is staged for the socket still goes out; with the end of the turn the connection has none.
+    fn close_socket(&mut self, token: Token, how: Close) {
+        if self.conns.get(token).is_some_and(|conn| conn.pipe == Pipe::Socket && conn.phase == Phase::Open) {
+            self.leaving.push((token, how));
+        }
+    }
+
+    /// The driver is about to be told to close this connection's socket.
+    pub(super) fn leaves(&mut self, token: Token) {
+        if let Some(conn) = self.conns.get(token) {
+            conn.pipe = Pipe::Leaving;
+            self.conns.forget_blocked(token);
+        }
+    }
+
+    /// Calls the edges that asked for it, before what all have to say leaves.
+    pub(super) fn end_turns(&mut self) {
+        // What one of them brings about can make others ask again.
+        while !self.ending.is_empty() {
+            for token in std::mem::take(&mut self.ending) {
+                self.with_edge(token, |edge, shared, fx| edge.turn_ends(shared, fx));
+            }
+            self.settle();
+        }
+    }
+
+    /// Calls the edge of an open connection, and takes down what it wants.
+    fn with_edge<T>(
+        &mut self,
+        token: Token,
+        call: impl FnOnce(&mut P, &mut P::Shared, &mut Effects<'_>) -> T,
+    ) -> Option<T> {
+        self.with_edge_saying(token, Class::Required, call)
+    }
+
+    /// The same, for what may be dropped for a slow reader.
+    fn with_edge_saying<T>(
+        &mut self,
+        token: Token,
+        class: Class,
+        call: impl FnOnce(&mut P, &mut P::Shared, &mut Effects<'_>) -> T,
+    ) -> Option<T> {
+        let conn = self.conns.get(token)?;
+        if conn.phase != Phase::Open {
+            return None;
         }
         let (start, session) = (self.staging.bytes.len(), conn.session());
         let mut fx =
             Effects::new(self.now, conn_ref(token), session, &mut self.staging.bytes, &mut self.wants);
-        call(&mut conn.edge, &mut self.shared, &mut fx);
-        self.staging.own(token, Class::Required, start);
-        self.carry_wants(token);
+        let result = call(&mut conn.edge, &mut self.shared, &mut fx);
+        self.staging.own(token, class, start);
+        if !self.wants.is_empty() {
+            self.carry_wants(token);
+        }
+        Some(result)
     }
 
     fn carry_wants(&mut self, token: Token) {
@@ -258,6 +343,8 @@ impl<P: Protocol> Floor<P> {
                     self.machine.handle(self.now, Input::Closed { session, reason });
                 }
                 Want::Deadline(at) => self.set_deadline(token, at),
+                Want::TurnEnd => self.ending.push(token),
+                Want::CloseSocket { how } => self.close_socket(token, how),
                 Want::Close { how, reason } => self.close(token, how, reason),
             }
         }
@@ -326,6 +413,17 @@ impl<P: Protocol> Floor<P> {
         for session in self.conns.unseat_all(token) {
             self.machine.handle(now, Input::Closed { session, reason });
         }
+        match self.conns.get(token).map(|conn| conn.pipe) {
+            Some(Pipe::Door) => return self.release(token),
+            // The driver is at it.
+            Some(Pipe::Leaving) => {
+                if let Some(conn) = self.conns.get(token) {
+                    conn.phase = Phase::Closing;
+                }
+                return;
+            }
+            Some(Pipe::Socket) | None => {}
+        }
         // Once drained, what waits goes out with this turn's flush, and nothing will call for the close again.
         let blocked = self.conns.blocked(token).is_some_and(|blocked| !blocked.drained);
         let waits = how == Close::Graceful && blocked;
@@ -343,6 +441,14 @@ impl<P: Protocol> Floor<P> {
             }
             (Phase::Closing, _) | (Phase::Flushing, true) => {}
         }
+    }
+
+    /// A connection is over in every respect.
+    fn release(&mut self, token: Token) {
+        let Some(conn) = self.conns.get(token) else { return };
+        let count = &mut self.report.connections[conn.edge.edge() as usize % 8];
+        *count = count.saturating_sub(1);
+        self.conns.release(token);
     }
 
     pub(super) fn after_flush(&mut self, flushed: &mut Flushed) {

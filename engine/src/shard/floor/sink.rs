@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use schema::CloseReason;
 
-use super::super::conns::Phase;
+use super::super::conns::{Phase, Pipe};
 use super::{Floor, Look};
 use crate::io::{Close, Ending, Listener, Sink, Token};
 use crate::machine::Input;
@@ -31,8 +31,10 @@ impl<P: Protocol> Sink for Floor<P> {
     fn ended(&mut self, token: Token, ending: Ending) {
         self.wake();
         match ending {
-            Ending::HalfClosed => self.with_edge(token, |edge, shared, fx| edge.half_closed(shared, fx)),
-            Ending::Lost(_) => self.close(token, Close::Abort, CloseReason::Lost),
+            Ending::HalfClosed => {
+                self.with_edge(token, |edge, shared, fx| edge.half_closed(shared, fx));
+            }
+            Ending::Lost(_) => self.lose(token),
         }
         self.settle();
     }
@@ -58,14 +60,16 @@ impl<P: Protocol> Sink for Floor<P> {
     fn closed(&mut self, token: Token) {
         self.wake();
         let Some(conn) = self.conns.get(token) else { return };
-        let count = &mut self.report.connections[conn.edge.edge() as usize % 8];
-        *count = count.saturating_sub(1);
+        if (conn.pipe, conn.phase) == (Pipe::Leaving, Phase::Open) {
+            conn.pipe = Pipe::Door;
+            return self.conns.forget_blocked(token);
+        }
         // Only a connection that the shard has closed is reported closed, so its sessions have ended; should the
         // driver ever differ, they end here.
         for session in self.conns.unseat_all(token) {
             self.machine.handle(self.now, Input::Closed { session, reason: CloseReason::Lost });
         }
-        self.conns.release(token);
+        self.release(token);
         self.settle();
     }
 }

@@ -8,18 +8,17 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::USER_AGENT;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use schema::ShardId;
 
 use super::words::Failure;
 use super::{Problem, denied, too_many};
 use crate::conn::{Admission, Arrival, PresenceArrival};
-use crate::device::from_user_agent;
+use crate::device::of_headers;
 use crate::http::Front;
 use crate::http::auth::{Caller, Denied};
 use crate::http::client_addr::Client;
-use crate::rate::{Origin, Verdict};
+use crate::http::handover::Receiver;
 use crate::websocket::handshake::{self, Accepted, Policy};
 
 /// Open the presence WebSocket
@@ -52,7 +51,7 @@ pub async fn upgrade(
         return Problem::unavailable("the server is stopping; connect again").into_response();
     }
     let now = front.clock.unix_ms();
-    if let Some(verdict) = too_many_connects(&front, client, now) {
+    if let Some(verdict) = front.limits.too_many_connects(client.0.ip(), now) {
         return too_many(&verdict, now);
     }
     let (admission, shard) = match admit(&front, &request, &accepted, client, now) {
@@ -62,8 +61,8 @@ pub async fn upgrade(
     let Some(place) = front.handover.place() else {
         return Problem::unavailable("too many connections are on their way in; try again").into_response();
     };
-    let device = device(request.headers());
-    front.handover.switch(&mut request, accepted.headers, place, shard, move |read_ahead| {
+    let device = of_headers(request.headers());
+    front.handover.switch(&mut request, accepted.headers, place, Receiver::Shard(shard), move |read_ahead| {
         Arrival::Presence(PresenceArrival { admission, peer: client.0, device, read_ahead })
     })
 }
@@ -79,9 +78,7 @@ fn admit(
     let query = request.uri().query();
     match front.websocket_caller(request.headers(), accepted.token.as_deref(), query, client) {
         Ok(Caller { actor, expires_at, .. }) => {
-            let by_user = front.limits.connects_per_user.as_ref();
-            let verdict = by_user.map(|limiter| limiter.hit(&actor.key, now));
-            if let Some(verdict) = verdict.filter(|verdict| !verdict.allowed) {
+            if let Some(verdict) = front.limits.too_many_sessions(&actor.key, now) {
                 return Err(Box::new(too_many(&verdict, now)));
             }
             let shard = front.inquirer.door().home(&actor.key);
@@ -93,16 +90,6 @@ fn admit(
         }
         Err(reason) => Err(Box::new(denied(reason, now))),
     }
-}
-
-fn too_many_connects(front: &Front, client: Client, now: u64) -> Option<Verdict> {
-    let limiter = front.limits.connects_per_address.as_ref()?;
-    Some(limiter.hit(&Origin::from(client.0.ip()), now)).filter(|verdict| !verdict.allowed)
-}
-
-fn device(headers: &HeaderMap) -> schema::Device {
-    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-    from_user_agent(agent.unwrap_or_default())
 }
 
 fn refused(refusal: &handshake::Refusal) -> Response {

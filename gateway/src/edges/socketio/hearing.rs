@@ -1,0 +1,193 @@
+//! What a session's messages mean: who joins, by what right; what an event brings about; what an end ends.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use engine::machine::input::Open;
+use engine::protocol::Wishes;
+use schema::{Actor, CloseReason, SessionAddr};
+
+use super::api::{Api, Call, Claim, Refused};
+use super::endpoint::Endpoint;
+use super::errand::Errands;
+use super::sid;
+use super::speaker::Speech;
+use super::visit::Origin;
+use crate::edges::pace::{Pace, Rate};
+use crate::engineio;
+use crate::http::auth::{Caller, Denied};
+use crate::socketio::{Application, Arguments, Credentials, Event, Namespace, Reason, Talk, Verdict};
+
+/// The application of one connection, for one input.
+pub(super) struct Hearing<'a> {
+    pub(super) speech: &'a mut Speech,
+    pub(super) pace: &'a mut Pace,
+    pub(super) origin: &'a mut Origin,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) errands: &'a Errands,
+    pub(super) wishes: Wishes<'a>,
+}
+
+/// Why a session of the machine ends, in its words.
+pub(super) fn close_reason(reason: engineio::Reason) -> CloseReason {
+    match reason {
+        engineio::Reason::PingTimeout => CloseReason::Silent,
+        engineio::Reason::TransportClose | engineio::Reason::ForcedClose => CloseReason::ClientClosed,
+        engineio::Reason::TransportError => CloseReason::Lost,
+        engineio::Reason::ParseError => CloseReason::ProtocolError,
+        engineio::Reason::TooLarge => CloseReason::TooLarge,
+        engineio::Reason::SlowConsumer => CloseReason::SlowConsumer,
+    }
+}
+
+fn left(reason: Reason) -> CloseReason {
+    match reason {
+        Reason::ClientNamespaceDisconnect | Reason::ConnectTimeout => CloseReason::ClientClosed,
+        Reason::ParseError => CloseReason::ProtocolError,
+        Reason::Overload => CloseReason::TooManyCommands,
+        Reason::Transport(reason) => close_reason(reason),
+    }
+}
+
+impl Hearing<'_> {
+    fn call<'c, 'b>(wishes: &'c mut Wishes<'_>, talk: &'c mut Talk<'_, 'b>) -> Call<'c, 'b> {
+        Call { talk: talk.again(), wishes: wishes.again() }
+    }
+
+    fn refuse(talk: &mut Talk<'_, '_>, namespace: Namespace, refused: &Refused) {
+        talk.refuse(namespace, &refused.message, refused.data.as_deref());
+    }
+
+    /// The id of a client in a namespace. It is told to others, so it has nothing of the session's own.
+    fn public_id(&self, namespace: Namespace) -> String {
+        let conn = self.wishes.conn();
+        let mut bytes = [0; 15];
+        bytes[..2].copy_from_slice(&self.errands.shard().0.to_be_bytes());
+        bytes[2..6].copy_from_slice(&conn.slot.to_be_bytes());
+        bytes[6..10].copy_from_slice(&conn.generation.to_be_bytes());
+        bytes[10] = namespace.index();
+        bytes[11..].copy_from_slice(&(self.wishes.now().mono as u32).to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The verdict on the token with which a client wants to join.
+    pub(super) fn judged(
+        &mut self,
+        talk: &mut Talk<'_, '_>,
+        namespace: Namespace,
+        verdict: Result<Caller, Denied>,
+    ) {
+        if !talk.is_pending(namespace) {
+            return;
+        }
+        match verdict {
+            Ok(caller) => self.open(namespace, caller),
+            Err(denied) => Self::refuse(talk, namespace, &self.speech.denied(&denied)),
+        }
+    }
+
+    fn open(&mut self, namespace: Namespace, caller: Caller) {
+        self.wishes.open(Open {
+            conn: self.wishes.conn(),
+            actor: caller.actor.clone(),
+            edge: self.speech.edge(),
+            peer: self.origin.peer,
+            device: self.origin.device,
+            expires_at: caller.expires_at,
+            // The heartbeat of the protocol watches.
+            silence: 0,
+            mark: u32::from(namespace.index()),
+        });
+        self.origin.caller = Some(Box::new(caller));
+    }
+
+    /// The machine's answer.
+    pub(super) fn opened(
+        &mut self,
+        talk: &mut Talk<'_, '_>,
+        namespace: Namespace,
+        session: Result<SessionAddr, schema::Refusal>,
+    ) {
+        let caller = self.origin.caller.take();
+        match session {
+            Ok(addr) => {
+                let id = self.public_id(namespace);
+                if talk.accept(namespace, &id) {
+                    self.joined(talk, namespace, caller.as_deref().map(|caller| &caller.actor));
+                } else {
+                    // It has left meanwhile.
+                    self.wishes.close_session(addr.session, CloseReason::ClientClosed);
+                }
+            }
+            // It is to come back, to another node or after the restart.
+            Err(schema::Refusal::Draining) => talk.close(),
+            Err(refusal) => Self::refuse(talk, namespace, &self.speech.refused(refusal)),
+        }
+    }
+
+    fn joined(&mut self, talk: &mut Talk<'_, '_>, namespace: Namespace, actor: Option<&Actor>) {
+        self.speech.joined(&mut Self::call(&mut self.wishes, talk), namespace, actor);
+    }
+
+    /// Anything else the API is to be told.
+    pub(super) fn tell<T>(
+        &mut self,
+        talk: &mut Talk<'_, '_>,
+        call: impl FnOnce(&mut Speech, &mut Call<'_, '_>) -> T,
+    ) -> T {
+        call(self.speech, &mut Self::call(&mut self.wishes, talk))
+    }
+}
+
+impl Application for Hearing<'_> {
+    fn admit(&mut self) -> Verdict {
+        let Endpoint { events_per_second, events_burst, .. } = *self.endpoint;
+        let rate = Rate { per_second: events_per_second, burst: events_burst };
+        if events_per_second == 0 || self.pace.takes(rate, self.wishes.now().mono) {
+            Verdict::Within
+        } else {
+            Verdict::Over
+        }
+    }
+
+    fn connect(&mut self, talk: &mut Talk<'_, '_>, namespace: Namespace, credentials: Credentials<'_>) {
+        let token = match self.speech.claim(namespace, credentials, self.origin) {
+            Claim::Open => {
+                let id = self.public_id(namespace);
+                talk.accept(namespace, &id);
+                return self.joined(talk, namespace, None);
+            }
+            Claim::Refused(refused) => return Self::refuse(talk, namespace, &refused),
+            Claim::Token(token) => token,
+        };
+        let found = self.origin.found.as_deref();
+        let verdict = match (token, found) {
+            (None, Some(found)) => found.verdict.clone(),
+            (None, None) => Err(Denied::Token { code: "TOKEN_MISSING", message: "".into() }),
+            // Clients bring the same token in many ways; one signature is enough.
+            (Some(token), Some(found)) if sid::same(&token, &found.token) => found.verdict.clone(),
+            (Some(token), _) => {
+                if !self.errands.send(self.wishes.conn(), namespace, &token, self.origin.peer) {
+                    Self::refuse(talk, namespace, &self.speech.refused(schema::Refusal::Busy));
+                }
+                return;
+            }
+        };
+        self.judged(talk, namespace, verdict);
+    }
+
+    fn event(&mut self, talk: &mut Talk<'_, '_>, namespace: Namespace, event: Event<'_>) {
+        self.speech.event(&mut Self::call(&mut self.wishes, talk), namespace, event);
+    }
+
+    fn acked(&mut self, talk: &mut Talk<'_, '_>, namespace: Namespace, id: u32, arguments: Arguments<'_>) {
+        self.speech.acked(&mut Self::call(&mut self.wishes, talk), namespace, id, arguments);
+    }
+
+    fn disconnected(&mut self, namespace: Namespace, reason: Reason) {
+        if namespace == self.speech.seat()
+            && let Some(session) = self.wishes.session()
+        {
+            self.wishes.close_session(session, left(reason));
+        }
+    }
+}

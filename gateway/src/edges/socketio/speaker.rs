@@ -1,0 +1,93 @@
+//! The APIs that are spoken on endpoints, one value a connection.
+
+use schema::command::Edge;
+use schema::{Actor, CloseReason, Refusal, Reply};
+
+use super::api::{Api, Call, Claim, Parting, Refused};
+use super::echo::Echo;
+use super::endpoint::{Endpoint, Speaker};
+use super::visit::Origin;
+use crate::http::auth::Denied;
+use crate::socketio::{Arguments, Credentials, Event, Namespace};
+
+/// See the file's header.
+#[derive(Debug)]
+pub(super) enum Speech {
+    Echo(Box<Echo>),
+}
+
+impl Speech {
+    pub(super) fn new(endpoint: &Endpoint) -> Self {
+        match endpoint.speaker {
+            Speaker::Echo | Speaker::EngineEcho => {
+                Self::Echo(Box::new(Echo::new(endpoint.io.namespaces.find("/protected"))))
+            }
+        }
+    }
+
+    /// The word for metrics and for lists of sessions.
+    pub(super) fn edge(&self) -> Edge {
+        match self {
+            Self::Echo(_) => Edge::Http,
+        }
+    }
+
+    fn api(&self) -> &dyn Api {
+        match self {
+            Self::Echo(echo) => &**echo,
+        }
+    }
+
+    fn api_mut(&mut self) -> &mut dyn Api {
+        match self {
+            Self::Echo(echo) => &mut **echo,
+        }
+    }
+}
+
+impl Api for Speech {
+    fn seat(&self) -> Namespace {
+        self.api().seat()
+    }
+
+    fn claim<'c>(
+        &mut self,
+        namespace: Namespace,
+        credentials: Credentials<'c>,
+        origin: &Origin,
+    ) -> Claim<'c> {
+        self.api_mut().claim(namespace, credentials, origin)
+    }
+
+    fn denied(&self, denied: &Denied) -> Refused {
+        self.api().denied(denied)
+    }
+
+    fn refused(&self, refusal: Refusal) -> Refused {
+        self.api().refused(refusal)
+    }
+
+    fn joined(&mut self, call: &mut Call<'_, '_>, namespace: Namespace, actor: Option<&Actor>) {
+        self.api_mut().joined(call, namespace, actor);
+    }
+
+    fn event(&mut self, call: &mut Call<'_, '_>, namespace: Namespace, event: Event<'_>) {
+        self.api_mut().event(call, namespace, event);
+    }
+
+    fn acked(&mut self, call: &mut Call<'_, '_>, namespace: Namespace, id: u32, arguments: Arguments<'_>) {
+        self.api_mut().acked(call, namespace, id, arguments);
+    }
+
+    fn reply(&mut self, call: &mut Call<'_, '_>, tag: u64, result: &Result<Reply, Refusal>) {
+        self.api_mut().reply(call, tag, result);
+    }
+
+    fn notice(&mut self, call: &mut Call<'_, '_>, event: &schema::Event) -> bool {
+        self.api_mut().notice(call, event)
+    }
+
+    fn closing(&mut self, call: &mut Call<'_, '_>, reason: CloseReason) -> Parting {
+        self.api_mut().closing(call, reason)
+    }
+}
