@@ -177,7 +177,7 @@ impl Server {
         runtime: &tokio::runtime::Runtime,
         endpoints: Vec<Endpoint>,
     ) -> Result<Self, ServeError> {
-        let endpoints: Arc<[Endpoint]> = endpoints.into();
+        let endpoints: Arc<[Endpoint]> = configured(config).chain(endpoints).collect();
         let (errands, to_do) = mpsc::channel(errand::PLACES);
         let verifier = Verifier::from_config(config).map_err(|error| ServeError(error.to_string()))?;
         if let Some(generated) = verifier.keys().generated() {
@@ -418,6 +418,11 @@ fn routing_key(config: &Config) -> Result<(u64, u64), ServeError> {
     let digest = Sha256::new().chain_update(b"muster routing key 1").chain_update(secret.expose()).finalize();
     let word = |at: usize| digest[at..at + 8].iter().fold(0u64, |word, &byte| word << 8 | u64::from(byte));
     Ok((word(0), word(8)))
+}
+
+/// The Engine.IO endpoints of the APIs that are served.
+fn configured(config: &Config) -> impl Iterator<Item = Endpoint> {
+    edges::trade::endpoint(config).into_iter()
 }
 
 fn edge_settings(config: &Config) -> edges::Settings {

@@ -31,10 +31,11 @@ use super::state::Front;
 use crate::auth::credentials;
 use crate::conn::Arrival;
 use crate::device;
+use crate::edges;
 use crate::edges::socketio::errand::Errand;
 use crate::edges::socketio::sid::{self, Place, SECRET};
 use crate::edges::socketio::visit::{Found, Opening, Origin, Reply, Visit, Waiting};
-use crate::edges::socketio::{Endpoint, EndpointId};
+use crate::edges::socketio::{Endpoint, EndpointId, Speaker};
 use crate::engineio::answer::Refusal;
 use crate::engineio::handshake::{Asked, Asking, Method, Query, Request as Asks, Transport};
 use crate::engineio::{Answer, Ticket, Version};
@@ -103,7 +104,7 @@ async fn answer(
         Some(sid) => of_session(front, endpoint, request, sid, asking).await,
         None => match asking.of_stranger(&endpoint.offer)? {
             Asked::Handshake { version, transport, base64 } => {
-                open(front, id, request, &text, (version, transport, base64)).await
+                open(front, endpoint, id, request, &text, (version, transport, base64)).await
             }
             _ => Err(Refusal::BadRequest),
         },
@@ -114,6 +115,7 @@ async fn answer(
 
 async fn open(
     front: &Arc<Front>,
+    endpoint: &Endpoint,
     id: EndpointId,
     request: &mut Request,
     query: &str,
@@ -139,7 +141,10 @@ async fn open(
     if getrandom::fill(&mut secret).is_err() {
         return Ok(busy("the system has no randomness"));
     }
-    let origin = Origin::new(client.0, device::of_headers(request.headers()), found);
+    let mut origin = Origin::new(client.0, device::of_headers(request.headers()), found);
+    if matches!(endpoint.speaker, Speaker::Trade(_)) {
+        origin.query = edges::trade::who_says(query);
+    }
     let opening = Box::new(Opening { endpoint: id, version, base64, shard, secret, origin });
     match transport {
         Transport::Polling => begin(front, hung_up(request), shard, opening).await,

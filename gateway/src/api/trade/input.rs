@@ -78,7 +78,8 @@ pub struct NewRoom {
     /// What is known of the shop beside its id, such as its `name`.
     shop: Option<Map<String, Value>>,
     /// What is known of the buyer.
-    buyer_info: Option<BuyerInfo>,
+    #[schema(value_type = Option<BuyerInfo>)]
+    buyer_info: Option<Map<String, Value>>,
 }
 
 /// Who acts, and how.
@@ -251,7 +252,9 @@ impl NewRoom {
             shop.insert("id".into(), id.clone());
         }
         let shop = Some(shop).filter(|shop| !shop.is_empty());
-        let extra = Extra { shop_id: self.shop_id, shop, buyer_info: self.buyer_info, silent: false };
+        let info = self.buyer_info.map(|info| serde_json::from_value::<BuyerInfo>(Value::Object(info)));
+        let buyer_info = info.transpose().map_err(|error| Problem::bad(format!("buyer_info: {error}")))?;
+        let extra = Extra { shop_id: self.shop_id, shop, buyer_info, silent: false };
         if extra.bytes().len() > extra::MOST {
             return Err(Problem::bad("shop and buyer_info must have at most 16 KiB"));
         }

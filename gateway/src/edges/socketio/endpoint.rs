@@ -1,5 +1,6 @@
 //! The Engine.IO endpoints of a server: a path, its numbers, and which API speaks on it.
 
+use crate::edges::trade;
 use crate::engineio::handshake::Offer;
 use crate::{engineio, socketio, websocket};
 
@@ -14,6 +15,8 @@ pub enum Speaker {
     Echo,
     /// Engine.IO alone: each message comes back as the same kind.
     EngineEcho,
+    /// The buyer/seller API.
+    Trade(trade::Bounds),
 }
 
 /// An endpoint.

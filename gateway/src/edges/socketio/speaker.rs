@@ -7,13 +7,15 @@ use super::api::{Api, Call, Claim, Parting, Refused};
 use super::echo::Echo;
 use super::endpoint::{Endpoint, Speaker};
 use super::visit::Origin;
-use crate::http::auth::Denied;
+use crate::edges::trade::Trade;
+use crate::http::auth::{Caller, Denied};
 use crate::socketio::{Arguments, Credentials, Event, Namespace};
 
 /// See the file's header.
 #[derive(Debug)]
 pub(super) enum Speech {
     Echo(Box<Echo>),
+    Trade(Box<Trade>),
 }
 
 impl Speech {
@@ -22,6 +24,7 @@ impl Speech {
             Speaker::Echo | Speaker::EngineEcho => {
                 Self::Echo(Box::new(Echo::new(endpoint.io.namespaces.find("/protected"))))
             }
+            Speaker::Trade(bounds) => Self::Trade(Box::new(Trade::new(&endpoint.io.namespaces, bounds))),
         }
     }
 
@@ -29,18 +32,21 @@ impl Speech {
     pub(super) fn edge(&self) -> Edge {
         match self {
             Self::Echo(_) => Edge::Http,
+            Self::Trade(_) => Edge::Trade,
         }
     }
 
     fn api(&self) -> &dyn Api {
         match self {
             Self::Echo(echo) => &**echo,
+            Self::Trade(trade) => &**trade,
         }
     }
 
     fn api_mut(&mut self) -> &mut dyn Api {
         match self {
             Self::Echo(echo) => &mut **echo,
+            Self::Trade(trade) => &mut **trade,
         }
     }
 }
@@ -61,6 +67,14 @@ impl Api for Speech {
 
     fn denied(&self, denied: &Denied) -> Refused {
         self.api().denied(denied)
+    }
+
+    fn admits(&mut self, namespace: Namespace, caller: &Caller) -> Result<(), Refused> {
+        self.api_mut().admits(namespace, caller)
+    }
+
+    fn verified(&mut self, call: &mut Call<'_, '_>, verdict: Result<Caller, Denied>) {
+        self.api_mut().verified(call, verdict);
     }
 
     fn refused(&self, refusal: Refusal) -> Refused {
