@@ -12,9 +12,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+
 use engine::front::Door;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, StatusCode};
@@ -243,6 +244,9 @@ async fn of_session(
     // From here on the session knows the request; should it be given up, it is told so.
     let mut asked = OnItsWay { door: Some(door.clone()), place, ticket };
     if asking.may_upload() {
+        let Ok(_room) = front.bodies.try_acquire_many(length(request, endpoint).div_ceil(1024) as u32) else {
+            return Ok(busy("too much is on its way in; try again"));
+        };
         tokio::select! {
             biased;
             // Refused, or the session has ended meanwhile.
@@ -265,6 +269,12 @@ async fn of_session(
         },
         () = hung_up(request) => Err(Refusal::BadRequest),
     }
+}
+
+/// How long a body is, or may be.
+fn length(request: &Request, endpoint: &Endpoint) -> u64 {
+    let most = u64::from(endpoint.engine.max_payload);
+    request.body().size_hint().upper().map_or(most, |length| length.min(most)).max(1)
 }
 
 /// The body of an upload; `None`: the client broke off.

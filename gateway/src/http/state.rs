@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use schema::Key;
+use tokio::sync::Semaphore;
 
 use super::handover::Handover;
 use super::tally::Tally;
@@ -16,6 +17,10 @@ use crate::edges::socketio::Endpoint;
 use crate::media::Media;
 use crate::rate::{Limiter, Origin, Verdict};
 use crate::realms::Realms;
+
+/// KiB of bodies of uploads to sessions that may be on their way in at a time. Anybody may have a session, so what they send
+/// together is bounded; a body counts as long as it says it is, or as long as it may be.
+const BODIES: usize = 64 * 1024;
 
 /// The front door's state, shared by all its calls.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub struct Front {
     pub tally: Arc<Tally>,
     /// The Engine.IO endpoints, as the shards have them.
     pub endpoints: Arc<[Endpoint]>,
+    /// Room for the bodies of uploads to sessions that are on their way in, KiB.
+    pub bodies: Semaphore,
     draining: AtomicBool,
 }
 
@@ -145,6 +152,7 @@ impl Front {
             media,
             tally,
             endpoints,
+            bodies: Semaphore::new(BODIES),
             draining: AtomicBool::new(false),
         })
     }

@@ -162,6 +162,12 @@ pub trait Api: fmt::Debug {
     /// The reply to a command.
     fn reply(&mut self, _call: &mut Call<'_, '_>, _tag: u64, _result: &Result<Reply, Refusal>) {}
 
+    /// Whether [`Api::notice`] is to be called with this event. Asked for each, so that what everybody is told in the
+    /// same words costs a connection nothing.
+    fn notices(&self, _event: &schema::Event) -> bool {
+        true
+    }
+
     /// The client's session is told an event. True: it is dealt with; else it is told in the words of the dialect.
     fn notice(&mut self, _call: &mut Call<'_, '_>, _event: &schema::Event) -> bool {
         false

@@ -35,13 +35,45 @@ const LOOK_AGAIN: u64 = 20;
 pub struct SocketIoConn {
     client: Client,
     socket: Option<WebSocket>,
+    side: Side,
+    /// See [`sid::trace`].
+    trace: u32,
+    endpoint: EndpointId,
+}
+
+/// What an input meets beside the client's sessions.
+#[derive(Debug)]
+struct Side {
     speech: Speech,
     origin: Box<Origin>,
     requests: Option<Box<Requests>>,
     pace: Pace,
-    /// See [`sid::trace`].
-    trace: u32,
-    endpoint: EndpointId,
+}
+
+impl Side {
+    /// Sets the stage for one input.
+    fn stage<T>(
+        &mut self,
+        shared: &Shared,
+        endpoint: &Endpoint,
+        fx: &mut Effects<'_>,
+        act: impl FnOnce(Turn<'_>, &mut Hearing<'_>) -> T,
+    ) -> (T, Shut) {
+        let mut shut = Shut::No;
+        let (out, wishes) = fx.halves();
+        let now = wishes.now().mono;
+        let mut outlet = ShardOutlet { out, requests: &mut self.requests, shut: &mut shut };
+        let mut hearing = Hearing {
+            speech: &mut self.speech,
+            pace: &mut self.pace,
+            origin: &mut self.origin,
+            endpoint,
+            errands: &shared.errands,
+            wishes,
+        };
+        let acted = act(Turn { settings: &endpoint.engine, now, outlet: &mut outlet }, &mut hearing);
+        (acted, shut)
+    }
 }
 
 fn endpoint(shared: &Shared, id: EndpointId) -> &Endpoint {
@@ -79,34 +111,23 @@ impl SocketIoConn {
             first_ping: interval - (spread >> 32) as u32,
         };
         let raw = endpoint.speaker == Speaker::EngineEcho;
-        let (mut speech, mut origin) = (Speech::new(endpoint), Box::new(opening.origin));
-        let mut pace = Pace::new(fx.now().mono);
         let socket = poll.is_none().then(WebSocket::new);
-        let mut requests = None::<Box<Requests>>;
-        let ticket = poll.map(|poll| requests.get_or_insert_default().wait(poll));
-        let mut shut = Shut::No;
-        let client = {
-            let (out, wishes) = fx.halves();
-            let now = wishes.now().mono;
-            let mut outlet = ShardOutlet { out, requests: &mut requests, shut: &mut shut };
-            let mut hearing = Hearing {
-                speech: &mut speech,
-                pace: &mut pace,
-                origin: &mut origin,
-                endpoint,
-                errands: &shared.errands,
-                wishes,
-            };
-            let turn = Turn { settings: &endpoint.engine, now, outlet: &mut outlet };
-            let mut scene = Scene { endpoint, turn, app: &mut hearing };
+        let mut side = Side {
+            speech: Speech::new(endpoint),
+            origin: Box::new(opening.origin),
+            requests: None,
+            pace: Pace::new(fx.now().mono),
+        };
+        let ticket = poll.map(|poll| side.requests.get_or_insert_default().wait(poll));
+        let (client, shut) = side.stage(shared, endpoint, fx, |turn, hearing| {
+            let mut scene = Scene { endpoint, turn, app: hearing };
             match ticket {
                 Some(ticket) => Client::polling(&mut scene, &first, ticket, raw),
                 None => Client::websocket(&mut scene, &first, raw),
             }
-        };
+        });
         let trace = sid::trace(&sid);
-        let mut conn =
-            Self { client, socket, speech, origin, requests, pace, trace, endpoint: opening.endpoint };
+        let mut conn = Self { client, socket, side, trace, endpoint: opening.endpoint };
         conn.after(endpoint, shut, fx);
         conn
     }
@@ -119,22 +140,10 @@ impl SocketIoConn {
         input: impl FnOnce(&mut Client, &mut Scene<'_, '_>),
     ) -> bool {
         let endpoint = endpoint(shared, self.endpoint);
-        let mut shut = Shut::No;
-        {
-            let (out, wishes) = fx.halves();
-            let now = wishes.now().mono;
-            let mut outlet = ShardOutlet { out, requests: &mut self.requests, shut: &mut shut };
-            let mut hearing = Hearing {
-                speech: &mut self.speech,
-                pace: &mut self.pace,
-                origin: &mut self.origin,
-                endpoint,
-                errands: &shared.errands,
-                wishes,
-            };
-            let turn = Turn { settings: &endpoint.engine, now, outlet: &mut outlet };
-            input(&mut self.client, &mut Scene { endpoint, turn, app: &mut hearing });
-        }
+        let client = &mut self.client;
+        let ((), shut) = self.side.stage(shared, endpoint, fx, |turn, hearing| {
+            input(client, &mut Scene { endpoint, turn, app: hearing });
+        });
         self.after(endpoint, shut, fx)
     }
 
@@ -146,27 +155,15 @@ impl SocketIoConn {
         say: impl FnOnce(&mut Hearing<'_>, &mut Talk<'_, '_>) -> T,
     ) -> Option<T> {
         let endpoint = endpoint(shared, self.endpoint);
-        let mut shut = Shut::No;
-        let said = {
-            let (out, wishes) = fx.halves();
-            let now = wishes.now().mono;
-            let mut outlet = ShardOutlet { out, requests: &mut self.requests, shut: &mut shut };
-            let mut hearing = Hearing {
-                speech: &mut self.speech,
-                pace: &mut self.pace,
-                origin: &mut self.origin,
-                endpoint,
-                errands: &shared.errands,
-                wishes,
-            };
-            let mut turn = Turn { settings: &endpoint.engine, now, outlet: &mut outlet };
-            let Client::SocketIo(connection) = &mut self.client else { return None };
-            let said = say(&mut hearing, &mut connection.talk(&endpoint.io, &mut turn));
+        let Client::SocketIo(connection) = &mut self.client else { return None };
+        let (said, shut) = self.side.stage(shared, endpoint, fx, |mut turn, hearing| {
+            let said = say(hearing, &mut connection.talk(&endpoint.io, &mut turn));
+            // A poll is answered once, at the end of the turn; a socket has been told.
             if connection.engine().sid().is_none() {
-                connection.flush(&endpoint.io, &mut turn, &mut hearing);
+                connection.flush(&endpoint.io, &mut turn, hearing);
             }
             said
-        };
+        });
         if self.polls() {
             fx.turn_end();
         }
@@ -184,8 +181,8 @@ impl SocketIoConn {
             }
             Shut::Session => self.socket = None,
         }
-        if self.requests.as_ref().is_some_and(|requests| requests.is_idle()) {
-            self.requests = None;
+        if self.side.requests.as_ref().is_some_and(|requests| requests.is_idle()) {
+            self.side.requests = None;
         }
         if let Some(reason) = self.client.engine().ended() {
             fx.close(Close::Graceful, close_reason(reason));
@@ -195,7 +192,7 @@ impl SocketIoConn {
         if let Some(assembly) = self.socket.as_ref().and_then(|socket| socket.deadline(&endpoint.websocket)) {
             at = at.min(assembly);
         }
-        let requests = self.requests.as_ref();
+        let requests = self.side.requests.as_ref();
         let moving = self.polls() && self.client.engine().transport() == Some(Transport::WebSocket);
         if requests.is_some_and(|requests| moving || requests.is_undecided()) {
             at = at.min(fx.now().mono + LOOK_AGAIN);
@@ -219,7 +216,7 @@ impl SocketIoConn {
     /// The word for metrics.
     #[must_use]
     pub fn edge(&self) -> Edge {
-        self.speech.edge()
+        self.side.speech.edge()
     }
 
     // -- the socket -------------------------------------------------------------------------------------------
@@ -340,11 +337,11 @@ impl SocketIoConn {
             Ok(Asked::Upgrade) => drop(waiting.reply.send(Reply::Welcome)),
             Ok(Asked::Poll) => {
                 self.settle(shared, fx);
-                let ticket = self.requests.get_or_insert_default().wait(waiting);
+                let ticket = self.side.requests.get_or_insert_default().wait(waiting);
                 self.with(shared, fx, |client, scene| client.poll(scene, ticket));
             }
             Ok(Asked::Upload) => {
-                let ticket = self.requests.get_or_insert_default().wait(waiting);
+                let ticket = self.side.requests.get_or_insert_default().wait(waiting);
                 self.with(shared, fx, |client, scene| client.upload_begins(scene, ticket));
             }
             Ok(Asked::Handshake { .. }) => refuse(waiting, Refused::BadRequest),
@@ -353,7 +350,7 @@ impl SocketIoConn {
 
     fn gone(&mut self, shared: &Shared, ticket: Ticket, fx: &mut Effects<'_>) {
         self.settle(shared, fx);
-        let waited = self.requests.as_mut().is_some_and(|requests| requests.take(ticket).is_some());
+        let waited = self.side.requests.as_mut().is_some_and(|requests| requests.take(ticket).is_some());
         if waited {
             self.with(shared, fx, |client, scene| client.gone(scene, ticket));
         }
@@ -378,7 +375,8 @@ impl SocketIoConn {
 
     /// Tells the session what has become of its last answer, if that is known by now.
     fn settle(&mut self, shared: &Shared, fx: &mut Effects<'_>) {
-        while let Some((ticket, taken)) = self.requests.as_mut().and_then(|requests| requests.decided()) {
+        while let Some((ticket, taken)) = self.side.requests.as_mut().and_then(|requests| requests.decided())
+        {
             self.with(shared, fx, |client, scene| client.answered(scene, ticket, taken));
         }
     }
@@ -431,6 +429,10 @@ impl SocketIoConn {
 
     /// The session is told an event; true: it has been dealt with.
     pub fn told(&mut self, shared: &Shared, event: &schema::Event, fx: &mut Effects<'_>) -> bool {
+        // Most events are told in everybody's words, and cost nothing here.
+        if !matches!(event, schema::Event::Reply { .. }) && !self.side.speech.notices(event) {
+            return false;
+        }
         let dealt_with = self.talk(shared, fx, |hearing, talk| {
             hearing.tell(talk, |speech, call| match event {
                 schema::Event::Reply { tag, result } => {

@@ -84,6 +84,10 @@ impl Api for Echo {
         }
     }
 
+    fn notices(&self, _: &schema::Event) -> bool {
+        false
+    }
+
     fn acked(&mut self, call: &mut Call<'_, '_>, namespace: Namespace, _: u32, arguments: Arguments<'_>) {
         call.talk.emit(namespace, "answer-was", arguments);
     }

@@ -97,6 +97,10 @@ impl Api for Speech {
         self.api_mut().reply(call, tag, result);
     }
 
+    fn notices(&self, event: &schema::Event) -> bool {
+        self.api().notices(event)
+    }
+
     fn notice(&mut self, call: &mut Call<'_, '_>, event: &schema::Event) -> bool {
         self.api_mut().notice(call, event)
     }
