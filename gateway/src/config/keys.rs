@@ -213,11 +213,11 @@ settings! {
         calls_limit: u32 = "1200" in "1"..="1000000";
     }
 
-    /// The buyer/seller API: its REST calls.
+    /// The buyer/seller API: its REST calls, and its Socket.IO.
     [trade_api] TradeApi {
         /// Whether to serve it.
         enabled: bool = "true";
-        /// Path that its routes start with.
+        /// Path that its routes start with; below it `/sockets` is the path of its Socket.IO, and `/events` the namespace.
         base_path: String = "/v1/conversations";
         /// Calls about rooms and messages per minute and user.
         calls_limit: u32 = "1200" in "1"..="1000000";
