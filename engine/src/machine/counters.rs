@@ -9,7 +9,7 @@ use schema::{CloseReason, Command, Refusal};
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Sessions now, by [`Edge`].
-    pub sessions: [u64; 4],
+    pub sessions: [u64; Edge::ALL.len() + 1],
     /// Sessions opened.
     pub opened: u64,
     /// Sessions closed, by [`CloseReason`].
