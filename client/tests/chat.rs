@@ -11,8 +11,8 @@ use std::time::Duration;
 use client::blocking::{Client, Event, Options};
 use client::{Backoff, Error};
 use schema::chat::{
-    ChatCommand, ChatEvent, ChatReply, Conversation, ConversationId, Draft, History, Kind, Member,
-    MemberChange, Message, MessageId, NewConversation, Role, Summary, Whose,
+    ChatCommand, ChatEvent, ChatReply, Conversation, ConversationId, Draft, History, Kind, ListCursor,
+    Member, MemberChange, Message, MessageId, NewConversation, Role, Summary, Whose,
 };
 use schema::command::Payload;
 use schema::frame::{
@@ -194,7 +194,14 @@ fn every_call_says_its_command_and_takes_its_answer() {
         for (expected, reply) in [
             (C::Create(Box::new(new())), ChatReply::Made { conversation: group(), new: true }),
             (C::Find { conversation }, ChatReply::Conversation(group())),
-            (C::List { kinds: 0b110, limit: 5 }, ChatReply::Summaries { rows: vec![row], more: true }),
+            (
+                C::List { kinds: 0b110, limit: 5, after: None },
+                ChatReply::Summaries { rows: vec![row.clone()], more: true },
+            ),
+            (
+                C::List { kinds: 0, limit: 5, after: Some(ListCursor::of(&row)) },
+                ChatReply::Summaries { rows: Vec::new(), more: false },
+            ),
             (C::CountUnread { kinds: 0 }, ChatReply::Count(3)),
             (
                 C::Update { conversation, name: Some("x".into()), extra: None },
@@ -223,6 +230,8 @@ fn every_call_says_its_command_and_takes_its_answer() {
     assert_eq!(chat.create(new()).unwrap(), (Arc::new(group()), true));
     assert_eq!(*chat.find(conversation).unwrap(), group());
     let (rows, more) = chat.list(&[Kind::Direct, Kind::Group], 5).unwrap();
+    let next = chat.list_after(&[], 5, rows.last().map(ListCursor::of)).unwrap();
+    assert_eq!(next, (Vec::new(), false));
     assert_eq!((rows[0].unread, more), (2, true));
     assert_eq!(chat.count_unread(&[]).unwrap(), 3);
     chat.update(conversation, Some("x"), None).unwrap();

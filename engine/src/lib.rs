@@ -13,6 +13,7 @@
 pub mod front;
 pub mod host;
 pub mod io;
+pub mod kept;
 pub mod limits;
 pub mod machine;
 pub mod mesh;

@@ -127,6 +127,10 @@ impl<P: Protocol> Node<P> {
             settings.store_queue,
             move || clock.instant(),
             {
+                let clock = settings.clock.clone();
+                move || clock.wall_ms()
+            },
+            {
                 let senders = senders.clone();
                 move |shard: ShardId, answer| {
                     if let Some(inbox) = senders.get(usize::from(shard.0)) {

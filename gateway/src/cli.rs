@@ -27,6 +27,21 @@ pub(crate) enum Command {
     CheckConfig(CheckArgs),
     /// Print every key of the configuration with its default and meaning.
     Config(PrintArgs),
+    /// Write everything that a stopped server has kept as JSON lines.
+    ///
+    /// Conversations, members, messages, receipts, last seen. docs/EXPORT.md tells the format. Files that were uploaded
+    /// are not part of it.
+    Export(ExportArgs),
+    /// Read JSON lines, of `muster export` or of another system, into the store of a stopped server.
+    ///
+    /// What is there already stays as it is: the same file again changes nothing, and one that was cut off goes on where
+    /// it ended. docs/EXPORT.md tells the format, and what another system has to give.
+    Import(ImportArgs),
+    /// Remove what a person wrote and was from the store of a stopped server.
+    ///
+    /// Their messages become deleted ones without words and names, their memberships, last seen and uploaded files go.
+    /// Doing it again is no error.
+    Erase(EraseArgs),
 }
 
 /// Flags that say where the configuration is.
@@ -97,6 +112,63 @@ pub(crate) struct PrintArgs {
     /// Print the documentation page in place of a configuration file.
     #[arg(long)]
     pub(crate) markdown: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Where to; without it, standard output. The file appears when it is whole.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// Where from; without it, or with -, standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// Check every line and say what would be written, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write which id everything has here that had one (ref) in the other system.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) map: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EraseArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The user's id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) user: String,
+    /// The user's realm [default: the default one].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) realm: Option<String>,
+    /// Say what would be removed, and remove nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl ExportArgs {
+    pub(crate) fn sources(&self) -> Sources {
+        self.place.sources()
+    }
+}
+
+impl ImportArgs {
+    pub(crate) fn sources(&self) -> Sources {
+        self.place.sources()
+    }
+}
+
+impl EraseArgs {
+    pub(crate) fn sources(&self) -> Sources {
+        self.place.sources()
+    }
 }
 
 impl Place {

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod api;
 pub mod auth;
 pub mod binary;
+pub mod carry;
 pub mod clock;
 pub mod config;
 pub mod conn;

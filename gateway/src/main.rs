@@ -18,6 +18,7 @@ use clap::Parser;
 use gateway::auth::mint::{Order, mint};
 use gateway::auth::secret::random_text;
 use gateway::auth::{KeyRing, MissingSecret, Verifier};
+use gateway::carry::run::{run_erase, run_export, run_import};
 use gateway::clock::Clock;
 use gateway::config::{self, Config};
 use gateway::{logging, serve};
@@ -32,6 +33,14 @@ fn main() -> ExitCode {
         Some(Command::Token(args)) => token(&args),
         Some(Command::CheckConfig(args)) => check_config(&args),
         Some(Command::Config(args)) => print_config(&args),
+        Some(Command::Export(args)) => {
+            load(&args.sources()).and_then(|config| run_export(&config, args.out.as_deref(), &say))
+        }
+        Some(Command::Import(args)) => load(&args.sources()).and_then(|config| {
+            run_import(&config, args.file.as_deref(), args.dry_run, args.map.as_deref(), &say)
+        }),
+        Some(Command::Erase(args)) => load(&args.sources())
+            .and_then(|config| run_erase(&config, &args.user, args.realm.as_deref(), args.dry_run, &say)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

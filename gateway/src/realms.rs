@@ -29,6 +29,15 @@ impl Realms {
         u16::try_from(at + 1).ok().map(Realm)
     }
 
+    /// The name of a number.
+    #[must_use]
+    pub fn name(&self, realm: Realm) -> Option<&str> {
+        match realm.0 {
+            0 => Some(DEFAULT_REALM),
+            number => self.0.get(usize::from(number) - 1).map(String::as_str),
+        }
+    }
+
     /// The actor that an identity stands for.
     ///
     /// # Errors

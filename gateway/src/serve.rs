@@ -18,7 +18,7 @@ use crate::accept::Acceptor;
 use crate::admin::{self, Admin};
 use crate::auth::{LiveVerifier, Verifier, secret};
 use crate::clock::Clock;
-use crate::config::{self, Config, ConfigError, GroupHistory, HostChoice, IoChoice, Secret, StoreKind};
+use crate::config::{Config, ConfigError, GroupHistory, HostChoice, IoChoice, Secret, StoreKind};
 use crate::conn::Conn;
 use crate::edges::pace::Rate;
 use crate::edges::socketio::Endpoint;
@@ -287,10 +287,7 @@ fn start_node(
     errands: mpsc::Sender<Errand>,
 ) -> Result<(Node<Conn>, Desk), ServeError> {
     let settings = node_settings(config)?;
-    let store = match config.store.kind {
-        StoreKind::Memory => Store::Memory,
-        StoreKind::Embedded => Store::Embedded(config.store_path()),
-    };
+    let store = store_kind(config);
     let edge_settings = edges::Settings { endpoints, ..edge_settings(config) };
     let setup = NodeSetup::<Conn> {
         settings,
@@ -308,6 +305,22 @@ fn start_node(
         }),
     };
     Node::start(setup).map_err(ServeError::of("the shards could not be started"))
+}
+
+/// A number that nobody can guess.
+pub(crate) fn seed() -> Result<u64, ServeError> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)
+        .map_err(|error| ServeError(format!("the system has no randomness: {error}")))?;
+    Ok(u64::from_ne_bytes(random))
+}
+
+/// Which store, and where.
+pub(crate) fn store_kind(config: &Config) -> Store {
+    match config.store.kind {
+        StoreKind::Memory => Store::Memory,
+        StoreKind::Embedded => Store::Embedded(config.store_path()),
+    }
 }
 
 fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
@@ -378,7 +391,7 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
         inbox: Capacity { commands: engine.commands as u32, replies: engine.replies as u32 },
         desk: engine.replies as u32,
         store_queue: config.store.queue as u32,
-        chats: chat_settings(&config.store),
+        chats: chat_settings(config),
         outbox: (edge.outbox_bytes.bytes(), millis(edge.outbox_time)),
         secret: routing_key(config)?,
         incarnation: word(0) as u32,
@@ -387,7 +400,9 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
     })
 }
 
-fn chat_settings(store: &config::Store) -> store::chat::Settings {
+/// How conversations are kept.
+pub(crate) fn chat_settings(config: &Config) -> store::chat::Settings {
+    let store = &config.store;
     store::chat::Settings {
         path: store.chat_path.clone(),
         window: store.commit_window,
@@ -398,12 +413,13 @@ fn chat_settings(store: &config::Store) -> store::chat::Settings {
         table_bytes: store.table_bytes.bytes(),
         cache_bytes: store.cache_bytes.bytes() as u64,
         reserve_bytes: store.reserve_bytes.bytes() as u64,
+        sends_kept: config.conversations.retry_window,
     }
 }
 
 /// The key of the routing hash. It must not change over restarts, or a user's journal row would be read by another
 /// shard; so it is derived from the cluster's secret, or kept in the data directory.
-fn routing_key(config: &Config) -> Result<(u64, u64), ServeError> {
+pub(crate) fn routing_key(config: &Config) -> Result<(u64, u64), ServeError> {
     let secret = match (&config.server.cluster_secret, config.store.kind) {
         (Some(secret), _) => secret.clone(),
         (None, StoreKind::Embedded) => {

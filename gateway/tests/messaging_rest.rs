@@ -25,7 +25,7 @@ use bad_input::{
 use golden::{
     conversations_and_their_people, deleted_messages, large_groups, messages_and_their_readers, unread_counts,
 };
-use paging::{pages_lose_and_repeat_nothing, same_millisecond, where_a_page_begins};
+use paging::{lists_go_on, pages_lose_and_repeat_nothing, same_millisecond, where_a_page_begins};
 use retries::{a_group_is_made_once, a_message_is_sent_once, two_make_the_same_conversation};
 use rights::{limits_and_origins, who_may_what};
 use server::back_ends_act_for_users;
@@ -38,6 +38,7 @@ on_both!(
     deleted_messages,
     large_groups,
     pages_lose_and_repeat_nothing,
+    lists_go_on,
     same_millisecond,
     where_a_page_begins,
     a_message_is_sent_once,

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use schema::chat::{
-    ChatCommand, ConversationId, Draft, Kind, MemberChange, MessageId, NewConversation, NewMember, Role,
-    Whose,
+    ChatCommand, ConversationId, Draft, Kind, ListCursor, MemberChange, MessageId, NewConversation,
+    NewMember, Role, Whose,
 };
 use schema::{Actor, Command, Id, Key};
 
@@ -132,7 +132,14 @@ impl World {
             },
             9 => ChatCommand::Message { message },
             10 => ChatCommand::Unread { conversation },
-            11 => ChatCommand::List { kinds: 0, limit: [1, 2, 10, 1_000][usize::from(second % 4)] },
+            11 => ChatCommand::List {
+                kinds: 0,
+                limit: [1, 2, 10, 1_000][usize::from(second % 4)],
+                after: first.is_multiple_of(3).then_some(ListCursor {
+                    updated_at: message.at,
+                    conversation: first.is_multiple_of(2).then_some(conversation),
+                }),
+            },
             12 => ChatCommand::CountUnread { kinds: 0 },
             13 => ChatCommand::Find { conversation },
             14 => ChatCommand::Update {

@@ -177,7 +177,7 @@ impl World {
             let actor = Actor { key: Key::new(realm, self.names.service()), service: true };
             for user in self.names.all() {
                 let rooms = self.oracle.rooms_of(&Key::new(realm, user.clone()));
-                let mut commands = vec![ChatCommand::List { kinds: 0, limit: 1_000 }];
+                let mut commands = vec![ChatCommand::List { kinds: 0, limit: 1_000, after: None }];
                 commands.push(ChatCommand::CountUnread { kinds: 0 });
                 for conversation in rooms.into_iter().take(CONVERSATIONS) {
                     let limit = 100;

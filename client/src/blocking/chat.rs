@@ -45,8 +45,8 @@
 use std::sync::Arc;
 
 use schema::chat::{
-    ChatCommand, ChatReply, Conversation, ConversationId, Draft, History, Kind, Member, MemberChange,
-    Message, MessageId, NewConversation, Role, Summary, Whose,
+    ChatCommand, ChatReply, Conversation, ConversationId, Draft, History, Kind, ListCursor, Member,
+    MemberChange, Message, MessageId, NewConversation, Role, Summary, Whose,
 };
 use schema::command::Payload;
 use schema::{Command, Id, Refusal, Reply};
@@ -104,7 +104,20 @@ impl Chat<'_> {
     /// # Errors
     /// See [`Client::call`].
     pub fn list(&mut self, kinds: &[Kind], limit: u32) -> Result<(Vec<Summary>, bool), Error> {
-        match self.ask(ChatCommand::List { kinds: mask(kinds), limit })? {
+        self.list_after(kinds, limit, None)
+    }
+
+    /// The same, from behind a place of the list on: [`ListCursor::of`] the last row that came before.
+    ///
+    /// # Errors
+    /// See [`Client::call`].
+    pub fn list_after(
+        &mut self,
+        kinds: &[Kind],
+        limit: u32,
+        after: Option<ListCursor>,
+    ) -> Result<(Vec<Summary>, bool), Error> {
+        match self.ask(ChatCommand::List { kinds: mask(kinds), limit, after })? {
             ChatReply::Summaries { rows, more } => Ok((rows, more)),
             _ => Err(Error::Unexpected("list")),
         }

@@ -9,7 +9,7 @@ use schema::chat::{ConversationId, Summary};
 use schema::presence::{OnlineUser, SessionInfo};
 use schema::{Event, Id, Key, LastSeen, Realm, Refusal, Reply, SessionRef, ShardId, Status, UserPresence};
 
-use super::message::{Answer, Message, Question};
+use super::message::{Answer, Listing, Message, Question};
 use super::roster::newest_first;
 use super::slab::Slotted;
 use super::timer::Timer;
@@ -45,8 +45,8 @@ pub(super) enum Harvest {
     Reached(u32),
     /// Sessions of one user.
     Sessions(Vec<SessionInfo>),
-    /// Conversations of one user, of all their homes: which kinds, how many, or only how many have something unread.
-    Summaries { rows: Vec<Summary>, kinds: u8, limit: u32, count: bool },
+    /// Conversations of one user, of all their homes.
+    Summaries { rows: Vec<Summary>, listing: Listing },
     /// Whether a session may join a conversation, which it then does.
     Join { session: SessionRef, conversation: ConversationId, service: bool, answer: Option<Answer> },
 }
@@ -332,8 +332,8 @@ impl Harvest {
             Self::Count(sum) => Answer::Count(*sum),
             Self::List { rows, .. } => Answer::Users(std::mem::take(rows)),
             Self::Reached(sum) => Answer::Reached(*sum),
-            Self::Summaries { rows, kinds, limit, count } => {
-                Answer::Chat(Box::new(super::chat::listed(std::mem::take(rows), *kinds, *limit, *count)))
+            Self::Summaries { rows, listing } => {
+                Answer::Chat(Box::new(super::chat::listed(std::mem::take(rows), listing)))
             }
             Self::Sessions(rows) => {
                 rows.sort_by_key(|row| (row.since, row.session));

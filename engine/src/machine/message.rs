@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use schema::chat::{ChatCommand, ChatReply, ConversationId, Summary};
+use schema::chat::{ChatCommand, ChatReply, ConversationId, ListCursor, Summary};
 use schema::event::TapEvent;
 use schema::presence::{OnlineUser, SessionInfo};
 use schema::{
@@ -68,9 +68,22 @@ pub enum Question {
     /// Do this in a conversation of yours. A service acts as itself. `by`: the session that says so, if one does.
     Chat { who: Actor, by: Option<SessionAddr>, command: Box<ChatCommand> },
     /// Which conversations has this user of yours, or (`count`) in how many is something unread?
-    Chats { user: Key, kinds: u8, limit: u32, count: bool },
-    /// How do these conversations of yours look to this user?
-    Summaries { user: Key, conversations: Vec<ConversationId> },
+    Chats { user: Key, listing: Listing },
+    /// How do these conversations of yours look to this user? Of those that the list is to have, as many as it takes.
+    Summaries { user: Key, conversations: Vec<ConversationId>, listing: Listing },
+}
+
+/// Which of a user's conversations are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listing {
+    /// Bit n for the kind with number n; 0 is all.
+    pub kinds: u8,
+    /// At most so many rows.
+    pub limit: u32,
+    /// Only those that stand behind this place.
+    pub after: Option<ListCursor>,
+    /// Only how many of them have something unread.
+    pub count: bool,
 }
 
 /// What comes back.
@@ -90,7 +103,7 @@ pub enum Answer {
     Sessions(Vec<SessionInfo>),
     /// To `Chat` and `Chats`.
     Chat(Box<ChatReply>),
-    /// To `Summaries`; conversations that the user is not in are left out.
+    /// To `Summaries`; conversations that the user is not in, and those that the list would not have, are left out.
     Summaries(Vec<Summary>),
     /// To any of them.
     Refused(Refusal),

@@ -32,11 +32,9 @@ impl Machine {
             Question::Chat { who, by, command } => {
                 self.chat_question(whom, (who, by), *command).map(|()| None)
             }
-            Question::Chats { user, kinds, limit, count } => {
-                self.list_chats(whom, user, kinds, limit, count).map(|()| None)
-            }
-            Question::Summaries { user, conversations } => {
-                self.summaries(whom, user, conversations).map(|()| None)
+            Question::Chats { user, listing } => self.list_chats(whom, user, listing).map(|()| None),
+            Question::Summaries { user, conversations, listing } => {
+                self.summaries(whom, user, conversations, listing).map(|()| None)
             }
         };
         match answer {

@@ -166,6 +166,44 @@ impl Adapter for Embedded {
         }
     }
 
+    fn all_seen(&mut self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, u64)>, Failure> {
+        let tables = self.tables()?;
+        let mut from = Vec::new();
+        if let Some(after) = after {
+            keys::seen_key(after, &mut from);
+            // The next key there can be.
+            from.push(0);
+        }
+        let mut all = Vec::new();
+        for row in tables.last_seen.range(from..) {
+            if all.len() == limit {
+                break;
+            }
+            let (key, value) = row.into_inner()?;
+            if let (Some(user), Some(at)) = (keys::read_seen_key(&key), keys::read_seen(&value)) {
+                all.push((user, at));
+            }
+        }
+        Ok(all)
+    }
+
+    fn forget(&mut self, user: &Key) -> Result<bool, Failure> {
+        let tables = self.tables()?;
+        tables.catch_up()?;
+        let mut batch = tables.db.batch();
+        let mut key = Vec::new();
+        keys::seen_key(user, &mut key);
+        let mut known = tables.last_seen.contains_key(&key)?;
+        batch.remove(&tables.last_seen, &key[..]);
+        keys::journal_key(self.router.slot(user.realm, &user.id), user, &mut key);
+        known |= tables.online.contains_key(&key)?;
+        batch.remove(&tables.online, &key[..]);
+        batch.commit()?;
+        // Not synced like the rest: whoever erased somebody is told that it is done.
+        tables.db.persist(PersistMode::SyncAll)?;
+        Ok(known)
+    }
+
     fn recover(&mut self) -> Result<(), Failure> {
         if self.tables.as_ref().is_some_and(|tables| tables.prove().is_ok()) {
             return Ok(());

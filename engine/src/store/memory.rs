@@ -60,6 +60,20 @@ impl Adapter for Memory {
         Ok(Page { users, more: rows.next().is_some() })
     }
 
+    fn all_seen(&mut self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, u64)>, Failure> {
+        let mut all: Vec<_> = self.last_seen.iter().map(|(user, &at)| (user.clone(), at)).collect();
+        let place = |user: &Key| (user.realm, user.id.to_string());
+        all.sort_by_key(|(user, _)| place(user));
+        all.retain(|(user, _)| after.is_none_or(|after| place(user) > place(after)));
+        all.truncate(limit);
+        Ok(all)
+    }
+
+    fn forget(&mut self, user: &Key) -> Result<bool, Failure> {
+        let listed = self.online.get_mut(&self.router.home(user)).is_some_and(|listed| listed.remove(user));
+        Ok(self.last_seen.remove(user).is_some() || listed)
+    }
+
     fn recover(&mut self) -> Result<(), Failure> {
         Ok(())
     }

@@ -63,6 +63,25 @@ pub trait Adapter: Send {
     /// When they could not be read.
     fn journal(&mut self, shard: ShardId, after: Option<&Key>) -> Result<Page, Failure>;
 
+    /// Reads last seen of all users in the order of realm and the text of the id, after this one, at most `limit`: for
+    /// whoever goes through everything that is kept.
+    ///
+    /// # Errors
+    /// When it could not be read, or this store cannot be gone through.
+    fn all_seen(&mut self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, u64)>, Failure> {
+        _ = (after, limit);
+        Err(Failure("this store cannot be gone through".into()))
+    }
+
+    /// Forgets a user: last seen, and that they were online. Whether there was anything.
+    ///
+    /// # Errors
+    /// When it could not be done, or this store cannot forget.
+    fn forget(&mut self, user: &Key) -> Result<bool, Failure> {
+        _ = user;
+        Err(Failure("this store cannot forget a user".into()))
+    }
+
     /// After a failure: does what it takes to be able to write again, and proves it with a write.
     ///
     /// # Errors

@@ -59,6 +59,8 @@ macro_rules! store_suite {
             the_journal_goes_page_by_page
             the_latest_row_of_a_batch_counts
             nothing_asked_nothing_done
+            everybody_is_gone_through
+            who_is_forgotten_was_never_here
             as_the_model_says
         );
     };
@@ -190,6 +192,45 @@ pub(super) fn nothing_asked_nothing_done(store: &mut dyn Adapter) {
     assert_eq!(store.get_seen(&[]).unwrap(), []);
     assert_eq!(store.journal(ShardId(0), Some(&user("x"))).unwrap(), Page::default());
     store.recover().unwrap();
+}
+
+pub(super) fn everybody_is_gone_through(store: &mut dyn Adapter) {
+    assert_eq!(store.all_seen(None, 10).unwrap(), []);
+    let ids = ["a", "b", "0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55", "aa", &"x".repeat(255), "ü"];
+    let mut all: Vec<Key> = (0..2)
+        .flat_map(|realm| ids.iter().map(move |id| Key::new(Realm(realm), Id::new(id).unwrap())))
+        .collect();
+    let rows: Vec<_> = all.iter().zip(1..).map(|(user, at)| row(user, at, at % 2 == 0)).collect();
+    store.put_seen(&rows).unwrap();
+    let seen: BTreeMap<Key, u64> = all.iter().cloned().zip(1..).collect();
+    all.sort_by_key(|user| (user.realm, user.id.to_string()));
+    let expected: Vec<_> = all.iter().map(|user| (user.clone(), seen[user])).collect();
+    assert_eq!(store.all_seen(None, 100).unwrap(), expected);
+    let mut found = Vec::new();
+    loop {
+        let page = store.all_seen(found.last().map(|(user, _)| user), 5).unwrap();
+        assert!(page.len() <= 5);
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page);
+    }
+    assert_eq!(found, expected);
+}
+
+pub(super) fn who_is_forgotten_was_never_here(store: &mut dyn Adapter) {
+    let (a, b) = (user("a"), user("b"));
+    let other = Key::new(Realm(1), a.id.clone());
+    store.put_seen(&[row(&a, 1, true), row(&b, 2, true), row(&other, 3, true)]).unwrap();
+    assert!(store.forget(&a).unwrap());
+    assert!(!store.forget(&a).unwrap());
+    let rest = [LastSeen::Never, LastSeen::At(2), LastSeen::At(3)];
+    assert_eq!(store.get_seen(&[a.clone(), b.clone(), other.clone()]).unwrap(), rest);
+    let mut listed: Vec<_> = (0..3).flat_map(|shard| journal(store, shard)).map(|(user, _)| user).collect();
+    listed.sort();
+    assert_eq!(listed, [b, other]);
+    store.put_seen(&[row(&a, 1, false)]).unwrap();
+    assert_eq!(store.get_seen(&[a]).unwrap(), [LastSeen::At(1)]);
 }
 
 /// Random batches against the simplest model there is.

@@ -103,7 +103,7 @@ impl Chatting for Net {
     }
 
     fn list(&mut self, session: SessionAddr) -> Vec<Summary> {
-        match self.chat(session, ChatCommand::List { kinds: 0, limit: 1_000 }) {
+        match self.chat(session, ChatCommand::List { kinds: 0, limit: 1_000, after: None }) {
             Ok(ChatReply::Summaries { rows, more: false }) => rows,
             other => panic!("{other:?}"),
         }
@@ -418,7 +418,7 @@ fn a_list_that_waits_shows_what_changed_meanwhile() {
     net.chat(ann, remove(ids[2])).unwrap();
     // The newest message has to be asked for; before the answer comes, it is taken back.
     net.shelf.mood = Mood::Waits;
-    let list = net.begin(bob, ChatCommand::List { kinds: 0, limit: 10 });
+    let list = net.begin(bob, ChatCommand::List { kinds: 0, limit: 10, after: None });
     net.shelf_answers(1);
     assert!(net.reply(bob, list).is_none());
     net.shelf.mood = Mood::Answers;
@@ -466,7 +466,7 @@ fn a_list_that_cannot_be_read_is_refused_and_not_cut_short() {
         let id = net.make(ann, Kind::Direct, &["bob"]).id;
         net.pass(1_000);
         net.shelf.fails_loads = true;
-        let all = ChatCommand::List { kinds: 0, limit: 10 };
+        let all = ChatCommand::List { kinds: 0, limit: 10, after: None };
         assert_eq!(net.chat(ann, all), Err(Refusal::Unavailable));
         assert_eq!(net.chat(ann, ChatCommand::CountUnread { kinds: 0 }), Err(Refusal::Unavailable));
         net.shelf.fails_loads = false;
@@ -483,7 +483,7 @@ fn a_newest_message_that_cannot_be_read_does_not_end_what_is_being_written() {
     net.chat(ann, ChatCommand::Remove { message: first.id }).unwrap();
     net.shelf.mood = Mood::Waits;
     let sent = net.begin(ann, draft(id, "second", None));
-    net.begin(bob, ChatCommand::List { kinds: 0, limit: 10 });
+    net.begin(bob, ChatCommand::List { kinds: 0, limit: 10, after: None });
     // The memberships come first, and the load that follows them fails.
     net.shelf.fails_loads = true;
     net.shelf_answers_one(1);

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::limits::Limits;
 use proptest::prelude::*;
 use schema::SessionAddr;
-use schema::chat::{ChatCommand, ChatReply, ConversationId, Kind, MessageId, Role, Whose};
+use schema::chat::{
+    ChatCommand, ChatReply, ConversationId, Kind, ListCursor, MessageId, Role, Summary, Whose,
+};
 
 use crate::chats::{Chatting, draft};
 use crate::net::{Net, id};
@@ -135,8 +137,92 @@ fn check(net: &mut Net, at: &[SessionAddr], chat: ConversationId, members: &BTre
     assert_eq!(found, expected);
 }
 
+/// One page of a list, and whether there is more.
+fn page(
+    net: &mut Net,
+    at: SessionAddr,
+    kinds: u8,
+    limit: u32,
+    last: Option<&Summary>,
+) -> (Vec<Summary>, bool) {
+    let after = last.map(ListCursor::of);
+    match net.chat(at, ChatCommand::List { kinds, limit, after }) {
+        Ok(ChatReply::Summaries { rows, more }) => (rows, more),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// All pages; between two of them somebody writes.
+fn walk(net: &mut Net, at: SessionAddr, kinds: u8, limit: u32, writes: &[ConversationId]) -> Vec<Summary> {
+    let mut writes = writes.iter();
+    let mut all: Vec<Summary> = Vec::new();
+    loop {
+        let (rows, more) = page(net, at, kinds, limit, all.last());
+        assert!(rows.len() <= limit as usize && (!more || rows.len() == limit as usize));
+        all.extend(rows);
+        if !more {
+            return all;
+        }
+        if let Some(&chat) = writes.next() {
+            net.pass(1);
+            net.send(at, chat, "between");
+        }
+    }
+}
+
+/// Conversations of one user, written to in some order (so many milliseconds apart: none is the same millisecond).
+fn lists(kinds: u8, limit: u32, writes: &[(usize, u64)], between: &[usize]) {
+    let mut net = Net::new(3, Limits { commands_burst: 10_000, ..Limits::default() });
+    let ann = net.following("ann");
+    let mut chats: Vec<ConversationId> = Vec::new();
+    for n in 0..7 {
+        let (kind, other) = ([Kind::Direct, Kind::Group, Kind::Trade][n % 3], format!("user{n}"));
+        chats.push(net.make(ann, kind, &[&other]).id);
+        net.pass(n as u64 % 2);
+    }
+    for &(chat, pause) in writes {
+        net.send(ann, chats[chat % chats.len()], "x");
+        net.pass(pause);
+    }
+    let whole = walk(&mut net, ann, 0, 1_000, &[]);
+    assert_eq!(whole.len(), chats.len());
+    let place = |row: &Summary| (std::cmp::Reverse(row.conversation.updated_at), row.conversation.id);
+    assert!(whole.is_sorted_by_key(place));
+    let wanted = |row: &&Summary| kinds == 0 || kinds & 1 << row.conversation.kind as u8 != 0;
+    let expected: Vec<Summary> = whole.iter().filter(wanted).cloned().collect();
+    assert_eq!(walk(&mut net, ann, kinds, limit, &[]), expected, "pages are the list, cut");
+    let between: Vec<ConversationId> = between.iter().map(|&chat| chats[chat % chats.len()]).collect();
+    let found: Vec<ConversationId> =
+        walk(&mut net, ann, kinds, limit, &between).iter().map(|row| row.conversation.id).collect();
+    let once: BTreeSet<_> = found.iter().copied().collect();
+    assert_eq!(once.len(), found.len(), "none is told twice");
+    for row in &expected {
+        let id = row.conversation.id;
+        assert!(once.contains(&id) || between.contains(&id), "what stays in its place is met");
+    }
+    // A time alone: what was written to before it.
+    let at = expected.get(expected.len() / 2).map_or(0, |row| row.conversation.updated_at);
+    let after = Some(ListCursor { updated_at: at, conversation: None });
+    match net.chat(ann, ChatCommand::List { kinds, limit: 1_000, after }) {
+        Ok(ChatReply::Summaries { rows, more: false }) => {
+            assert!(rows.iter().all(|row| row.conversation.updated_at < at));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn pages_of_a_list_are_the_list(
+        kinds in prop_oneof![Just(0u8), Just(0b110), Just(0b1000)],
+        limit in 1u32..5,
+        writes in prop::collection::vec((0usize..7, 0u64..3), 0..20),
+        between in prop::collection::vec(0usize..7, 0..4),
+    ) {
+        lists(kinds, limit, &writes, &between);
+    }
 
     #[test]
     fn unread_counts_are_exact_in_groups(steps in prop::collection::vec(step(), 1..80)) {

@@ -255,6 +255,7 @@ const DOORS: Allowed = &[
     ("engine::front", "it is the front interface"),
     ("engine::protocol", "what an edge is: bytes to commands, events to bytes"),
     ("engine::node", "how the shards are started, drained and stopped"),
+    ("engine::kept", "what a stopped node has kept, for export, import and erase"),
     ("engine::limits", "every maximum; the configuration checks against them"),
     ("engine::host::Host", "the configuration's choice of a host"),
     ("engine::io::Choice", "the configuration's choice of a driver"),

@@ -14,7 +14,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DEL
 const HEADERS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, Idempotency-Key");
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-RateLimit-Limit, X-RateLimit-Remaining, \
-     X-RateLimit-Reset, Retry-After",
+     X-RateLimit-Reset, Retry-After, Link",
 );
 /// Two hours: the longest that every browser honours.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");

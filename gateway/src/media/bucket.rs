@@ -230,6 +230,11 @@ impl Bucket {
         })
     }
 
+    /// All objects.
+    pub(super) async fn names(&self) -> Result<Vec<ObjectName>, MediaError> {
+        super::folder::names(&self.store, PREFIX).await
+    }
+
     /// Deletes an object that was seen to be there.
     pub(super) async fn delete(&self, name: &ObjectName) -> Result<(), MediaError> {
         let deleted = self.store.delete(&at(name)?).await;

@@ -12,6 +12,7 @@
 
 use std::path::{Path, PathBuf};
 
+use futures_util::StreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
@@ -90,6 +91,14 @@ impl Folder {
             .map_err(|error| MediaError::failed("who owns a file cannot be read", &error))
     }
 
+    /// All objects that have an owner.
+    pub(super) async fn names(&self) -> Result<Vec<ObjectName>, MediaError> {
+        if !self.root.join(ABOUT).exists() {
+            return Ok(Vec::new());
+        }
+        names(self.store().await?, ABOUT).await
+    }
+
     /// Deletes an object. The file goes first: it is what must no longer be seen.
     pub(super) async fn delete(&self, name: &ObjectName) -> Result<(), MediaError> {
         let store = self.store().await.map_err(|_| MediaError::NotFound)?;
@@ -97,6 +106,17 @@ impl Folder {
         let _ = store.delete(&at(ABOUT, name)?).await;
         deleted.map_err(|error| of_store("cannot delete a file", error))
     }
+}
+
+/// The objects below a folder of a store.
+pub(super) async fn names(store: &dyn ObjectStore, folder: &str) -> Result<Vec<ObjectName>, MediaError> {
+    let mut listed = store.list(Some(&ObjectPath::from(folder)));
+    let mut names = Vec::new();
+    while let Some(object) = listed.next().await {
+        let object = object.map_err(|error| of_store("cannot list the files", error))?;
+        names.extend(object.location.filename().and_then(ObjectName::parse));
+    }
+    Ok(names)
 }
 
 /// As it is: what would have to be encoded is in no name.

@@ -254,6 +254,33 @@ impl Media {
         }
     }
 
+    /// Deletes everything that a user has uploaded, and says how many files that was. With `dry` nothing is deleted.
+    ///
+    /// # Errors
+    /// When the store fails; doing it again goes on from there.
+    pub async fn erase(&self, user: &Key, dry: bool) -> Result<u64, MediaError> {
+        let names = match &self.store {
+            Store::Folder(folder) => folder.names().await?,
+            Store::Bucket(bucket) => bucket.names().await?,
+        };
+        let mut count = 0;
+        for name in names {
+            // What has no owner, or is gone meanwhile, is nobody's.
+            let Ok(about) = self.about(&name).await else { continue };
+            if about.owner != Owner::of(user, &name) {
+                continue;
+            }
+            count += 1;
+            if !dry {
+                match self.delete(&name).await {
+                    Ok(()) | Err(MediaError::NotFound) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(count)
+    }
+
     fn name(&self, now: u64, file_name: &str) -> Result<ObjectName, MediaError> {
         let step = |newest: u64| now.max(newest + 1);
         let newest =

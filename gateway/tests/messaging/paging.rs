@@ -46,6 +46,49 @@ pub(crate) fn pages_lose_and_repeat_nothing(io: &str) {
     assert_eq!(contents(&read(&bob, &id, 100, || ())).len(), later);
 }
 
+pub(crate) fn lists_go_on(io: &str) {
+    let node = Node::start_on(io, "");
+    let ann = Person::new(&node, ANN);
+    let made: Vec<String> = (0..7).map(|n| ann.direct(&format!("user-{n}"))).collect();
+    ann.say(&made[2], "to the front");
+    let whole = ann.get("/conversations");
+    let ids = |rows: &Value| rows.as_array().unwrap().iter().map(|row| text(&row["id"])).collect::<Vec<_>>();
+    assert_eq!((ids(&whole).len(), &ids(&whole)[0]), (7, &made[2]));
+    let plain = ann.call("GET", "/conversations", &[], "");
+    assert!(plain.find("Link").is_none(), "there is no more");
+
+    // As the header says.
+    let mut path = "/conversations?limit=3".to_owned();
+    let mut found = Vec::new();
+    for expected in [3, 3, 1] {
+        let answer = ann.call("GET", &path, &[("Origin", "http://page.example")], "");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let page = answer.json();
+        assert_eq!(ids(&page).len(), expected);
+        found.extend(ids(&page));
+        let exposed = answer.header("Access-Control-Expose-Headers");
+        assert!(exposed.contains("Link"), "{exposed}");
+        let Some(link) = answer.find("Link") else { break };
+        let (address, rest) = link.strip_prefix('<').unwrap().split_once('>').unwrap();
+        assert_eq!(rest, "; rel=\"next\"");
+        address.strip_prefix("/api/v1").unwrap().clone_into(&mut path);
+    }
+    assert_eq!(found, ids(&whole));
+    // As one makes it of the last row.
+    let last = &whole[3];
+    let path = format!("/conversations?before={}&beforeId={}", text(&last["updatedAt"]), text(&last["id"]));
+    assert_eq!(ids(&ann.get(&path)), ids(&whole)[4..]);
+    let older = ids(&ann.get(&format!("/conversations?before={}", text(&last["updatedAt"]))));
+    assert!(ids(&whole).ends_with(&older) && older.len() < 4);
+
+    let bad = |query: &str, words: &str| {
+        ann.refused("GET", &format!("/conversations?{query}"), &Value::Null, 400, words);
+    };
+    bad("before=yesterday", "before must be a time such as 2025-11-25T15:00:00.000Z");
+    bad("before=2025-11-25T15:00:00Z&beforeId=5", "beforeId must be the id of a conversation");
+    bad(&format!("beforeId={}", made[0]), "beforeId needs before: the updatedAt of that row");
+}
+
 pub(crate) fn same_millisecond(io: &str) {
     let node = Node::start_on(io, "");
     let ann = Person::new(&node, ANN);

@@ -76,6 +76,16 @@ pub(crate) fn back_ends_act_for_users(io: &str) {
     let listed = service.does("GET", &format!("/users/{BOB}/conversations"), &none, 200);
     assert_eq!((&listed["more"], &listed["conversations"][0]["unread"]), (&json!(false), &json!(1)));
     assert_eq!(listed["conversations"][0]["last"]["content"], "on its way");
+    assert!(listed.get("next").is_none());
+    let other = json!({"kind": "direct", "members": [{"userId": BOB}, {"userId": "cat"}]});
+    service.does("POST", "/conversations", &other, 201);
+    let first = service.does("GET", &format!("/users/{BOB}/conversations?limit=1"), &none, 200);
+    assert_eq!((&first["more"], first["conversations"].as_array().map(Vec::len)), (&json!(true), Some(1)));
+    let (before, id_before) = (text(&first["next"]["before"]), text(&first["next"]["beforeId"]));
+    let path = format!("/users/{BOB}/conversations?limit=1&before={before}&beforeId={id_before}");
+    let second = service.does("GET", &path, &none, 200);
+    assert_eq!((&second["more"], &second["conversations"][0]["id"]), (&json!(false), &json!(id)));
+    service.refused("GET", &format!("/users/{BOB}/conversations?beforeId=x"), &none, 400, "INVALID");
     assert_eq!(
         service.does("POST", &format!("/conversations/{id}/read?as={BOB}"), &none, 200),
         json!({"done": true})

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use super::ids::{ConversationId, MessageId};
-use super::model::{Attachment, Kind, Role};
+use super::model::{Attachment, Kind, ListCursor, Role};
 use crate::command::Payload;
 use crate::id::Id;
 
@@ -23,8 +23,8 @@ pub enum ChatCommand {
     /// Which conversation is this? Answered with `Conversation`, all members included.
     Find { conversation: ConversationId },
     /// The acting user's conversations, the ones written to last first. Answered with `Summaries`. `kinds`: bit n for
-    /// the kind with number n; 0 is all.
-    List { kinds: u8, limit: u32 },
+    /// the kind with number n; 0 is all. `after`: only those that stand behind this place of the list.
+    List { kinds: u8, limit: u32, after: Option<ListCursor> },
     /// In how many of the acting user's conversations are unread messages? Answered with `Count`.
     CountUnread { kinds: u8 },
     /// Change its name or what the edge keeps with it; `None` leaves as it is. Answered with `Conversation`.

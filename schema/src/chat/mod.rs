@@ -11,4 +11,6 @@ pub mod model;
 pub use command::{ChatCommand, Draft, MemberChange, NewConversation, NewMember, Whose};
 pub use event::{ChatEvent, ChatReply};
 pub use ids::{ChatIdError, ConversationId, MemberId, MessageId};
-pub use model::{Attachment, Conversation, History, Kind, Member, Message, Receipt, Role, Summary};
+pub use model::{
+    Attachment, Conversation, History, Kind, ListCursor, Member, Message, Receipt, Role, Summary,
+};

@@ -201,6 +201,33 @@ pub struct Summary {
     pub unread: u64,
 }
 
+/// A place in a user's list of conversations: the ones written to last first, those of one time by their ids. It is
+/// made from a row, and stays where it is whatever is written meanwhile: what moves to the front of the list is not
+/// behind it any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListCursor {
+    /// When a conversation was last written to.
+    pub updated_at: u64,
+    /// Which; `None`: whichever were written to at that time lie before this place.
+    pub conversation: Option<ConversationId>,
+}
+
+impl ListCursor {
+    /// The place of a row.
+    #[must_use]
+    pub fn of(row: &Summary) -> Self {
+        let Conversation { updated_at, id, .. } = row.conversation;
+        Self { updated_at, conversation: Some(id) }
+    }
+
+    /// Whether a conversation that was last written to then stands behind this place.
+    #[must_use]
+    pub fn is_before(&self, updated_at: u64, id: ConversationId) -> bool {
+        updated_at < self.updated_at
+            || updated_at == self.updated_at && self.conversation.is_some_and(|own| own < id)
+    }
+}
+
 /// A part of what was said, newest first.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct History {

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use crate::chat::ids::LAST_MS;
 use crate::chat::{
     Attachment, ChatCommand, ChatEvent, ChatReply, Conversation, ConversationId, Draft, History, Kind,
-    Member, MemberChange, Message, MessageId, NewConversation, NewMember, Receipt, Role, Summary, Whose,
+    ListCursor, Member, MemberChange, Message, MessageId, NewConversation, NewMember, Receipt, Role, Summary,
+    Whose,
 };
 use crate::command::Payload;
 use crate::id::Id;
@@ -83,6 +84,11 @@ fn any_draft() -> impl Strategy<Value = Draft> {
     })
 }
 
+fn any_cursor() -> impl Strategy<Value = ListCursor> {
+    (0..u64::MAX, option::of(any_conversation_id()))
+        .prop_map(|(updated_at, conversation)| ListCursor { updated_at, conversation })
+}
+
 pub(super) fn any_command() -> impl Strategy<Value = ChatCommand> {
     use ChatCommand as C;
     let id = any_conversation_id;
@@ -100,7 +106,11 @@ pub(super) fn any_command() -> impl Strategy<Value = ChatCommand> {
         id().prop_map(|conversation| C::Unread { conversation }),
         id().prop_map(|conversation| C::Join { conversation }),
         id().prop_map(|conversation| C::Leave { conversation }),
-        (any::<u8>(), any::<u32>()).prop_map(|(kinds, limit)| C::List { kinds, limit }),
+        (any::<u8>(), any::<u32>(), option::of(any_cursor())).prop_map(|(kinds, limit, after)| C::List {
+            kinds,
+            limit,
+            after
+        }),
         any::<u8>().prop_map(|kinds| C::CountUnread { kinds }),
         (id(), option::of(any_text()), option::of(any_payload()))
             .prop_map(|(conversation, name, extra)| C::Update { conversation, name, extra }),

@@ -11,8 +11,8 @@ use super::inbound::payload;
 use super::outbound::column;
 use super::values::{self, Bad};
 use crate::chat::{
-    Attachment, ChatCommand, ConversationId, Draft, MemberChange, MessageId, NewConversation, NewMember,
-    Role, Whose,
+    Attachment, ChatCommand, ConversationId, Draft, ListCursor, MemberChange, MessageId, NewConversation,
+    NewMember, Role, Whose,
 };
 use crate::command::Payload;
 use crate::generated::wire::{self, Body, Frame};
@@ -38,7 +38,7 @@ pub const ATTACHMENT_KIND_MAX: usize = 32;
 /// Most members that a conversation is made with. More are added later.
 pub const MEMBERS_MAX: usize = 1_000;
 
-/// `before` and `up_to` without a bound: later than every creation time.
+/// `before` and `up_to` without a bound: later than every time.
 const NO_END: u64 = u64::MAX;
 
 /// `None`: a body that is not known, or not about conversations.
@@ -47,10 +47,7 @@ pub(super) fn read(frame: &Frame<'_>) -> Option<Result<ChatCommand, Bad>> {
         Body::CreateConversation => read_create(frame.body_as_create_conversation()?),
         Body::FindConversation => conversation(frame.body_as_find_conversation()?)
             .map(|conversation| ChatCommand::Find { conversation }),
-        Body::ListConversations => {
-            let body = frame.body_as_list_conversations()?;
-            Ok(ChatCommand::List { kinds: body.kinds(), limit: body.limit() })
-        }
+        Body::ListConversations => read_list(frame.body_as_list_conversations()?),
         Body::CountUnread => Ok(ChatCommand::CountUnread { kinds: frame.body_as_count_unread()?.kinds() }),
         Body::UpdateConversation => read_update(frame.body_as_update_conversation()?),
         Body::AddMember => read_add(frame.body_as_add_member()?),
@@ -225,6 +222,16 @@ fn read_send(body: wire::SendMessage<'_>) -> Result<ChatCommand, Bad> {
     })))
 }
 
+fn read_list(body: wire::ListConversations<'_>) -> Result<ChatCommand, Bad> {
+    let conversation = body.after().map(|id| values::conversation(Some(id))).transpose()?;
+    let after = match (end(body.before()), conversation) {
+        (None, Some(_)) => return Err(Bad::Value("after needs a before: both are of the last row")),
+        (None, None) => None,
+        (Some(updated_at), conversation) => Some(ListCursor { updated_at, conversation }),
+    };
+    Ok(ChatCommand::List { kinds: body.kinds(), limit: body.limit(), after })
+}
+
 fn read_edit(body: wire::EditMessage<'_>) -> Result<ChatCommand, Bad> {
     Ok(ChatCommand::Edit { message: values::message(body.message())?, content: content(body.content())? })
 }
@@ -248,8 +255,15 @@ impl Encoder {
         match command {
             ChatCommand::Create(new) => self.create(new),
             ChatCommand::Find { conversation } => self.of(Body::FindConversation, *conversation),
-            ChatCommand::List { kinds, limit } => {
-                let args = wire::ListConversationsArgs { kinds: *kinds, limit: *limit };
+            ChatCommand::List { kinds, limit, after } => {
+                let after = after.as_ref();
+                let beyond = after.and_then(|after| after.conversation).map(values::conversation_to_wire);
+                let args = wire::ListConversationsArgs {
+                    kinds: *kinds,
+                    limit: *limit,
+                    before: after.map_or(NO_END, |after| after.updated_at),
+                    after: beyond.as_ref(),
+                };
                 let body = wire::ListConversations::create(&mut self.builder, &args);
                 (Body::ListConversations, body.as_union_value())
             }

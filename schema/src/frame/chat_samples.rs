@@ -6,7 +6,8 @@ use super::samples::Sample;
 use super::{ClientFrame, ServerFrame};
 use crate::chat::{
     Attachment, ChatCommand, ChatEvent, ChatReply, Conversation, ConversationId, Draft, History, Kind,
-    Member, MemberChange, Message, MessageId, NewConversation, NewMember, Receipt, Role, Summary, Whose,
+    ListCursor, Member, MemberChange, Message, MessageId, NewConversation, NewMember, Receipt, Role, Summary,
+    Whose,
 };
 use crate::command::{Command, Payload};
 use crate::event::Reply;
@@ -183,6 +184,8 @@ pub(super) fn client() -> Vec<Sample<ClientFrame>> {
     };
     let history =
         |before, after, forward| ChatCommand::History { conversation, before, after, forward, limit: 100 };
+    let cursor = ListCursor { updated_at: 1_700_000_000_123, conversation: Some(conversation) };
+    let older = ListCursor { conversation: None, ..cursor };
     let pin = MemberChange { pinned: Some(true), hidden: Some(false), blocked: None };
     let out = |member| ChatCommand::RemoveMember { conversation, member };
     vec![
@@ -196,7 +199,17 @@ pub(super) fn client() -> Vec<Sample<ClientFrame>> {
         (
             "list-conversations",
             "20 of user-1's direct and group conversations, asked by a service",
-            acting(Some(id("user-1")), ChatCommand::List { kinds: 6, limit: 20 }),
+            acting(Some(id("user-1")), ChatCommand::List { kinds: 6, limit: 20, after: None }),
+        ),
+        (
+            "list-conversations-after",
+            "the 20 that stand behind the last row of a list",
+            own(ChatCommand::List { kinds: 0, limit: 20, after: Some(cursor) }),
+        ),
+        (
+            "list-conversations-before",
+            "the 20 that were written to last before a time",
+            own(ChatCommand::List { kinds: 0, limit: 20, after: Some(older) }),
         ),
         (
             "count-unread",

@@ -5883,6 +5883,8 @@ impl<'a> ::flatbuffers::Follow<'a> for ListConversations<'a> {
 impl<'a> ListConversations<'a> {
   pub const VT_KINDS: ::flatbuffers::VOffsetT = 4;
   pub const VT_LIMIT: ::flatbuffers::VOffsetT = 6;
+  pub const VT_BEFORE: ::flatbuffers::VOffsetT = 8;
+  pub const VT_AFTER: ::flatbuffers::VOffsetT = 10;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -5891,9 +5893,11 @@ impl<'a> ListConversations<'a> {
   #[allow(unused_mut)]
   pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
     _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
-    args: &'args ListConversationsArgs
+    args: &'args ListConversationsArgs<'args>
   ) -> ::flatbuffers::WIPOffset<ListConversations<'bldr>> {
     let mut builder = ListConversationsBuilder::new(_fbb);
+    builder.add_before(args.before);
+    if let Some(x) = args.after { builder.add_after(x); }
     builder.add_limit(args.limit);
     builder.add_kinds(args.kinds);
     builder.finish()
@@ -5915,6 +5919,23 @@ impl<'a> ListConversations<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u32>(ListConversations::VT_LIMIT, Some(0)).unwrap()}
   }
+  /// Only what was last written to before this time. Absent (18446744073709551615): from the first.
+  #[inline]
+  pub fn before(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(ListConversations::VT_BEFORE, Some(18446744073709551615)).unwrap()}
+  }
+  /// With `before`: also what was last written to at just this time and stands behind this conversation. So the
+  /// `updated_at` and the `id` of the last row of one list ask for the next.
+  #[inline]
+  pub fn after(&self) -> Option<&'a Uuid> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Uuid>(ListConversations::VT_AFTER, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for ListConversations<'_> {
@@ -5925,20 +5946,26 @@ impl ::flatbuffers::Verifiable for ListConversations<'_> {
     v.visit_table(pos)?
      .visit_field::<u8>("kinds", Self::VT_KINDS, false)?
      .visit_field::<u32>("limit", Self::VT_LIMIT, false)?
+     .visit_field::<u64>("before", Self::VT_BEFORE, false)?
+     .visit_field::<Uuid>("after", Self::VT_AFTER, false)?
      .finish();
     Ok(())
   }
 }
-pub struct ListConversationsArgs {
+pub struct ListConversationsArgs<'a> {
     pub kinds: u8,
     pub limit: u32,
+    pub before: u64,
+    pub after: Option<&'a Uuid>,
 }
-impl<'a> Default for ListConversationsArgs {
+impl<'a> Default for ListConversationsArgs<'a> {
   #[inline]
   fn default() -> Self {
     ListConversationsArgs {
       kinds: 0,
       limit: 0,
+      before: 18446744073709551615,
+      after: None,
     }
   }
 }
@@ -5955,6 +5982,14 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ListConversationsBuilder<'a, 
   #[inline]
   pub fn add_limit(&mut self, limit: u32) {
     self.fbb_.push_slot::<u32>(ListConversations::VT_LIMIT, limit, 0);
+  }
+  #[inline]
+  pub fn add_before(&mut self, before: u64) {
+    self.fbb_.push_slot::<u64>(ListConversations::VT_BEFORE, before, 18446744073709551615);
+  }
+  #[inline]
+  pub fn add_after(&mut self, after: &Uuid) {
+    self.fbb_.push_slot_always::<&Uuid>(ListConversations::VT_AFTER, after);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ListConversationsBuilder<'a, 'b, A> {
@@ -5976,6 +6011,8 @@ impl ::core::fmt::Debug for ListConversations<'_> {
     let mut ds = f.debug_struct("ListConversations");
       ds.field("kinds", &self.kinds());
       ds.field("limit", &self.limit());
+      ds.field("before", &self.before());
+      ds.field("after", &self.after());
       ds.finish()
   }
 }

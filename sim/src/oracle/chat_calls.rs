@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use engine::machine::store::Place;
-use schema::chat::{ChatCommand, ChatReply, Conversation, ConversationId, Draft, History, Message, Summary};
+use schema::chat::{
+    ChatCommand, ChatReply, Conversation, ConversationId, Draft, History, ListCursor, Message, Summary,
+};
 use schema::{Actor, Command, Id, Key, SessionAddr};
 
 use super::Oracle;
@@ -135,10 +137,10 @@ impl Oracle {
                     format!("{unread} expected: {}", seen())
                 })
             }
-            (ChatCommand::List { kinds, limit }, ChatReply::Summaries { rows, more }) => {
+            (ChatCommand::List { kinds, limit, after }, ChatReply::Summaries { rows, more }) => {
                 let limit = (*limit).clamp(1, self.limits.chat_list) as usize;
                 check(rows.len() <= limit, "a list has a limit", seen)?;
-                self.judge_summaries(call, user.as_ref(), *kinds, rows, *more)
+                self.judge_summaries(call, user.as_ref(), (*kinds, *after), rows, *more)
             }
             (ChatCommand::CountUnread { .. }, ChatReply::Count(count)) => {
                 if self.chats.rooms.pending > 0 || self.chats.rooms.moment > call.moment {
@@ -284,7 +286,7 @@ impl Oracle {
         &self,
         call: &Call,
         user: Option<&Id>,
-        kinds: u8,
+        (kinds, after): (u8, Option<ListCursor>),
         rows: &[Summary],
         more: bool,
     ) -> Verdict {
@@ -295,6 +297,9 @@ impl Oracle {
         check(told.len() == rows.len(), "a list names each conversation once", seen)?;
         let ordered = rows.is_sorted_by_key(|row| std::cmp::Reverse(row.conversation.updated_at));
         check(ordered, "lists are newest first", seen)?;
+        let behind = |at, id| after.is_none_or(|after| after.is_before(at, id));
+        let all = rows.iter().all(|row| behind(row.conversation.updated_at, row.conversation.id));
+        check(all, "a list begins behind the place that was asked for", seen)?;
         for row in rows {
             let room = self.chats.rooms.get((realm, row.conversation.id));
             let inside = room.is_some_and(|room| room.maybe_member(user, call.moment));
@@ -320,7 +325,9 @@ impl Oracle {
         }
         let missed = self.chats.rooms.of(&Key::new(realm, user.clone())).into_iter().find(|id| {
             let room = self.chats.rooms.get((realm, *id));
-            room.is_some_and(|room| room.surely_member(user, call.moment)) && !told.contains(id)
+            let Some(room) = room.filter(|room| room.surely_member(user, call.moment)) else { return false };
+            let settled = after.is_none() || room.pending == 0 && room.changed <= call.moment;
+            settled && room.updated_at().is_some_and(|at| behind(at, *id)) && !told.contains(id)
         });
         check(missed.is_none(), "a list misses no conversation", || format!("{missed:?} missed: {}", seen()))
     }

@@ -115,6 +115,12 @@ impl Room {
         self.current().find(|one| one.row.member.user == *user).map(|one| &one.row)
     }
 
+    /// When it was last changed or written to, as far as is stored.
+    pub(super) fn updated_at(&self) -> Option<u64> {
+        let said = self.there().next_back().map_or(0, |stored| stored.latest().id.at);
+        self.conversation.as_ref().map(|conversation| conversation.updated_at.max(said))
+    }
+
     /// Messages that are there now.
     pub(super) fn there(&self) -> impl DoubleEndedIterator<Item = &Stored> {
         self.messages.values().filter_map(|all| all.last()).filter(|stored| stored.gone.is_none())

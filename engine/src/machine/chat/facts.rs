@@ -305,10 +305,15 @@ impl Facts {
         member
     }
 
+    /// When it was last changed or written to.
+    pub(super) fn updated_at(&self) -> u64 {
+        self.conversation.updated_at.max(self.head_at)
+    }
+
     /// The conversation as it is told, with at most so many members; `user` is among them if it is one.
     pub(super) fn shown(&self, most: usize, user: &Id) -> Conversation {
         let mut shown = Conversation::clone(&self.conversation);
-        shown.updated_at = shown.updated_at.max(self.head_at);
+        shown.updated_at = self.updated_at();
         shown.members_count = self.members.len() as u32;
         shown.members = self.members.iter().take(most).map(|row| self.told(row)).collect();
         if shown.members.len() < self.members.len()

@@ -1,5 +1,6 @@
 //! A user's conversations: the user's home reads which they are, asks the home of each, and puts the answers in order.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use schema::chat::{ChatReply, ConversationId, Summary};
@@ -7,8 +8,9 @@ use schema::{Key, Refusal, ShardId};
 
 use super::super::Machine;
 use super::super::gather::{Harvest, Whom};
-use super::super::message::{Answer, Question};
+use super::super::message::{Answer, Listing, Question};
 use super::super::store::{ChatAsk, ChatStored};
+use super::facts::Facts;
 use super::{Asked, ask};
 
 /// Members that a list shows of each conversation.
@@ -20,9 +22,7 @@ const GO: u32 = 1_000;
 pub(super) struct Wanted {
     whom: Whom,
     user: Key,
-    kinds: u8,
-    limit: u32,
-    count: bool,
+    listing: Listing,
     found: Vec<ConversationId>,
 }
 
@@ -30,6 +30,7 @@ pub(super) struct Wanted {
 pub(super) struct Collect {
     whom: Whom,
     user: Key,
+    listing: Listing,
     rows: Vec<Summary>,
     missing: usize,
     /// Some of it could not be read.
@@ -42,15 +43,13 @@ impl Machine {
         &mut self,
         whom: Whom,
         user: Key,
-        kinds: u8,
-        limit: u32,
-        count: bool,
+        mut listing: Listing,
     ) -> Result<(), Refusal> {
         if self.chats.under_way.len() >= self.limits.chat_commands as usize {
             return Err(Refusal::Busy);
         }
-        let limit = limit.clamp(1, self.limits.chat_list);
-        self.more_memberships(Wanted { whom, user, kinds, limit, count, found: Vec::new() });
+        listing.limit = listing.limit.clamp(1, self.limits.chat_list);
+        self.more_memberships(Wanted { whom, user, listing, found: Vec::new() });
         Ok(())
     }
 
@@ -74,17 +73,11 @@ impl Machine {
             let home = self.router.home_of(wanted.user.realm, &conversation.id());
             homes.entry(home).or_default().push(conversation);
         }
-        let user = &wanted.user;
-        let questions: Vec<_> = homes
-            .into_iter()
-            .map(|(home, conversations)| (home, Question::Summaries { user: user.clone(), conversations }))
-            .collect();
-        let harvest = Harvest::Summaries {
-            rows: Vec::new(),
-            kinds: wanted.kinds,
-            limit: wanted.limit,
-            count: wanted.count,
-        };
+        let (user, listing) = (&wanted.user, wanted.listing);
+        let ask = |conversations| Question::Summaries { user: user.clone(), conversations, listing };
+        let questions: Vec<_> =
+            homes.into_iter().map(|(home, conversations)| (home, ask(conversations))).collect();
+        let harvest = Harvest::Summaries { rows: Vec::new(), listing };
         if questions.is_empty() {
             let mut harvest = harvest;
             return self.answer(wanted.whom, harvest.answer());
@@ -100,11 +93,11 @@ impl Machine {
         whom: Whom,
         user: Key,
         conversations: Vec<ConversationId>,
+        listing: Listing,
     ) -> Result<(), Refusal> {
         self.chats.serial += 1;
         let number = self.chats.serial;
-        let mut collect =
-            Collect { whom, user, rows: Vec::with_capacity(conversations.len()), missing: 0, failed: false };
+        let mut collect = Collect { whom, user, listing, rows: Vec::new(), missing: 0, failed: false };
         let mut unknown = Vec::new();
         for conversation in conversations {
             let place = (collect.user.realm, conversation);
@@ -118,7 +111,7 @@ impl Machine {
                 room.lists.push(number);
                 collect.missing += 1;
             } else if let Some(facts) = &room.facts {
-                collect.rows.extend(ask::summary(facts, &collect.user.id));
+                collect.add(facts);
             }
         }
         if collect.missing == 0 {
@@ -138,7 +131,7 @@ impl Machine {
             let Some(collect) = self.chats.lists.get_mut(&number) else { continue };
             collect.failed |= failed;
             if let Some(facts) = &room.facts {
-                collect.rows.extend(ask::summary(facts, &collect.user.id));
+                collect.add(facts);
             }
             collect.missing -= 1;
             if collect.missing == 0 {
@@ -152,14 +145,36 @@ impl Machine {
     }
 }
 
-/// What comes of all homes' parts.
-pub(in crate::machine) fn listed(mut rows: Vec<Summary>, kinds: u8, limit: u32, count: bool) -> ChatReply {
-    rows.retain(|row| kinds == 0 || kinds & 1 << row.conversation.kind as u8 != 0);
-    if count {
-        return ChatReply::Count(rows.iter().filter(|row| row.unread > 0).count() as u64);
+impl Collect {
+    /// One more conversation, if the list is to have it.
+    fn add(&mut self, facts: &Facts) {
+        let Listing { kinds, after, count, limit } = self.listing;
+        let of_kind = kinds == 0 || kinds & 1 << facts.conversation.kind as u8 != 0;
+        let (updated_at, id) = (facts.updated_at(), facts.conversation.id);
+        if !of_kind || after.is_some_and(|after| !after.is_before(updated_at, id)) {
+            return;
+        }
+        self.rows.extend(ask::summary(facts, &self.user.id).filter(|row| !count || row.unread > 0));
+        // A row shows up to a hundred members, so that what comes to nothing is not kept for long.
+        if !count && self.rows.len() >= 2 * (limit as usize + 1) {
+            first(&mut self.rows, limit as usize + 1);
+        }
     }
-    rows.sort_by_key(|row| (std::cmp::Reverse(row.conversation.updated_at), row.conversation.id));
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
+}
+
+/// The first rows of a list, in their order.
+fn first(rows: &mut Vec<Summary>, most: usize) {
+    rows.sort_by_key(|row| (Reverse(row.conversation.updated_at), row.conversation.id));
+    rows.truncate(most);
+}
+
+/// What comes of all homes' parts.
+pub(in crate::machine) fn listed(mut rows: Vec<Summary>, listing: &Listing) -> ChatReply {
+    if listing.count {
+        return ChatReply::Count(rows.len() as u64);
+    }
+    let limit = listing.limit as usize;
+    let more = rows.len() > limit;
+    first(&mut rows, limit);
     ChatReply::Summaries { rows, more }
 }

@@ -27,7 +27,7 @@ use schema::{Actor, Id, Key, Refusal, SessionAddr, ShardId};
 
 use super::Machine;
 use super::command::{Caller, Outcome};
-use super::message::{Message, Question};
+use super::message::{Listing, Message, Question};
 use super::store::{ChatAnswer, ChatAsk, ChatRequest, ChatStored};
 use super::table::Keyed;
 use super::{Output, gather::Whom};
@@ -118,12 +118,14 @@ impl Machine {
             ChatCommand::Follow { on } => self.follow(caller, on),
             ChatCommand::Join { conversation } => self.join(caller, who, conversation),
             ChatCommand::Leave { conversation } => self.leave(caller, conversation),
-            ChatCommand::List { kinds, limit } => {
-                let question = Question::Chats { user: who.key.clone(), kinds, limit, count: false };
+            ChatCommand::List { kinds, limit, after } => {
+                let listing = Listing { kinds, limit, after, count: false };
+                let question = Question::Chats { user: who.key.clone(), listing };
                 self.ask_home(caller.whom, &who.key, question)
             }
             ChatCommand::CountUnread { kinds } => {
-                let question = Question::Chats { user: who.key.clone(), kinds, limit: 0, count: true };
+                let listing = Listing { kinds, limit: 0, after: None, count: true };
+                let question = Question::Chats { user: who.key.clone(), listing };
                 self.ask_home(caller.whom, &who.key, question)
             }
             command => {

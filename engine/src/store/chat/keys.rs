@@ -58,12 +58,9 @@ pub(super) fn conversation((realm, conversation): Place) -> Vec<u8> {
     key
 }
 
-/// Every conversation of a realm, gone ones included.
-pub(super) fn conversations(realm: Realm) -> (Vec<u8>, Vec<u8>) {
-    let mut prefix = vec![CONVERSATIONS];
-    prefix.extend(realm.0.to_be_bytes());
-    let end = behind(&prefix);
-    (prefix, end)
+/// Every conversation of every realm, gone ones included.
+pub(super) fn all_conversations() -> (Vec<u8>, Vec<u8>) {
+    (vec![CONVERSATIONS], vec![CONVERSATIONS + 1])
 }
 
 /// Reads a key of [`conversation`].
@@ -300,9 +297,9 @@ mod tests {
     #[test]
     fn ranges_hold_what_they_should() {
         let place = of(0).place;
-        let (first, end) = conversations(place.0);
-        assert!(first < conversation(place) && conversation(place) < end);
-        assert!(conversation((Realm(place.0.0 + 1), place.1)) >= end);
+        let (first, end) = all_conversations();
+        assert!(first < conversation(place) && conversation((Realm(u16::MAX), place.1)) < end);
+        assert!(side(of(0), Side::Member { row: 0 }) >= end);
         let (first, end) = members_and_deletions(of(0xff));
         assert!(first < side(of(0xff), Side::Member { row: 0 }));
         assert!(side(of(0xff), Side::Deletion { sequence: u64::MAX }) < end);

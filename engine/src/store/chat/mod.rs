@@ -9,12 +9,13 @@
 //! Two layers. The upper one ([`Writes`], [`Reads`]) is the port in plain blocking code: whatever stands behind it
 //! passes the one suite of tests in `suite.rs`, also a database that is no table of rows. The lower one ([`Rows`],
 //! [`Commits`]) is a table of ordered rows, which memory and the ledger are; how a conversation becomes rows is told
-//! in [`keys`] and [`values`], and done in [`write`], [`read`] and [`sweep`], once for both.
+//! in [`keys`] and [`values`], and done in [`write`], [`read`], [`sweep`] and [`forget`], once for both.
 //!
 //! The [`worker`] is the threads: one commits, some read, so that no read waits for a disk's sync.
 
 mod bytes;
 mod embedded;
+mod forget;
 mod keys;
 mod memory;
 mod orders;
@@ -24,6 +25,7 @@ mod rows;
 mod status;
 mod sweep;
 mod values;
+mod walk;
 pub mod worker;
 mod write;
 
@@ -37,13 +39,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Kind as Store;
-use crate::machine::store::{ChatAsk, ChatFailure, ChatStored, Write};
+use crate::machine::store::{ChatAsk, ChatFailure, ChatStored, Place, Write};
 
 pub use memory::MemoryRows;
 pub use orders::{ChatOrder, Orders};
 pub use read::RowReader;
 pub use rows::{Commits, Rows};
 pub use status::{SIZES, SizeHistogram, SizeSnapshot, Status};
+pub use walk::Each;
 pub use worker::Worker;
 pub use write::RowWriter;
 
@@ -75,6 +78,17 @@ pub trait Writes: Send {
     /// # Errors
     /// See [`FailureKind`]; calling it again does no harm.
     fn sweep(&mut self) -> Result<bool, Failure>;
+
+    /// Forgets the client ids of messages that were created before this time, a bounded part of a round through all of
+    /// them, and says whether there is more of the round. Only with nothing staged. A store that forgets them by itself
+    /// has nothing to do here.
+    ///
+    /// # Errors
+    /// See [`FailureKind`]; calling it again does no harm.
+    fn forget(&mut self, before: u64) -> Result<bool, Failure> {
+        _ = before;
+        Ok(false)
+    }
 }
 
 /// Answers what is asked but writes, from any thread, each call by itself. It sees every commit that had returned
@@ -85,6 +99,29 @@ pub trait Reads: Send + Sync {
     /// # Errors
     /// When it could not be read.
     fn answer(&self, ask: &ChatAsk) -> Result<ChatStored, Failure>;
+
+    /// The conversations of all realms in the order of realm and id, after this one, at most `limit`: for whoever goes
+    /// through everything that is kept.
+    ///
+    /// # Errors
+    /// When they cannot be read, or this store cannot be gone through.
+    fn places(&self, after: Option<Place>, limit: usize) -> Result<Vec<Place>, Failure> {
+        _ = (after, limit);
+        Err(Failure::new(FailureKind::Refused, "this store cannot be gone through"))
+    }
+
+    /// Hands everything of a conversation to `each`, as the parts that would write it anew, in this order: the
+    /// conversation; its members by row, those who have left as [`Part::MemberGone`](crate::machine::store::Part); what
+    /// was deleted, by sequence; messages by time, without receipts; receipts by message and row; client ids by row
+    /// and text. It needs little memory however long that is, and `each` may read and write. False: there is no such
+    /// conversation.
+    ///
+    /// # Errors
+    /// When it cannot be read, or this store cannot be gone through; and what `each` fails with.
+    fn walk(&self, place: Place, each: &mut Each<'_>) -> Result<bool, Failure> {
+        _ = (place, each);
+        Err(Failure::new(FailureKind::Refused, "this store cannot be gone through"))
+    }
 }
 
 /// What to make of a failure.
@@ -157,6 +194,8 @@ pub struct Settings {
     pub cache_bytes: u64,
     /// Free bytes of the disk below which nothing is committed.
     pub reserve_bytes: u64,
+    /// How long it is remembered which message a client id stands for.
+    pub sends_kept: Duration,
 }
 
 impl Default for Settings {
@@ -171,6 +210,7 @@ impl Default for Settings {
             table_bytes: 32 << 20,
             cache_bytes: 64 << 20,
             reserve_bytes: 256 << 20,
+            sends_kept: Duration::from_secs(24 * 3_600),
         }
     }
 }

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schema::chat::{ConversationId, Message, MessageId, Receipt};
-use schema::{Id, Key, Realm};
+use schema::{Id, Key};
 
 use super::bytes::Damage;
 use super::keys::{self, Incarnation, Side};
 use super::rows::scan;
 use super::values::{self, Life};
+use super::walk::Each;
 use super::{Failure, FailureKind, Reads, Rows};
 use crate::machine::store::{ChatAsk, ChatStored, Loaded, Place};
 use crate::store::ledger::Space;
@@ -65,6 +66,14 @@ impl Reads for RowReader {
             }
         })
     }
+
+    fn places(&self, after: Option<Place>, limit: usize) -> Result<Vec<Place>, Failure> {
+        self.all_places(after, limit)
+    }
+
+    fn walk(&self, place: Place, each: &mut Each<'_>) -> Result<bool, Failure> {
+        self.walk_all(place, each)
+    }
 }
 
 /// What part of a history.
@@ -82,27 +91,8 @@ impl RowReader {
         Self { rows }
     }
 
-    /// The conversations of a realm in the order of their ids, after this one, at most `limit`.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub fn conversations(
-        &self,
-        realm: Realm,
-        after: Option<ConversationId>,
-        limit: usize,
-    ) -> Result<Vec<ConversationId>, Failure> {
-        let (first, end) = keys::conversations(realm);
-        let from = after.map_or(first, |after| keys::behind(&keys::conversation((realm, after))));
-        let mut found = Vec::new();
-        scan(&*self.rows, Space::States, (&from, &end), false, usize::MAX, |key, value| {
-            if values::read_life(value)?.made.is_some() {
-                found.push(keys::read_conversation(key)?.1);
-            }
-            Ok(found.len() < limit)
-        })?;
-        found.truncate(limit);
-        Ok(found)
+    pub(super) fn rows(&self) -> &dyn Rows {
+        &*self.rows
     }
 
     fn get<T>(
@@ -320,6 +310,6 @@ impl RowReader {
     }
 }
 
-fn read_message(of: Incarnation, key: &[u8], value: &[u8]) -> Result<Message, Damage> {
+pub(super) fn read_message(of: Incarnation, key: &[u8], value: &[u8]) -> Result<Message, Damage> {
     values::read_message(MessageId { conversation: of.place.1, at: keys::read_message(key)? }, value)
 }

@@ -7,6 +7,7 @@ mod history;
 mod lives;
 mod members;
 mod model;
+mod walks;
 
 use std::sync::Arc;
 
@@ -56,6 +57,18 @@ impl Store {
         loop {
             match self.opened().writes.sweep() {
                 Ok(more) => return more,
+                Err(failure) => assert_eq!(failure.kind, FailureKind::Busy, "{failure}"),
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Forgets client ids, a whole round.
+    fn forget(&mut self, before: u64) {
+        loop {
+            match self.opened().writes.forget(before) {
+                Ok(true) => {}
+                Ok(false) => return,
                 Err(failure) => assert_eq!(failure.kind, FailureKind::Busy, "{failure}"),
             }
             std::thread::yield_now();
@@ -248,6 +261,7 @@ macro_rules! chat_suite {
             history::deleted_messages
             history::the_last_message_behind_deleted_ones
             history::sends_are_found
+            history::old_sends_are_forgotten
             members::members_come_and_go
             members::a_member_that_left_keeps_its_receipts
             members::memberships_page_by_page
@@ -258,6 +272,9 @@ macro_rules! chat_suite {
             lives::gone_and_made_in_one_write
             lives::made_and_gone_many_times
             lives::what_is_gone_is_cleared_away
+            walks::a_walk_writes_it_anew
+            walks::a_walk_may_stop_and_write
+            walks::all_places
             model::as_the_model_says
             model::as_the_model_says_again
         );

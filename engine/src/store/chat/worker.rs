@@ -31,6 +31,13 @@ const SWEEP_EVERY: u32 = 16;
 /// How long clearing away rests when it could not be done: because too much is on its way, and for any other reason.
 const SWEEP_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
+/// How long a round of forgetting rests after each part, while nothing is written.
+const FORGET_PAUSE: Duration = Duration::from_millis(10);
+/// Rounds of forgetting in the time that is remembered, and the shortest and longest from one to the next.
+const FORGET_ROUNDS: (u32, Duration, Duration) = (8, Duration::from_secs(10), Duration::from_secs(3 * 3_600));
+/// Somewhat more is remembered than is asked for: who asks has looked at the clock some time ago.
+const FORGET_SLACK: Duration = Duration::from_secs(60);
+
 /// The running threads.
 #[derive(Debug)]
 pub struct Worker {
@@ -40,7 +47,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the threads; each of their inboxes has `places` places. `clock` is the monotonic clock; `answer` brings an
+    /// Starts the threads; each of their inboxes has `places` places. `clock` is the monotonic clock, `wall` the one
+    /// that messages are stamped by (milliseconds since the Unix epoch); `answer` brings an
     /// answer to its shard (into the place that the shard reserved for it) and must not block. `on_panic` is called
     /// from a thread that dies of a bug: some requests would not be answered any more.
     ///
@@ -51,6 +59,7 @@ impl Worker {
         settings: &Settings,
         places: u32,
         clock: impl Fn() -> Instant + Clone + Send + 'static,
+        wall: impl Fn() -> u64 + Send + 'static,
         answer: impl Fn(ShardId, ChatAnswer) + Clone + Send + 'static,
         on_panic: impl Fn(String) + Clone + Send + 'static,
     ) -> io::Result<(Self, Orders)> {
@@ -70,7 +79,7 @@ impl Worker {
         }
         let inbox = inboxes.writer;
         let parker = waking(&inbox);
-        let turn = Turn::new(opened.writes, settings, clock, answer, status);
+        let turn = Turn::new(opened.writes, settings, (clock, wall), answer, status);
         let work = move |parker: &Parker, stop: &AtomicBool| turn.run(inbox, parker, stop);
         worker.begin("chat-write".into(), parker, on_panic, work)?;
         Ok((worker, orders))
@@ -179,9 +188,10 @@ impl<C: Fn() -> Instant, A: Fn(ShardId, ChatAnswer)> Look<C, A> {
 }
 
 /// Everything the writer has.
-struct Turn<C, A> {
+struct Turn<C, W, A> {
     writes: Box<dyn Writes>,
     clock: C,
+    wall: W,
     answer: A,
     status: Arc<Status>,
     recovery: Recovery,
@@ -194,6 +204,9 @@ struct Turn<C, A> {
     /// Clearing away rests until then.
     sweep_at: Option<Instant>,
     since_sweep: u32,
+    /// How long client ids are remembered, and when a part of a round is due.
+    sends_kept: Duration,
+    forget_at: Instant,
 }
 
 /// A write, and who asked for it.
@@ -203,11 +216,19 @@ struct Asked {
     write: Box<Write>,
 }
 
-impl<C: Fn() -> Instant, A: Fn(ShardId, ChatAnswer)> Turn<C, A> {
-    fn new(writes: Box<dyn Writes>, settings: &Settings, clock: C, answer: A, status: Arc<Status>) -> Self {
+impl<C: Fn() -> Instant, W: Fn() -> u64, A: Fn(ShardId, ChatAnswer)> Turn<C, W, A> {
+    fn new(
+        writes: Box<dyn Writes>,
+        settings: &Settings,
+        (clock, wall): (C, W),
+        answer: A,
+        status: Arc<Status>,
+    ) -> Self {
         Self {
             writes,
+            forget_at: clock(),
             clock,
+            wall,
             answer,
             status,
             recovery: Recovery::new(),
@@ -218,6 +239,7 @@ impl<C: Fn() -> Instant, A: Fn(ShardId, ChatAnswer)> Turn<C, A> {
             in_doubt: Vec::new(),
             sweep_at: None,
             since_sweep: 0,
+            sends_kept: settings.sends_kept,
         }
     }
 
@@ -239,10 +261,11 @@ impl<C: Fn() -> Instant, A: Fn(ShardId, ChatAnswer)> Turn<C, A> {
             if self.sweep() {
                 continue;
             }
+            self.forget();
             if inbox.prepare_sleep() {
-                match [self.recovery.next(), self.sweep_at].into_iter().flatten().min() {
-                    Some(next) => parker.park_timeout(next.saturating_duration_since((self.clock)())),
-                    None => parker.park(),
+                let due = [self.recovery.next(), self.sweep_at, Some(self.next_forget())];
+                if let Some(next) = due.into_iter().flatten().min() {
+                    parker.park_timeout(next.saturating_duration_since((self.clock)()));
                 }
                 inbox.woke();
             }
@@ -269,6 +292,7 @@ impl<C: Fn() -> Instant, A: Fn(ShardId, ChatAnswer)> Turn<C, A> {
             self.since_sweep += 1;
             if self.since_sweep >= SWEEP_EVERY {
                 self.sweep();
+                self.forget();
             }
         }
         taken
@@ -369,26 +393,48 @@ impl<C: Fn() -> Instant, A: Fn(ShardId, ChatAnswer)> Turn<C, A> {
         match self.writes.sweep() {
             Ok(more) => more,
             Err(failure) => {
-                let (soon, late) = SWEEP_PAUSE;
-                let pause = if failure.kind == FailureKind::Busy { soon } else { late };
-                self.sweep_at = Some(now + pause);
-                match failure.kind {
-                    FailureKind::Busy => {}
-                    FailureKind::Refused => {
-                        tracing::warn!(
-                            error = failure.what,
-                            "what deleted conversations left cannot be cleared away"
-                        );
-                    }
-                    FailureKind::Unavailable => self.failed(failure.what),
-                    FailureKind::InDoubt => {
-                        self.broken = true;
-                        self.failed(failure.what);
-                    }
-                }
+                self.sweep_at = Some(now + self.not_cleared(failure));
                 false
             }
         }
+    }
+
+    /// Something in the background failed; says how long it rests.
+    fn not_cleared(&mut self, failure: Failure) -> Duration {
+        let (soon, late) = SWEEP_PAUSE;
+        match failure.kind {
+            FailureKind::Busy => return soon,
+            FailureKind::Refused => {
+                tracing::warn!(error = failure.what, "what is not needed any more cannot be cleared away");
+            }
+            FailureKind::Unavailable => self.failed(failure.what),
+            FailureKind::InDoubt => {
+                self.broken = true;
+                self.failed(failure.what);
+            }
+        }
+        late
+    }
+
+    /// When [`Turn::forget`] has something to do; while the store fails that is not looked at.
+    fn next_forget(&self) -> Instant {
+        self.recovery.next().map_or(self.forget_at, |next| next.max(self.forget_at))
+    }
+
+    /// Does a part of a round of forgetting, or begins one, if it is time.
+    fn forget(&mut self) {
+        let now = (self.clock)();
+        if now < self.forget_at || self.recovery.next().is_some() {
+            return;
+        }
+        let (rounds, shortest, longest) = FORGET_ROUNDS;
+        let kept = u64::try_from((self.sends_kept + FORGET_SLACK).as_millis()).unwrap_or(u64::MAX);
+        let pause = match self.writes.forget((self.wall)().saturating_sub(kept)) {
+            Ok(true) => FORGET_PAUSE,
+            Ok(false) => (self.sends_kept / rounds).clamp(shortest, longest),
+            Err(failure) => self.not_cleared(failure),
+        };
+        self.forget_at = now + pause;
     }
 
     fn doubt(&mut self, asked: Vec<Asked>) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use schema::chat::ids::LAST_MS;
 
+use super::forget::Forgetter;
 use super::keys::{self, Incarnation, Side};
 use super::places::{Known, Places, State};
 use super::sweep::Sweeper;
@@ -29,6 +30,7 @@ pub struct RowWriter {
     pub(super) places: Places,
     staged: Vec<Batch>,
     pub(super) sweeper: Sweeper,
+    pub(super) forgetter: Forgetter,
 }
 
 impl std::fmt::Debug for RowWriter {
@@ -41,8 +43,8 @@ impl RowWriter {
     /// A writer to these rows; there must be no other.
     #[must_use]
     pub fn new(log: Box<dyn Commits>, rows: Arc<dyn Rows>) -> Self {
-        let (places, sweeper) = (Places::default(), Sweeper::default());
-        Self { log, rows, places, staged: Vec::new(), sweeper }
+        let (places, sweeper, forgetter) = (Places::default(), Sweeper::default(), Forgetter::default());
+        Self { log, rows, places, staged: Vec::new(), sweeper, forgetter }
     }
 
     /// What is there of a conversation, with all that is staged.
@@ -143,6 +145,11 @@ impl Writes for RowWriter {
     fn sweep(&mut self) -> Result<bool, Failure> {
         debug_assert!(self.staged.is_empty(), "a sweep is a commit of its own");
         self.sweep_some()
+    }
+
+    fn forget(&mut self, before: u64) -> Result<bool, Failure> {
+        debug_assert!(self.staged.is_empty(), "forgetting is a commit of its own");
+        self.forget_some(before)
     }
 }
 

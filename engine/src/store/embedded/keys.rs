@@ -32,9 +32,14 @@ fn push_user(user: &Key, into: &mut Vec<u8>) {
 /// Reads a key of `online_journal`; `None` when it is none.
 pub(super) fn read_journal_key(key: &[u8]) -> Option<(u16, Key)> {
     let (slot, user) = key.split_first_chunk()?;
-    let (realm, id) = user.split_first_chunk()?;
+    Some((u16::from_be_bytes(*slot), read_seen_key(user)?))
+}
+
+/// Reads a key of `last_seen`; `None` when it is none.
+pub(super) fn read_seen_key(key: &[u8]) -> Option<Key> {
+    let (realm, id) = key.split_first_chunk()?;
     let id = Id::new(std::str::from_utf8(id).ok()?).ok()?;
-    Some((u16::from_be_bytes(*slot), Key::new(Realm(u16::from_be_bytes(*realm)), id)))
+    Some(Key::new(Realm(u16::from_be_bytes(*realm)), id))
 }
 
 /// Reads a value of `last_seen`; `None` when it is none.

@@ -7,13 +7,15 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
-use schema::chat::{ChatCommand, ChatReply, ConversationId, Kind, NewMember, Role};
+use http::header::LINK;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use schema::chat::{ChatCommand, ChatReply, ConversationId, Kind, ListCursor, NewMember, Role, Summary};
 use schema::{Actor, Id};
 
 use super::Problem;
 use super::gate::{Told, chat, conversation, unexpected};
 use super::input::{self, NewConversation, NewParticipants, Rename};
+use super::messages::time;
 use super::problem::Failure;
 use super::refused::{Always, OfBody, OfThing};
 use super::words::{Added, ConversationBody, ConversationRow, DoneBody, ParticipantBody};
@@ -21,6 +23,7 @@ use crate::api::drafts::{client_id, whose};
 use crate::auth::credentials;
 use crate::http::Front;
 use crate::http::json::json;
+use crate::timestamp::Millis;
 
 /// Most rows of a list; so many there are if not asked for fewer.
 const LIST_MOST: u32 = 1_000;
@@ -88,11 +91,18 @@ fn members(users: &[Id]) -> Vec<NewMember> {
 
 /// The caller's conversations
 ///
-/// The ones written to last first, at most 1,000.
+/// The ones written to last first, at most 1,000. For what stands behind the last of them, give its `updatedAt` as
+/// `before` and its `id` as `beforeId`: where there is more, the answer's `Link` header has that address
+/// (`rel="next"`). What is written to meanwhile moves to the front: it is in the first page, asked for anew.
 #[utoipa::path(get, path = "/conversations", tag = "messaging: conversations", security(("userToken" = [])),
-    params(("limit" = Option<u32>, Query, minimum = 1, description = "Most rows; 1,000 if not given, and no more than that")),
-    responses((status = 200, body = Vec<ConversationRow>),
-        (status = 400, body = Failure, description = "The limit is no number"),
+    params(("limit" = Option<u32>, Query, minimum = 1, description = "Most rows; 1,000 if not given, and no more than that"),
+        ("before" = Option<String>, Query, description = "Only what was last written to before this time (ISO 8601)",
+            example = "2025-11-25T15:40:00.000Z"),
+        ("beforeId" = Option<String>, Query, description = "With `before`: of what was last written to at just that \
+            time, what stands behind this conversation, too")),
+    responses((status = 200, body = Vec<ConversationRow>,
+            headers(("Link" = Option<String>, description = "The address of the next page, where there is one: `<…>; rel=\"next\"`"))),
+        (status = 400, body = Failure, description = "The limit is no number, `before` is no time, or `beforeId` is no conversation's id"),
         Always))]
 pub async fn list(
     State(front): State<Arc<Front>>,
@@ -100,14 +110,41 @@ pub async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let limit = limit(query.as_deref(), LIST_MOST, LIST_MOST)?;
-    let command = ChatCommand::List { kinds: KINDS, limit };
+    let after = cursor(query.as_deref())?;
+    let command = ChatCommand::List { kinds: KINDS, limit, after };
     match chat(&front, actor, command, &Told::CONVERSATION).await? {
-        ChatReply::Summaries { rows, .. } => {
+        ChatReply::Summaries { rows, more } => {
+            let next = rows.last().filter(|_| more).map(|last| next_page(&front, last, limit));
             let rows: Vec<_> = rows.iter().map(ConversationRow::from).collect();
-            Ok(json(StatusCode::OK, &rows))
+            let mut answer = json(StatusCode::OK, &rows);
+            if let Some(Ok(next)) = next.map(HeaderValue::try_from) {
+                answer.headers_mut().insert(LINK, next);
+            }
+            Ok(answer)
         }
         other => Err(unexpected(&other)),
     }
+}
+
+/// The place of a list that a query asks to go on from.
+fn cursor(query: Option<&str>) -> Result<Option<ListCursor>, Problem> {
+    let id = query.and_then(|query| credentials::parameter(query, "beforeId"));
+    let bad = || Problem::bad("beforeId must be the id of a conversation");
+    let conversation = id.map(|id| id.parse().map_err(|_| bad())).transpose()?;
+    match time(query, "before")? {
+        Some(updated_at) => Ok(Some(ListCursor { updated_at, conversation })),
+        None if conversation.is_some() => {
+            Err(Problem::bad("beforeId needs before: the updatedAt of that row"))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Where the rows behind this one are (RFC 8288).
+fn next_page(front: &Front, last: &Summary, limit: u32) -> String {
+    let base = &front.config.messaging_api.base_path;
+    let (at, id) = (Millis(last.conversation.updated_at), last.conversation.id);
+    format!("<{base}/conversations?limit={limit}&before={at}&beforeId={id}>; rel=\"next\"")
 }
 
 /// A limit of a query: more than `most` is as good as `most`.

@@ -100,7 +100,7 @@ pub async fn history(
     }
 }
 
-fn time(query: Option<&str>, name: &str) -> Result<Option<u64>, Problem> {
+pub(super) fn time(query: Option<&str>, name: &str) -> Result<Option<u64>, Problem> {
     let Some(text) = query.and_then(|query| credentials::parameter(query, name)) else { return Ok(None) };
     let bad = || Problem::bad(format!("{name} must be a time such as 2025-11-25T15:00:00.000Z"));
     timestamp::read(&text).map(Some).ok_or_else(bad)

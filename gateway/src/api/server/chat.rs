@@ -9,13 +9,15 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use schema::chat::{ChatCommand, ChatReply, ConversationId, Draft, Kind, NewConversation, NewMember};
+use schema::chat::{
+    ChatCommand, ChatReply, ConversationId, Draft, Kind, ListCursor, NewConversation, NewMember,
+};
 use schema::{Actor, Id};
 use serde::de::DeserializeOwned;
 
 use super::chat_words::{
     ConversationBody, ConversationList, ConversationRow, DoneBody, EditBody, HistoryBody, MemberBody,
-    MessageBody, NewConversationBody, NewMemberBody, NewMessageBody, UnreadBody, role,
+    MessageBody, NewConversationBody, NewMemberBody, NewMessageBody, NextPage, UnreadBody, role,
 };
 use super::words::Failure;
 use super::{Problem, part, service, user_id};
@@ -84,6 +86,18 @@ fn time(query: Option<&str>, name: &str) -> Result<Option<u64>, Problem> {
     let Some(text) = query.and_then(|query| credentials::parameter(query, name)) else { return Ok(None) };
     let bad = || Problem::invalid(format!("{name} must be a time such as 2026-03-30T10:30:00.123Z"));
     timestamp::read(&text).map(Some).ok_or_else(bad)
+}
+
+/// The place of a list to go on from.
+fn cursor(query: Option<&str>) -> Result<Option<ListCursor>, Problem> {
+    let id = query.and_then(|query| credentials::parameter(query, "beforeId"));
+    let bad = || Problem::invalid("beforeId must be the id of a conversation");
+    let conversation = id.map(|id| id.parse().map_err(|_| bad())).transpose()?;
+    match time(query, "before")? {
+        Some(updated_at) => Ok(Some(ListCursor { updated_at, conversation })),
+        None if conversation.is_some() => Err(Problem::invalid("beforeId needs before")),
+        None => Ok(None),
+    }
 }
 
 fn limit(query: Option<&str>, most: u32) -> Result<u32, Problem> {
@@ -187,7 +201,9 @@ pub async fn find(
 /// A user's conversations
 #[utoipa::path(get, path = "/users/{id}/conversations", tag = "server", security(("serviceToken" = [])),
     params(("id" = String, Path, description = "The user's id"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most rows; 100 if not given")),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most rows; 100 if not given"),
+        ("before" = Option<String>, Query, description = "The `before` of the `next` of the page that came before"),
+        ("beforeId" = Option<String>, Query, description = "Its `beforeId`")),
     responses((status = 200, body = ConversationList), super::Refused))]
 pub async fn list(
     State(front): State<Arc<Front>>,
@@ -200,10 +216,12 @@ pub async fn list(
     let acting = Some(user_id(&front, &part(path)?)?);
     let limit = limit(query.as_deref(), LIST_MOST)?;
     let caller = Caller { front: &front, actor, acting };
-    match caller.chat(ChatCommand::List { kinds: 0, limit }).await? {
+    let after = cursor(query.as_deref())?;
+    match caller.chat(ChatCommand::List { kinds: 0, limit, after }).await? {
         ChatReply::Summaries { rows, more } => {
+            let next = rows.last().filter(|_| more).map(|last| NextPage::of(&ListCursor::of(last)));
             let conversations = rows.iter().map(ConversationRow::from).collect();
-            Ok(json(StatusCode::OK, &ConversationList { conversations, more }))
+            Ok(json(StatusCode::OK, &ConversationList { conversations, more, next }))
         }
         other => Err(unexpected(&other)),
     }

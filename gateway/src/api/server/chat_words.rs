@@ -1,6 +1,6 @@
 //! The bodies of the server API's calls about conversations, in the words of the model.
 
-use schema::chat::{Conversation, Member, Message, Role, Summary};
+use schema::chat::{Conversation, ListCursor, Member, Message, Role, Summary};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -122,6 +122,32 @@ pub struct ConversationList {
     pub conversations: Vec<ConversationRow>,
     /// Whether there are more than were asked for.
     pub more: bool,
+    /// What to give for those: both are to go into the query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextPage>,
+}
+
+/// Where a list goes on.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ServerNextPage)]
+pub struct NextPage {
+    /// When the last row was written to.
+    #[schema(example = "2025-11-25T15:40:00.000Z")]
+    before: String,
+    /// Which conversation it is.
+    #[schema(example = "3c1f0e9a-77b2-8d41-a6c5-9e0d2b000000")]
+    before_id: Option<String>,
+}
+
+impl NextPage {
+    /// The words of a place.
+    pub fn of(cursor: &ListCursor) -> Self {
+        Self {
+            before: Millis(cursor.updated_at).to_string(),
+            before_id: cursor.conversation.map(|id| id.to_string()),
+        }
+    }
 }
 
 /// A conversation of a user.

@@ -10,7 +10,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use schema::Refusal;
-use schema::chat::{ChatCommand, ChatReply, Kind, MemberChange, Summary};
+use schema::chat::{ChatCommand, ChatReply, Kind, ListCursor, MemberChange, Summary};
 
 use super::Problem;
 use super::extra::Extra;
@@ -26,7 +26,7 @@ use crate::http::json::json;
 /// The kinds that this API shows.
 pub const KINDS: u8 = 1 << Kind::Trade as u8;
 
-/// Most rooms of a list; the model gives no more at once.
+/// Rooms asked for at once; the model gives as many as it does, and goes on.
 pub const LIST_MOST: u32 = 10_000;
 
 /// A room, and what of it is the lister's.
@@ -37,12 +37,20 @@ struct Listed {
 
 /// The rooms of one side of the caller, those deleted left out.
 async fn listed(front: &Front, caller: &Caller, side: Side) -> Result<Vec<Listed>, Problem> {
-    let command = ChatCommand::List { kinds: KINDS, limit: LIST_MOST };
-    let rows = match chat(front, caller, command).await.map_err(Problem::of)? {
-        ChatReply::Summaries { rows, .. } => rows,
-        other => return Err(unexpected(&other)),
-    };
-    let rooms = rows.into_iter().filter_map(|summary| {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let command = ChatCommand::List { kinds: KINDS, limit: LIST_MOST, after };
+        let (rows, more) = match chat(front, caller, command).await.map_err(Problem::of)? {
+            ChatReply::Summaries { rows, more } => (rows, more),
+            other => return Err(unexpected(&other)),
+        };
+        after = rows.last().map(ListCursor::of);
+        all.extend(rows);
+        if !more || after.is_none() {
+            break;
+        }
+    }
+    let rooms = all.into_iter().filter_map(|summary| {
         let sides = Sides::of(&summary.conversation)?;
         let own = sides.room.on(side) == caller.id() && sides.row(side).hidden_at.is_none();
         own.then_some(Listed { summary, sides })

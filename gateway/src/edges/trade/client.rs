@@ -267,7 +267,7 @@ impl Api for Trade {
         self.own = Some(Own { user: actor.key.id.clone(), side: claimed.side });
         (self.others, self.verifying) = (Others::default(), None);
         self.ask(call, Asked::Nothing, chat(ChatCommand::Follow { on: true }));
-        self.ask(call, Asked::Rooms, chat(ChatCommand::List { kinds: KINDS, limit: LIST_MOST }));
+        self.ask(call, Asked::Rooms, chat(ChatCommand::List { kinds: KINDS, limit: LIST_MOST, after: None }));
     }
 
     fn verified(&mut self, call: &mut Call<'_, '_>, verdict: Result<Caller, Denied>) {

@@ -224,3 +224,27 @@ pub(in crate::store::chat) fn sends_are_found(store: &mut Store) {
     assert_eq!(store.sent(of, 1, "a", 100), Some(400));
     assert_eq!(store.sent(place(2), 1, "a", 0), None);
 }
+
+/// A store may forget them later, or by itself, but never those that are to be kept.
+pub(in crate::store::chat) fn old_sends_are_forgotten(store: &mut Store) {
+    let places = [place(1), (Realm(1), place(1).1), place(2)];
+    for of in places {
+        group(store, of, 1);
+        let sent = |at: u64| Part::Sent { row: 1, client_id: format!("c{at}").into(), message: at };
+        store.write(of, (1..=1_500).map(sent).collect::<Vec<_>>());
+    }
+    store.write(places[2], [Part::Gone]);
+    let known = |store: &mut Store, of, at: u64| store.sent(of, 1, &format!("c{at}"), 0) == Some(at);
+    for before in [0, 1_001, 1_001] {
+        store.forget(before);
+        store.again();
+        for of in &places[..2] {
+            assert!((before.max(1)..=1_500).all(|at| known(store, *of, at)), "{before}");
+        }
+    }
+    // It is sent anew.
+    store.write(places[0], [Part::Sent { row: 1, client_id: "c7".into(), message: 2_000 }]);
+    store.forget(1_501);
+    assert_eq!(store.sent(places[0], 1, "c7", 0), Some(2_000));
+    assert_eq!(store.page(places[0], Page::default()).0.len(), 1, "messages stay");
+}

@@ -136,11 +136,12 @@ fn now() -> Instant {
 }
 
 type BenchClock = Box<dyn Fn() -> Instant>;
+type BenchWall = Box<dyn Fn() -> u64>;
 type BenchAnswer = Box<dyn Fn(ShardId, ChatAnswer)>;
 
 /// The writer without a thread.
 struct Bench {
-    turn: Turn<BenchClock, BenchAnswer>,
+    turn: Turn<BenchClock, BenchWall, BenchAnswer>,
     inbox: Inbox<ChatOrder>,
     sender: Sender<ChatOrder>,
     time: Rc<Cell<Instant>>,
@@ -162,7 +163,11 @@ impl Bench {
             let answers = answers.clone();
             move |_, ChatAnswer { request, stored }: ChatAnswer| answers.borrow_mut().push((request, stored))
         });
-        let turn = Turn::new(opened.writes, settings, clock as Box<_>, answer as Box<_>, Arc::default());
+        let (begun, wall_time) = (time.get(), time.clone());
+        // The wall clock shows a million at the start.
+        let wall = Box::new(move || 1_000_000 + (wall_time.get() - begun).as_millis() as u64);
+        let clocks = (clock as BenchClock, wall as BenchWall);
+        let turn = Turn::new(opened.writes, settings, clocks, answer as Box<_>, Arc::default());
         let mut bench = Self { turn, inbox, sender, time, answers, disk, reads: opened.reads };
         bench.send(write(0, 0, group_of(place())));
         assert_eq!(bench.go(), ["0 written"]);
@@ -353,7 +358,7 @@ impl Threads {
         let answer = move |shard, reply| _ = answer.send((shard, reply));
         let on_panic = move |text| _ = told.send(text);
         let (worker, orders) =
-            Worker::start(opened, &Settings::default(), 64, now, answer, on_panic).unwrap();
+            Worker::start(opened, &Settings::default(), 64, now, || 1_000_000, answer, on_panic).unwrap();
         let threads = Self { worker, orders, answers, panics, disk };
         threads.send(write(0, 0, group_of(place())));
         assert_eq!(threads.next(), "0 written");
@@ -489,4 +494,42 @@ fn a_panic_of_any_thread_is_told() {
         }
         assert!(threads.worker.stop().is_err());
     }
+}
+
+#[test]
+fn client_ids_are_forgotten_after_their_time() {
+    let mut bench = Bench::new(&Settings { sends_kept: Duration::from_secs(60), ..Settings::default() });
+    let sent = |at: u64| Part::Sent { row: 1, client_id: format!("c{at}").into(), message: at };
+    // The first 2,500 were sent long ago; the others a moment ago.
+    let parts: Vec<_> = (1..=2_500).chain(999_000..999_100).map(sent).collect();
+    bench.send(write(0, 1, parts));
+    assert_eq!(bench.go(), ["1 written"]);
+    let left = |bench: &Bench| {
+        let of = place();
+        let ask = |at: u64| ChatAsk::Sent { place: of, row: 1, client_id: format!("c{at}").into(), since: 0 };
+        let found = |at: &u64| matches!(bench.reads.answer(&ask(*at)).unwrap(), ChatStored::Sent(Some(found)) if found == *at);
+        ((1..=2_500).filter(found).count(), (999_000..999_100).filter(found).count())
+    };
+    bench.turn.forget();
+    bench.turn.forget();
+    assert_eq!(left(&bench).1, 100);
+    assert!((1_400..=1_600).contains(&left(&bench).0), "one part, and then a rest: {:?}", left(&bench));
+    bench.disk.set(Fault::Fails(FailureKind::Busy));
+    bench.wait(1_000);
+    bench.turn.forget();
+    bench.disk.set(Fault::None);
+    for _ in 0..3 {
+        bench.wait(1_000);
+        bench.turn.forget();
+    }
+    assert_eq!(left(&bench), (0, 100));
+    // The next rounds find the others when their time has come.
+    bench.wait(60_000);
+    bench.turn.forget();
+    assert_eq!(left(&bench), (0, 100), "somewhat more is kept than is asked for");
+    for _ in 0..10 {
+        bench.wait(60_000);
+        bench.turn.forget();
+    }
+    assert_eq!(left(&bench), (0, 0));
 }
