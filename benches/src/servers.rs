@@ -29,6 +29,10 @@ pub enum Subject {
     },
     /// The floor on epoll.
     EpollEcho,
+    /// Node's socket.io with ws.
+    Node,
+    /// Muster's sessions of Socket.IO, events coming back: the example `socketio_echo`, with one shard.
+    SocketIoEcho,
     /// Muster with one shard.
     Muster {
         /// `ring` or `epoll`.
@@ -54,6 +58,9 @@ pub enum ServerError {
         /// What it said instead.
         words: String,
     },
+    /// Node's packages could not be installed.
+    #[error("npm ci in benches/socketio failed: {0}")]
+    Npm(String),
     /// Muster did not start.
     #[error(transparent)]
     Muster(#[from] spawn::SpawnError),
@@ -73,6 +80,8 @@ impl Subject {
             Self::RingEcho { gather_us: 0 } => "bare ring echo (floor)".into(),
             Self::RingEcho { gather_us } => format!("bare ring echo, batches of {gather_us} µs"),
             Self::EpollEcho => "bare epoll echo (floor)".into(),
+            Self::Node => "Node socket.io 4.8 with ws".into(),
+            Self::SocketIoEcho => "Muster, Socket.IO".into(),
             Self::Muster { io, host, gather_us: 0 } => format!("Muster, {io} on {host}"),
             Self::Muster { io, host, gather_us } => {
                 format!("Muster, {io} on {host}, batches of {gather_us} µs")
@@ -84,6 +93,8 @@ impl Subject {
         match self {
             Self::RingEcho { .. } => "ring_echo",
             Self::EpollEcho => "epoll_echo",
+            Self::Node => "node",
+            Self::SocketIoEcho => "socketio_echo",
             Self::Muster { .. } => "muster",
         }
     }
@@ -110,7 +121,11 @@ impl Server {
     /// # Errors
     /// When it is not there or does not get ready.
     pub fn start(subject: Subject, core: Option<usize>) -> Result<Self, ServerError> {
-        let program = beside(subject.program())?;
+        let program = match subject {
+            Subject::Node => PathBuf::from(subject.program()),
+            Subject::SocketIoEcho => beside(&format!("examples/{}", subject.program()))?,
+            _ => beside(subject.program())?,
+        };
         let Subject::Muster { io, host, gather_us } = subject else {
             let (floor, binary) = Floor::start(subject, &program, core)?;
             let process = Process::open(floor.child.id())?;
@@ -122,6 +137,9 @@ impl Server {
             ("MUSTER_ENGINE__SHARDS", "1"),
             ("MUSTER_ENGINE__GATHER_MICROS", &gather_us.to_string()),
             ("MUSTER_STORE__KIND", "memory"),
+            // Crowds are set up by one user.
+            ("MUSTER_LIMITS__COMMANDS_PER_SECOND", "100000"),
+            ("MUSTER_LIMITS__COMMANDS_BURST", "100000"),
         ];
         let settings = spawn::Settings {
             program: Some(program),
@@ -181,6 +199,21 @@ struct Floor {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
+    /// It ends with its standard input, and tells what it has counted.
+    counts: bool,
+}
+
+/// The script of the Node server.
+fn node_server() -> Result<PathBuf, ServerError> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("socketio");
+    if !folder.join("node_modules/socket.io").exists() {
+        let install =
+            Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder).output()?;
+        if !install.status.success() {
+            return Err(ServerError::Npm(String::from_utf8_lossy(&install.stderr).into_owned()));
+        }
+    }
+    Ok(folder.join("server.mjs"))
 }
 
 impl Floor {
@@ -197,7 +230,14 @@ impl Floor {
             }
             None => Command::new(program),
         };
-        command.args(["--hello", "--batch-send", "64"]);
+        match subject {
+            Subject::Node => command.arg(node_server()?).arg("0"),
+            // Pings as rare as Node's are by default.
+            Subject::SocketIoEcho => {
+                command.args(["--port", "0", "--ping-interval", "25000", "--ping-timeout", "20000"])
+            }
+            _ => command.args(["--hello", "--batch-send", "64"]),
+        };
         if let Subject::RingEcho { gather_us } = subject {
             command.args(["--gather-us", &gather_us.to_string()]);
         }
@@ -213,17 +253,26 @@ impl Floor {
         }
         let stdin = child.stdin.take();
         // From here on, dropping it ends the child.
-        let floor = Self { child, stdin, lines };
+        let mut floor = Self { child, stdin, lines, counts: true };
         let words = floor.lines.recv_timeout(PATIENCE).unwrap_or_default();
-        match serde_json::from_str::<Ready>(&words) {
-            Ok(ready) => Ok((floor, ready.binary)),
-            Err(_) => Err(ServerError::NotReady { subject, words }),
+        let listening = words.strip_prefix("listening on ").and_then(|address| address.parse().ok());
+        match (listening, serde_json::from_str::<Ready>(&words)) {
+            (Some(address), _) => {
+                floor.counts = false;
+                Ok((floor, address))
+            }
+            (None, Ok(ready)) => Ok((floor, ready.binary)),
+            (None, Err(_)) => Err(ServerError::NotReady { subject, words }),
         }
     }
 
     /// Lets it end, and gives the last JSON that it printed: its counters.
     fn end(&mut self) -> Option<Value> {
         self.stdin = None;
+        if !self.counts {
+            // It may have ended already.
+            let _ = self.child.kill();
+        }
         // The lines end when the child does, and if it does not it is made to.
         let lines = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok());
         let counters = lines.filter_map(|line| serde_json::from_str(&line).ok()).last();

@@ -201,7 +201,12 @@ impl Seats {
                     let asker = Asker::Session(session);
                     self.machine.handle(self.now, Input::Command { asker, actor: None, tag, command });
                 }
-                Want::CloseSession { .. } | Want::Deadline(_) | Want::Close { .. } => {}
+                // Nothing here has a socket.
+                Want::CloseSession { .. }
+                | Want::Deadline(_)
+                | Want::TurnEnd
+                | Want::CloseSocket { .. }
+                | Want::Close { .. } => {}
             }
         }
         self.carry_out();

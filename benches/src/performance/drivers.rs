@@ -19,21 +19,21 @@ use crate::servers::{Server, Subject};
 use crate::stats::{Comparison, Summary};
 
 /// Connections of each server.
-const CONNECTIONS: u64 = 10_000;
+pub(super) const CONNECTIONS: u64 = 10_000;
 /// Rounds; a ratio's interval needs 20.
-const ROUNDS: usize = 24;
+pub(super) const ROUNDS: usize = 24;
 /// Rounds where nothing is compared by pairs.
 const FEW_ROUNDS: usize = 8;
 /// Time before a slice counts, and the slice.
 const WARM: Duration = Duration::from_millis(150);
 const SLICE: Duration = Duration::from_millis(1_000);
 /// The crowds come within this time.
-const PATIENCE: u64 = 120_000_000_000;
+pub(super) const PATIENCE: u64 = 120_000_000_000;
 /// Tokens outlive the run.
-const TOKEN_TIME: Duration = Duration::from_secs(86_400);
+pub(super) const TOKEN_TIME: Duration = Duration::from_secs(86_400);
 /// Where the servers run, and where the generator.
-const SERVER_CORE: usize = 0;
-const LOAD_CORE: usize = 1;
+pub(super) const SERVER_CORE: usize = 0;
+pub(super) const LOAD_CORE: usize = 1;
 
 const RING: Subject = Subject::Muster { io: "ring", host: "thread", gather_us: 0 };
 const EPOLL: Subject = Subject::Muster { io: "epoll", host: "thread", gather_us: 0 };
@@ -41,15 +41,15 @@ const GLOMMIO: Subject = Subject::Muster { io: "ring", host: "glommio", gather_u
 const FLOOR: Subject = Subject::RingEcho { gather_us: 0 };
 
 /// A server with its crowd.
-struct Place {
-    server: Server,
-    fleet: Fleet,
+pub(super) struct Place {
+    pub(super) server: Server,
+    pub(super) fleet: Fleet,
 }
 
 /// What a server has shown in one way of working, a sample a round.
 #[derive(Default)]
-struct Samples {
-    cpu: Vec<f64>,
+pub(super) struct Samples {
+    pub(super) cpu: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
     rate: Vec<f64>,
@@ -96,7 +96,12 @@ impl Place {
     }
 
     /// One slice of work: CPU microseconds an answer (or, one way, a heartbeat) and its latency.
-    fn work(&self, heartbeat: &Heartbeat, clock: Clock, samples: &mut Samples) -> Result<(), Trouble> {
+    pub(super) fn work(
+        &self,
+        heartbeat: &Heartbeat,
+        clock: Clock,
+        samples: &mut Samples,
+    ) -> Result<(), Trouble> {
         self.fleet.set_heartbeat(heartbeat.clone());
         self.fleet.set(Phase::Run);
         Clock::rest(WARM);
@@ -141,9 +146,25 @@ impl Place {
     }
 }
 
-fn row(what: String, unit: &str, samples: &[f64]) -> Result<Row, Trouble> {
+pub(super) fn row(what: String, unit: &str, samples: &[f64]) -> Result<Row, Trouble> {
     let summary = Summary::of(samples).ok_or_else(|| format!("{what}: nothing was measured"))?;
     Ok(Row::new(what, unit, summary))
+}
+
+/// CPU a unit of work, with its latency beside it.
+pub(super) fn rows_of(what: String, unit: &str, samples: &Samples) -> Result<Row, Trouble> {
+    let cpu = row(what, unit, &samples.cpu)?;
+    let [Some(p50), Some(p99), Some(rate)] =
+        [&samples.p50, &samples.p99, &samples.rate].map(|samples| Summary::of(samples))
+    else {
+        return Ok(cpu);
+    };
+    let calls = Summary::of(&samples.calls)
+        .map_or_else(String::new, |calls| format!("; {:.2} system calls each", calls.median));
+    Ok(cpu.noted(format!(
+        "latency p50 {:.0} µs, p99 {:.0} µs; {:.0}/s{calls}",
+        p50.median, p99.median, rate.median
+    )))
 }
 
 /// The table of the README.
@@ -168,20 +189,7 @@ pub fn heartbeats(_: &Context) -> Result<Vec<Row>, Trouble> {
             }
         }
         for (subject, samples) in subjects.iter().zip(&samples) {
-            let name = format!("{}, {way}", subject.name());
-            let mut cpu = row(name.clone(), "µs CPU a heartbeat", &samples.cpu)?;
-            if let [Some(p50), Some(p99), Some(rate)] =
-                [&samples.p50, &samples.p99, &samples.rate].map(|samples| Summary::of(samples))
-            {
-                let calls = Summary::of(&samples.calls).map_or_else(String::new, |calls| {
-                    format!("; {:.2} system calls a heartbeat", calls.median)
-                });
-                cpu = cpu.noted(format!(
-                    "latency p50 {:.0} µs, p99 {:.0} µs; {:.0}/s{calls}",
-                    p50.median, p99.median, rate.median
-                ));
-            }
-            rows.push(cpu);
+            rows.push(rows_of(format!("{}, {way}", subject.name()), "µs CPU a heartbeat", samples)?);
         }
         let ratio = |name: &str, a: usize, b: usize| -> Result<Row, Trouble> {
             let comparison = Comparison::of(&samples[a].cpu, &samples[b].cpu)?;

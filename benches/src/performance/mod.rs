@@ -9,6 +9,7 @@
 //! result says on which machine, with which versions and when it was measured, so that sections may be measured apart.
 
 pub mod drivers;
+pub mod events;
 pub mod load;
 pub mod page;
 pub mod sections;

@@ -40,6 +40,20 @@ pub fn sections() -> &'static [Section] {
             run: Run::Here(super::drivers::liveness),
         },
         Section {
+            name: "events",
+            title: "Socket.IO beside Node's",
+            about: "10,000 clients over WebSockets, an event with two arguments that is acked with the same; Node's socket.io 4.8.4 with ws, \
+                    without compression, and the example `socketio_echo`, each on core 0, the generator on core 1, by turns.",
+            run: Run::Here(super::events::acks),
+        },
+        Section {
+            name: "room",
+            title: "A message to a room of 10,000",
+            about: "The messaging API's `message:send` in a group of 10,000 members who are all there (store in memory), and `io.to(room).emit` of as \
+                    long a message in Node; one at a time and four at once, until everybody has been told.",
+            run: Run::Here(super::events::room),
+        },
+        Section {
             name: "million",
             title: "A million sessions",
             about: "A fresh server and the harness on this machine; authenticated, each its own user with an id of 36 characters, \

@@ -4,6 +4,7 @@
 mod binary;
 mod echo;
 mod presence;
+mod socketio;
 mod websocket;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub use binary::Binary;
 pub use echo::{Echo, EchoSettings};
 pub use presence::Presence;
+pub use socketio::{SocketIo, SocketIoSettings};
 
 /// How far a connection is, for dialects that have steps before the welcome. 0 is the first.
 pub type Step = u8;
@@ -126,6 +128,8 @@ pub enum Choice {
     },
     /// A WebSocket server that answers a text with a text.
     Echo(EchoSettings),
+    /// Socket.IO 5 over a WebSocket.
+    SocketIo(SocketIoSettings),
 }
 
 impl Choice {
@@ -136,6 +140,7 @@ impl Choice {
             Self::Binary { keep_alive, heartbeat } => Box::new(Binary::new(*keep_alive, *heartbeat)),
             Self::Presence { host, path } => Box::new(Presence::new(host, path)),
             Self::Echo(settings) => Box::new(Echo::new(settings.clone())),
+            Self::SocketIo(settings) => Box::new(SocketIo::new(settings.clone())),
         }
     }
 }

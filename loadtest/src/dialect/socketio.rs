@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::websocket::{Frame, Masks, frame, request, response};
 use super::{Ask, Dialect, Fault, Step, Word};
+use crate::stamp::Stamp;
 
 /// Where to connect, and which event is a heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +76,9 @@ impl SocketIo {
             (OPEN, [b'4', b'3', ..]) => tell(Word::Beat),
             (OPEN, [b'4', b'1', ..]) => tell(Word::Closing("disconnected from the namespace".into())),
             (_, [b'1', ..]) => tell(Word::Closing("the server closes the session".into())),
+            (OPEN, [b'4', b'2', event @ ..]) if event.starts_with(br#"["message:new""#) => {
+                tell(Word::Message(Stamp::find(event)));
+            }
             (OPEN, [b'4', ..]) => tell(Word::Other),
             (_, other) => {
                 let text = String::from_utf8_lossy(&other[..other.len().min(80)]).into_owned();
@@ -96,7 +100,8 @@ impl Dialect for SocketIo {
 
     fn hello(&mut self, token: &str, out: &mut Vec<u8>) {
         let SocketIoSettings { host, path, .. } = &self.settings;
-        request(out, host, &format!("{path}?EIO=4&transport=websocket&token={token}"), &[]);
+        let join = if path.contains('?') { '&' } else { '?' };
+        request(out, host, &format!("{path}{join}EIO=4&transport=websocket&token={token}"), &[]);
     }
 
     fn say(&mut self, ask: &Ask<'_>, out: &mut Vec<u8>) {
@@ -151,10 +156,11 @@ mod tests {
     fn joins_answers_pings_and_counts_acks() {
         let mut dialect = SocketIo::new(SocketIoSettings::default());
         let (mut step, mut out, mut words) = (OPENING, Vec::new(), Vec::new());
-        let bytes = frames(&[r#"0{"sid":"x"}"#, r#"40{"sid":"y"}"#, "2", "431[{}]", r#"42["message:new",{}]"#]);
+        let bytes =
+            frames(&[r#"0{"sid":"x"}"#, r#"40{"sid":"y"}"#, "2", "431[{}]", r#"42["message:new",{}]"#]);
         let taken = dialect.hear(&mut step, &bytes, &mut out, &mut |word| words.push(word)).unwrap();
         assert_eq!((taken, step), (bytes.len(), OPEN));
-        assert_eq!(words, [Word::Welcome, Word::Other, Word::Beat, Word::Other]);
+        assert_eq!(words, [Word::Welcome, Word::Other, Word::Beat, Word::Message(None)]);
         let refused = frames(&[r#"44{"message":"no"}"#]);
         let fault = dialect.hear(&mut { JOINING }, &refused, &mut out, &mut |_| {}).unwrap_err();
         assert_eq!(fault.to_string(), r#"refused: {"message":"no"}"#);
