@@ -10,11 +10,14 @@ mod admission;
 mod dealing;
 #[path = "trade_socket/member.rs"]
 mod member;
+#[path = "trade_socket/restart.rs"]
+mod restart;
 #[path = "trade_socket/who.rs"]
 mod who;
 
 use admission::{tokens_end_and_are_renewed, who_is_let_in};
 use dealing::{a_room_is_spoken_in, rooms_are_deleted_and_blocked, what_is_refused};
+use restart::a_crash_loses_nothing;
 use support::on_both;
 use who::{one_presence_for_all, who_is_online};
 
@@ -26,4 +29,5 @@ on_both!(
     tokens_end_and_are_renewed,
     who_is_online,
     one_presence_for_all,
+    a_crash_loses_nothing,
 );

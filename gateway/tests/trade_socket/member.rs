@@ -181,6 +181,11 @@ impl Member {
         assert_eq!(self.frame(), format!("41{NAMESPACE},"));
     }
 
+    /// The connection ends without a word.
+    pub(crate) fn is_cut_off(mut self) {
+        while self.socket.read().is_ok() {}
+    }
+
     /// Closes the connection.
     pub(crate) fn leave(mut self) {
         self.socket.close(None).unwrap();
