@@ -5,18 +5,18 @@
 //! answer.rs    reply ──► ack, an event to this session only, or the event `error`
 //! tell.rs      what happened ──► events, for each session what is its
 //! who.rs       who of those the user deals with is online; a connection's own
-//! client.rs    one connection: who it is, what it waits for
+//! member.rs    one connection: who it is, what it waits for
 //! words.rs     the bodies of events
 //! ```
 
 pub mod answer;
-pub mod client;
 pub mod hear;
+pub mod member;
 pub mod tell;
 pub mod who;
 pub mod words;
 
-pub use client::{Bounds, Trade};
+pub use member::{Bounds, Trade};
 
 use super::socketio::{Endpoint, Speaker};
 use crate::config::Config;
