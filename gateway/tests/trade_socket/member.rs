@@ -182,7 +182,7 @@ impl Member {
     }
 
     /// The connection ends without a word.
-    pub(crate) fn is_cut_off(mut self) {
+    pub(crate) fn loses_its_server(mut self) {
         while self.socket.read().is_ok() {}
     }
 

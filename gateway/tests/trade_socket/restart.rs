@@ -21,7 +21,7 @@ pub(crate) fn a_crash_loses_nothing(io: &str) {
     // This one may be stored or not: nobody was told.
     buyer.emit("new_message", &say("on its way", "c-2"));
     node.kill();
-    buyer.is_cut_off();
+    buyer.loses_its_server();
 
     let node = start();
     let (mut seller, rooms) = Member::joined_with(&node, 4, &node.token(SELLER), SELLER, "SELLER");
