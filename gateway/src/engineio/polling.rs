@@ -24,6 +24,8 @@ pub(super) struct Polling {
     pub(super) upgrade: Upgrade,
     /// The server has closed the session and waits until then for a poll to say so.
     pub(super) closing: Option<u64>,
+    /// It was the client that has closed it, and a poll of its may be on the way.
+    pub(super) gone: bool,
 }
 
 /// The one GET a session may have.
@@ -93,6 +95,7 @@ impl Polling {
             upload: Arriving::None,
             upgrade: Upgrade::None,
             closing: None,
+            gone: false,
         }
     }
 

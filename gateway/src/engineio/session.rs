@@ -14,6 +14,9 @@ use super::polling::{Arriving, Poll, Polling, Upgrade, only};
 use super::queue::Outgoing;
 use super::{Reason, Settings, Version};
 
+/// How long an upload that closes a session may have overtaken a poll, milliseconds.
+const OVERTAKEN: u64 = 50;
+
 /// Where a session says things.
 pub trait Outlet {
     /// A text frame on the session's WebSocket.
@@ -49,7 +52,7 @@ pub struct Opening<'a> {
     pub version: Version,
     /// Its id: unguessable, of characters that need no escape in a URL. It is a secret of the client's.
     pub sid: &'a str,
-    /// The client cannot take bytes (v3).
+    /// The client cannot take bytes.
     pub base64: bool,
     /// When the first ping is due (v4), milliseconds from now: the interval, or less for some, so that those who came
     /// together are not pinged together for ever.
@@ -175,6 +178,17 @@ impl Session {
         }
     }
 
+    /// Why it is over, or is about to be: it only waits to say so.
+    #[must_use]
+    pub fn ending(&self) -> Option<Reason> {
+        match &self.state {
+            State::Socket => None,
+            State::Polling(polling) if polling.gone => Some(Reason::TransportClose),
+            State::Polling(polling) => polling.closing.map(|_| Reason::ForcedClose),
+            State::Over(reason) => Some(*reason),
+        }
+    }
+
     /// Whether messages still come and go: not over, and not waiting to say that it is.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -209,7 +223,10 @@ impl Session {
                 turn.outlet.close_socket(None);
             }
             match polling.closing {
-                Some(until) if until <= turn.now => return self.end(turn, Reason::ForcedClose, Kind::Close),
+                Some(until) if until <= turn.now => {
+                    let reason = if polling.gone { Reason::TransportClose } else { Reason::ForcedClose };
+                    return self.end(turn, reason, Kind::Close);
+                }
                 Some(_) => return,
                 None => {}
             }
@@ -221,18 +238,33 @@ impl Session {
             return self.end(turn, Reason::PingTimeout, Kind::Close);
         }
         self.beat = Beat::Pinged;
-        self.beat_at = turn.now.saturating_add(u64::from(turn.settings.ping_timeout));
+        // A timer that fires a little late does not make the client's time longer; one that fires very late does.
+        let timeout = u64::from(turn.settings.ping_timeout);
+        let late = (turn.now - self.beat_at).min(timeout / 4);
+        self.beat_at = turn.now.saturating_add(timeout - late);
         self.send(turn, Outgoing::Bare(Kind::Ping), Class::Durable);
         self.flush(turn);
     }
 
+    /// Timers are coarse and a request may be quicker: one that comes behind the session's end finds it over.
+    fn catch_up(&mut self, turn: &mut Turn<'_>) {
+        if self.deadline() <= turn.now {
+            self.on_deadline(turn);
+        }
+    }
+
     /// A GET arrived. A second one while the first waits is a mistake that ends the session.
     pub fn poll(&mut self, turn: &mut Turn<'_>, ticket: Ticket) {
+        self.catch_up(turn);
         let polling = match &mut self.state {
             State::Over(_) => return refuse(turn, ticket, Refusal::SessionUnknown),
             State::Polling(polling) if !matches!(polling.upgrade, Upgrade::Moved { .. }) => polling,
             _ => return refuse(turn, ticket, Refusal::BadRequest),
         };
+        if polling.gone {
+            polling.poll = Poll::Waiting(ticket);
+            return self.end(turn, Reason::TransportClose, Kind::Noop);
+        }
         match &mut polling.poll {
             Poll::None => polling.poll = Poll::Waiting(ticket),
             Poll::Answered { next: next @ None, .. } => *next = Some(ticket),
@@ -290,6 +322,7 @@ impl Session {
     /// The head of a POST arrived, its body follows with [`Session::upload`]. A second one meanwhile is a mistake
     /// that ends the session. Callers that read a body before they tell may leave this out.
     pub fn upload_begins(&mut self, turn: &mut Turn<'_>, ticket: Ticket) {
+        self.catch_up(turn);
         let polling = match &mut self.state {
             State::Over(_) => return refuse(turn, ticket, Refusal::SessionUnknown),
             State::Polling(polling) if !matches!(polling.upgrade, Upgrade::Moved { .. }) => polling,
@@ -371,6 +404,7 @@ impl Session {
         }
         if let State::Polling(polling) = &mut self.state
             && let Arriving::Whole(ticket) = polling.upload
+            && !polling.gone
         {
             polling.upload = Arriving::None;
             turn.outlet.answer(ticket, Answer::Ok);
@@ -521,11 +555,29 @@ impl Session {
             (Kind::Ping, Version::V4) | (Kind::Pong, Version::V3) => {
                 self.end(turn, Reason::TransportError, Kind::Close);
             }
-            (Kind::Close, _) => self.end(turn, Reason::TransportClose, Kind::Noop),
+            (Kind::Close, _) => self.leave(turn),
             // Without meaning from a client; the reference ignores them, too.
             (Kind::Open | Kind::Upgrade | Kind::Noop, _) => {}
         }
         None
+    }
+
+    /// The client closes. Its poll may be on the way on another connection, sent before the upload that has overtaken
+    /// it: the upload is not answered before that poll has come to be released, or has not come.
+    fn leave(&mut self, turn: &mut Turn<'_>) {
+        match &mut self.state {
+            State::Polling(polling)
+                if polling.poll == Poll::None && matches!(polling.upload, Arriving::Whole(_)) =>
+            {
+                polling.gone = true;
+                polling.closing = Some(turn.now.saturating_add(OVERTAKEN));
+                if polling.upgrade != Upgrade::None {
+                    polling.upgrade = Upgrade::None;
+                    turn.outlet.close_socket(None);
+                }
+            }
+            _ => self.end(turn, Reason::TransportClose, Kind::Noop),
+        }
     }
 
     /// Says a packet; whether it will be said. On long-polling it waits for [`Session::flush`], and the session ends
@@ -566,9 +618,9 @@ impl Session {
 
     fn write(&self, turn: &mut Turn<'_>, outgoing: &Outgoing) {
         match (outgoing, self.version) {
-            (Outgoing::Binary(bytes), Version::V3) if self.base64 => {
+            (Outgoing::Binary(bytes), version) if self.base64 => {
                 let mut text = String::new();
-                Packet::binary(bytes).write_text(Version::V3, &mut text);
+                Packet::binary(bytes).write_text(version, &mut text);
                 turn.outlet.text(&text);
             }
             (Outgoing::Binary(bytes), Version::V3) => turn.outlet.binary(&[Kind::Message as u8], bytes),

@@ -107,13 +107,18 @@ impl Bench {
     }
 
     fn post(&mut self, ticket: u64, octets: bool, body: &[u8]) -> u16 {
+        self.posted(ticket, octets, body);
+        self.answer_bytes(ticket).0
+    }
+
+    /// An upload whose answer may not be there yet.
+    fn posted(&mut self, ticket: u64, octets: bool, body: &[u8]) {
         let mut turn = Turn { settings: &self.settings, now: self.now, outlet: &mut self.ear };
         if let Some(mut upload) = self.session.upload(&mut turn, Ticket(ticket), octets, body) {
             while let Some(message) = self.session.next(&mut turn, &mut upload) {
                 self.heard.push(owned(message));
             }
         }
-        self.answer_bytes(ticket).0
     }
 
     fn frame(&mut self, frame: Frame<'_>) {

@@ -219,7 +219,7 @@ impl Connection {
             return;
         }
         self.io.told = true;
-        let transport = self.engine.ended().unwrap_or(engineio::Reason::ForcedClose);
+        let transport = self.engine.ending().unwrap_or(engineio::Reason::ForcedClose);
         let reason = *self.io.ending.get_or_insert(Reason::Transport(transport));
         for namespace in self.io.leave_all(&settings.namespaces) {
             app.disconnected(namespace, reason);

@@ -62,31 +62,46 @@ pub(crate) fn node() -> &'static NodeEnv {
 /// Sets Python up, the first time.
 pub(crate) fn python() -> &'static PythonEnv {
     static PYTHON: OnceLock<PythonEnv> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let version = version_of("python3", "Python 3.10 or later (on Debian: apt-get install python3-venv)");
-        let (major, minor) = numbers(version.trim_start_matches("Python "));
-        assert!((major, minor) >= (3, 10), "the tests need Python 3.10 or later, and this is {version}");
-        let wanted = stamp(&[&version], &["requirements.txt"]);
-        let folder = installed("python", &wanted, |folder| {
-            let mut command = Command::new("python3");
-            command.args(["-m", "venv"]).arg(folder);
-            install("python3 -m venv (on Debian it needs: apt-get install python3-venv)", command);
-            let mut command = Command::new(folder.join("bin/python"));
-            command.args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-input",
-                "-r",
-            ]);
-            command.arg(source("requirements.txt"));
-            install("pip install", command);
-            Ok(())
-        });
-        PythonEnv { folder }
-    })
+    PYTHON.get_or_init(|| virtual_environment("python", "requirements.txt"))
+}
+
+/// Clients for Python that cannot live in one environment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PythonClient {
+    /// python-socketio 5, which speaks Engine.IO 4.
+    SocketIo5,
+    /// python-socketio 4, which speaks Engine.IO 3.
+    SocketIo4,
+}
+
+impl PythonClient {
+    /// Its environment, set up the first time.
+    fn env(self) -> &'static PythonEnv {
+        static ENVS: [OnceLock<PythonEnv>; 2] = [const { OnceLock::new() }; 2];
+        let (at, name) = match self {
+            Self::SocketIo5 => (0, "python-socketio5"),
+            Self::SocketIo4 => (1, "python-socketio4"),
+        };
+        ENVS[at].get_or_init(|| virtual_environment(name, &format!("socketio/{name}.txt")))
+    }
+}
+
+fn virtual_environment(name: &str, requirements: &str) -> PythonEnv {
+    let version = version_of("python3", "Python 3.10 or later (on Debian: apt-get install python3-venv)");
+    let (major, minor) = numbers(version.trim_start_matches("Python "));
+    assert!((major, minor) >= (3, 10), "the tests need Python 3.10 or later, and this is {version}");
+    let wanted = stamp(&[&version], &[requirements]);
+    let folder = installed(name, &wanted, |folder| {
+        let mut command = Command::new("python3");
+        command.args(["-m", "venv"]).arg(folder);
+        install("python3 -m venv (on Debian it needs: apt-get install python3-venv)", command);
+        let mut command = Command::new(folder.join("bin/python"));
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "-r"]);
+        command.arg(source(requirements));
+        install("pip install", command);
+        Ok(())
+    });
+    PythonEnv { folder }
 }
 
 /// The curl of this machine.
@@ -116,6 +131,25 @@ pub(crate) fn run_python(script: &str, args: &[&str], env: &[(&str, &str)], limi
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
     command.arg(source(script)).args(args).envs(env.iter().copied());
     run(script, command, limit)
+}
+
+/// Runs a script of `tests/clients` in the environment of a client for Python.
+pub(crate) fn run_python_client(
+    client: PythonClient,
+    script: &str,
+    args: &[&str],
+    env: &[(&str, &str)],
+    limit: Duration,
+) -> Output {
+    let mut command = Command::new(client.env().folder.join("bin/python"));
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+    command.arg(source(script)).args(args).envs(env.iter().copied());
+    run(script, command, limit)
+}
+
+/// The path of a file of `tests/clients`.
+pub(crate) fn script(name: &str) -> PathBuf {
+    source(name)
 }
 
 /// Runs curl, quietly but for errors.

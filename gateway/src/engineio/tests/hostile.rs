@@ -110,7 +110,8 @@ fn a_third_poll_before_the_news_of_the_first_closes() {
 #[test]
 fn nothing_of_an_upload_is_read_after_its_close() {
     let mut bench = Bench::polling(Version::V4);
-    assert_eq!(bench.post(1, false, b"4a\x1e1\x1e4b"), 200);
+    bench.poll(1);
+    assert_eq!(bench.post(2, false, b"4a\x1e1\x1e4b"), 200);
     assert_eq!(bench.heard, [Data::Text("a")]);
 }
 

@@ -148,6 +148,46 @@ fn life_buys_time_for_a_pong_once() {
 }
 
 #[test]
+fn a_poll_that_the_close_has_overtaken_is_released() {
+    let mut bench = Bench::polling(Version::V4);
+    bench.posted(1, false, b"1");
+    assert_eq!((bench.said(), bench.session.is_open()), (vec![], false));
+    assert_eq!(bench.session.ending(), Some(Reason::TransportClose));
+    bench.poll(2);
+    assert_eq!(bench.answer(2), (200, "6".into()));
+    assert_eq!(bench.answer(1), (200, "ok".into()));
+    assert_eq!(bench.polled(3).0, 400);
+    assert_eq!(bench.session.ended(), Some(Reason::TransportClose));
+
+    // None was under way: the upload is answered all the same, and what comes after it finds the session over.
+    let mut bench = Bench::polling(Version::V4);
+    bench.posted(1, false, b"1");
+    bench.wait();
+    assert_eq!(bench.answer(1), (200, "ok".into()));
+    assert_eq!(bench.session.ended(), Some(Reason::TransportClose));
+    assert_eq!(bench.polled(2).0, 400);
+}
+
+#[test]
+fn a_late_timer_does_not_lengthen_the_clients_time() {
+    let mut bench = Bench::polling(Version::V4);
+    // The ping was due at 300; nobody has looked until the poll that comes then.
+    bench.now = 330;
+    assert_eq!(bench.polled(1), (200, "2".into()));
+    assert_eq!(bench.session.deadline(), 500);
+    // Nor has anybody at 500.
+    bench.now = 500;
+    assert_eq!(bench.polled(2).0, 400);
+    assert_eq!(bench.session.ended(), Some(Reason::PingTimeout));
+
+    // Very late is the server's fault, and not the client's.
+    let mut bench = Bench::polling(Version::V4);
+    bench.now = 1_000;
+    assert_eq!(bench.polled(1), (200, "2".into()));
+    assert_eq!(bench.session.deadline(), 1_150);
+}
+
+#[test]
 fn the_client_closes() {
     for (version, close, noop) in [(Version::V4, "1", "6"), (Version::V3, "1:1", "1:6")] {
         let mut bench = Bench::polling(version);
