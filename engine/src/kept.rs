@@ -9,7 +9,9 @@ use std::sync::Arc;
 use crate::machine::Router;
 use crate::store;
 
-pub use crate::machine::store::{ChatAsk, ChatStored, Loaded, MemberRow, Part, Place, SeenRow, Write};
+pub use crate::machine::store::{
+    ChatAsk, ChatStored, Horizon, Loaded, MemberRow, Part, Place, SeenRow, Write,
+};
 pub use crate::store::Adapter;
 pub use crate::store::chat::{Failure, FailureKind, Reads, Settings, Writes};
 

@@ -80,6 +80,10 @@ pub struct Limits {
     pub extra: u32,
     /// How long the same client id of the same sender stands for the same message.
     pub sends_kept: u32,
+    /// How long messages are kept, by the number of their conversation's kind less one; 0: for good.
+    pub retention: [u64; 4],
+    /// Time from one look for messages that are older to the next.
+    pub retention_round: u32,
     /// Conversations of one list, and of one user that are looked at for it.
     pub chat_list: u32,
     /// See `chat_list`.
@@ -120,6 +124,8 @@ impl Default for Limits {
             name: 1_024,
             extra: 16 * 1024,
             sends_kept: 24 * 3_600_000,
+            retention: [0; 4],
+            retention_round: 600_000,
             chat_list: 1_000,
             chat_memberships: 10_000,
             chat_cache: 64 << 20,

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::front::Desk;
 use engine::host::Host;
@@ -18,7 +19,7 @@ use crate::accept::Acceptor;
 use crate::admin::{self, Admin};
 use crate::auth::{LiveVerifier, Verifier, secret};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, GroupHistory, HostChoice, IoChoice, Secret, StoreKind};
+use crate::config::{self, Config, ConfigError, GroupHistory, HostChoice, IoChoice, Secret, StoreKind};
 use crate::conn::Conn;
 use crate::edges::pace::Rate;
 use crate::edges::socketio::Endpoint;
@@ -375,6 +376,8 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
             history_since_join: chats.history == GroupHistory::SinceJoin,
             content: chats.content,
             sends_kept: millis(chats.retry_window),
+            retention: retention(chats).map(|kept| u64::try_from(kept.as_millis()).unwrap_or(u64::MAX)),
+            retention_round: retention_round(chats),
             chat_list: chats.list,
             chat_cache: chats.cache.bytes() / usize::from(shards.max(1)),
             chat_commands: chats.commands,
@@ -398,6 +401,17 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
         seed: word(8),
         clock: EngineClock::start(),
     })
+}
+
+/// How long messages are kept, by the number of the kind less one; zero: for good.
+fn retention(chats: &config::Conversations) -> [Duration; 4] {
+    [chats.retention_direct, chats.retention_group, chats.retention_trade, chats.retention_feed]
+}
+
+/// How often it is looked for older ones, milliseconds: some times in the shortest time that any are kept.
+fn retention_round(chats: &config::Conversations) -> u32 {
+    let shortest = retention(chats).into_iter().filter(|kept| !kept.is_zero()).min().unwrap_or_default();
+    millis((shortest / 24).clamp(Duration::from_millis(200), Duration::from_secs(600)))
 }
 
 /// How conversations are kept.

@@ -25,8 +25,8 @@ const SETTINGS: &str = "store.kind = \"embedded\"\nlimits.commands_per_second = 
 const ANN: &str = "7b1d6c4e-2f3a-4c5b-9d8e-0a1b2c3d4e5f";
 const FIRST: &str = "{\"type\":\"muster-export\",\"version\":1}\n";
 
-/// A folder with the data of a server.
-struct Data(TempDir);
+/// A folder with the data of a server, and its configuration.
+struct Data(TempDir, String);
 
 /// What the program said.
 #[derive(Debug)]
@@ -52,9 +52,13 @@ impl Ran {
 
 impl Data {
     fn new() -> Self {
-        let data = Self(tempfile::tempdir().unwrap());
+        Self::with("")
+    }
+
+    fn with(extra: &str) -> Self {
+        let data = Self(tempfile::tempdir().unwrap(), format!("{SETTINGS}{extra}"));
         // Writes the configuration.
-        drop(command(data.path(), "epoll", SETTINGS, &[]));
+        drop(command(data.path(), "epoll", &data.1, &[]));
         data
     }
 
@@ -67,7 +71,7 @@ impl Data {
     }
 
     fn serve(&self) -> Process {
-        Process::start_in(self.path(), "epoll", SETTINGS)
+        Process::start_in(self.path(), "epoll", &self.1)
     }
 
     fn muster(&self, args: &[&str], input: &str) -> Ran {
@@ -420,7 +424,7 @@ fn bad_lines_are_told_with_their_number() {
     let export = data.export();
     assert_eq!(export.lines().count(), 5, "{export}");
 
-    let elsewhere = Data(tempfile::tempdir().unwrap());
+    let elsewhere = Data(tempfile::tempdir().unwrap(), String::new());
     drop(command(elsewhere.path(), "epoll", "", &[]));
     elsewhere.muster(&["export"], "").failed("store.kind is \"memory\"");
     let empty = Data::new();
@@ -489,5 +493,50 @@ fn an_erased_person_is_nowhere() {
     assert_eq!(connect(&server, "bob").chat().list(&[], 10).unwrap().0, []);
     assert_eq!(connect(&server, "cat").chat().list(&[], 10).unwrap().0.len(), 1);
     drop(ann);
+    stop(server);
+}
+
+#[test]
+fn old_messages_are_forgotten() {
+    let data = Data::with("conversations.retention_group = \"8s\"\n");
+    let server = data.serve();
+    let [mut ann, mut bob] = [ANN, "bob"].map(|user| connect(&server, user));
+    let (group, direct) = (make(&mut ann, Kind::Group, &["bob"]), make(&mut ann, Kind::Direct, &["bob"]));
+    for n in 0..5 {
+        say(&mut ann, group, &format!("old words {n}"), Some(&format!("old-{n}")));
+        say(&mut ann, direct, &format!("kept words {n}"), None);
+    }
+    assert_eq!(bob.chat().unread(group).unwrap(), 5);
+    let page = |client: &mut Client, of| client.chat().history(of, None, None, false, 100).unwrap().messages;
+    let history = eventually("messages of the group go, all or none", || {
+        let history = page(&mut bob, group);
+        // They were said within a moment, and each look finds the newest that is too old.
+        history.is_empty().then_some(history)
+    });
+    assert_eq!((history.len(), page(&mut bob, direct).len()), (0, 5));
+    let rows = |client: &mut Client| -> Vec<(ConversationId, u64, bool)> {
+        let rows = client.chat().list(&[], 10).unwrap().0;
+        let mut rows: Vec<_> =
+            rows.iter().map(|row| (row.conversation.id, row.unread, row.last.is_some())).collect();
+        rows.sort_by_key(|row| row.0 != group);
+        rows
+    };
+    assert_eq!(rows(&mut bob), [(group, 0, false), (direct, 5, true)]);
+    assert_eq!(say(&mut ann, group, "young words", None).sequence, 6);
+    assert_eq!(rows(&mut bob), [(group, 1, true), (direct, 5, true)]);
+    drop((ann, bob));
+    stop(server);
+    let exported = data.export();
+    assert!(!exported.contains("old words") && exported.contains("\"type\":\"forgotten\""), "{exported}");
+    let other = Data::new();
+    other.import(&exported).done();
+    assert_eq!(other.export(), exported);
+
+    // The next server knows where it was.
+    let server = other.serve();
+    let mut bob = connect(&server, "bob");
+    assert_eq!((bob.chat().unread(group).unwrap(), page(&mut bob, group).len()), (1, 1));
+    assert_eq!(say(&mut bob, group, "more", None).sequence, 7);
+    drop(bob);
     stop(server);
 }

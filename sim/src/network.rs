@@ -65,7 +65,10 @@ fn question(message: &Message) -> Option<u64> {
 fn is_chat(message: &Message) -> bool {
     use engine::machine::message::Question;
     let Message::Ask { question, .. } = message else { return false };
-    matches!(question, Question::Chat { .. } | Question::Chats { .. } | Question::Summaries { .. })
+    matches!(
+        question,
+        Question::Chat { .. } | Question::Chats { .. } | Question::Summaries { .. } | Question::Forget { .. }
+    )
 }
 
 /// Longest way of state in a twisted mesh, where other messages have this one: long enough to be overtaken. In a tight

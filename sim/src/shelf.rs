@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::machine::store::{ChatAsk, ChatFailure, ChatStored, Loaded, MemberRow, Part, Place, Write};
+use engine::machine::store::{
+    ChatAsk, ChatFailure, ChatStored, Horizon, Loaded, MemberRow, Part, Place, Write,
+};
 use engine::machine::{ChatAnswer, ChatRequest};
 use schema::chat::{Conversation, Message, Receipt};
 use schema::{Id, Key};
@@ -41,6 +43,7 @@ struct Kept {
     receipts: BTreeMap<(u64, u32), (Id, u64)>,
     deleted: BTreeMap<u64, u32>,
     sent: BTreeMap<(u32, String), u64>,
+    forgotten: Option<Horizon>,
 }
 
 #[derive(Debug)]
@@ -253,6 +256,16 @@ impl Shelf {
                 ChatStored::Sent(at.filter(|at| at > since))
             }
             ChatAsk::Memberships { user, after, limit } => self.memberships(user, *after, *limit as usize),
+            ChatAsk::Aged { after, before, limit } => {
+                let rest = self.places.iter().filter(|(place, _)| after.is_none_or(|after| **place > after));
+                let some: Vec<_> = rest.take(*limit as usize).collect();
+                let next = some.last().filter(|_| some.len() == *limit as usize).map(|(place, _)| **place);
+                let old = |(place, kept): (&Place, &Kept)| {
+                    let before = before[kept.conversation.as_ref()?.kind as usize - 1];
+                    (*kept.messages.first_key_value()?.0 < before).then_some((*place, before))
+                };
+                ChatStored::Aged { places: some.into_iter().filter_map(old).collect(), next }
+            }
         }
     }
 
@@ -303,6 +316,12 @@ impl Kept {
             Part::Deleted { sequence, row } => {
                 self.deleted.insert(*sequence, *row);
             }
+            Part::Forgotten(horizon) => {
+                self.forgotten = Some(*horizon);
+                self.messages.retain(|&at, _| at > horizon.at);
+                self.receipts.retain(|&(at, _), _| at > horizon.at);
+                self.deleted.retain(|&sequence, _| sequence > horizon.sequence);
+            }
             Part::Sent { row, client_id, message } => {
                 self.sent.insert((*row, client_id.to_string()), *message);
             }
@@ -326,6 +345,7 @@ impl Kept {
             deleted: self.deleted.iter().map(|(&sequence, &row)| (sequence, row)).collect(),
             newest: self.messages.values().next_back().cloned(),
             last: self.messages.values().rev().find(|message| !message.deleted).cloned(),
+            forgotten: self.forgotten,
         })
     }
 }

@@ -21,6 +21,8 @@ use schema::{
     UserPresence,
 };
 
+use super::store::Place;
+
 /// One message from one machine to another.
 #[derive(Debug, Clone)]
 pub enum Message {
@@ -67,6 +69,8 @@ pub enum Question {
     DisconnectUser { user: Key, reason: CloseReason },
     /// Do this in a conversation of yours. A service acts as itself. `by`: the session that says so, if one does.
     Chat { who: Actor, by: Option<SessionAddr>, command: Box<ChatCommand> },
+    /// Forget what was created before this time in a conversation of yours. Not answered.
+    Forget { place: Place, before: u64 },
     /// Which conversations has this user of yours, or (`count`) in how many is something unread?
     Chats { user: Key, listing: Listing },
     /// How do these conversations of yours look to this user? Of those that the list is to have, as many as it takes.

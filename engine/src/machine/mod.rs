@@ -216,6 +216,7 @@ impl Machine {
             self.advance_chats(STAGE_BUDGET);
             self.settle();
         }
+        self.advance_retention();
         self.advance_fanouts(STAGE_BUDGET);
         self.advance_peers(STAGE_BUDGET);
         self.advance_store();
@@ -238,6 +239,7 @@ impl Machine {
             self.graves.next(),
             self.drain.next(),
             self.store_wake(),
+            self.retention_wake(),
         ];
         wakes.into_iter().flatten().min()
     }

@@ -32,6 +32,10 @@ impl Machine {
             Question::Chat { who, by, command } => {
                 self.chat_question(whom, (who, by), *command).map(|()| None)
             }
+            Question::Forget { place, before } => {
+                self.forget_at_home(place, before);
+                Ok(None)
+            }
             Question::Chats { user, listing } => self.list_chats(whom, user, listing).map(|()| None),
             Question::Summaries { user, conversations, listing } => {
                 self.summaries(whom, user, conversations, listing).map(|()| None)

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use schema::chat::{Conversation, ConversationId, Member, Message};
+use schema::chat::{Conversation, ConversationId, Kind, Member, Message};
 use schema::{Id, Key, LastSeen, Realm};
 
 /// One user's row in `last_seen` and `online_journal`.
@@ -90,6 +90,9 @@ pub enum ChatAsk {
     Sent { place: Place, row: u32, client_id: Arc<str>, since: u64 },
     /// The conversations of a user in the order of their ids, after this one. Answered `Memberships`.
     Memberships { user: Key, after: Option<ConversationId>, limit: u32 },
+    /// Of the next `limit` conversations after this one (in the order of realm and id), those that have messages created
+    /// before the time for their kind: that of the kind with number n is at n - 1, and 0 is never. Answered `Aged`.
+    Aged { after: Option<Place>, before: Box<[u64; Kind::ALL.len()]>, limit: u32 },
 }
 
 /// What comes back.
@@ -107,6 +110,8 @@ pub enum ChatStored {
     Sent(Option<u64>),
     /// Some ids, and whether there are more.
     Memberships { conversations: Vec<ConversationId>, more: bool },
+    /// Conversations with the time that their kind has, and after which one to go on; `None`: there are no more.
+    Aged { places: Vec<(Place, u64)>, next: Option<Place> },
     /// It was not done and will not be; the text is for the log.
     Failed { failure: ChatFailure, error: String },
 }
@@ -149,6 +154,37 @@ pub enum Part {
     Deleted { sequence: u64, row: u32 },
     /// The message that a client id stands for, by its creation time. May be forgotten after the retention window.
     Sent { row: u32, client_id: Arc<str>, message: u64 },
+    /// This message and all before it are forgotten: no read sees them from now on, nor their receipts, nor what was
+    /// deleted among them. Their rows may go later.
+    Forgotten(Horizon),
+}
+
+/// The newest message of a conversation that was forgotten for its age. What follows from the newest message there is
+/// (the next sequence and time, how much each of two has sent) follows from this one when there is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Horizon {
+    /// Its creation time.
+    pub at: u64,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its sender's row.
+    pub row: u32,
+    /// How many messages the sender had sent by then, in conversations of two.
+    pub sent: u64,
+}
+
+impl Horizon {
+    /// With this message and all before it forgotten.
+    #[must_use]
+    pub fn of(message: &Message) -> Self {
+        Self { at: message.id.at, sequence: message.sequence, row: message.row, sent: message.sent }
+    }
+
+    /// Messages that a member of a conversation of two had sent by then.
+    #[must_use]
+    pub fn sent_by(&self, row: u32) -> u64 {
+        if row == self.row { self.sent } else { self.sequence.saturating_sub(self.sent) }
+    }
 }
 
 /// A member, and what only the store and the home need of it.
@@ -179,4 +215,6 @@ pub struct Loaded {
     pub newest: Option<Message>,
     /// The newest message that is not deleted.
     pub last: Option<Message>,
+    /// What was forgotten; nothing of it is in the other fields.
+    pub forgotten: Option<Horizon>,
 }

@@ -30,6 +30,8 @@ enum Step {
     Again(usize),
     /// Everything in memory is forgotten.
     Forget,
+    /// So much time passes, of which some messages grow too old.
+    Age(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -45,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (user.clone(), any::<bool>()).prop_map(|(user, hidden)| Step::Hide(user, hidden)),
         1 => user.prop_map(Step::Again),
         1 => Just(Step::Forget),
+        2 => (0u64..60).prop_map(Step::Age),
     ]
 }
 
@@ -61,6 +64,8 @@ struct Said {
     id: MessageId,
     by: usize,
     deleted: bool,
+    /// It was too old.
+    gone: bool,
     read: BTreeSet<usize>,
 }
 
@@ -68,8 +73,16 @@ fn sessions(net: &mut Net) -> Vec<SessionAddr> {
     USERS.iter().map(|user| net.following(user)).collect()
 }
 
-fn play(kind: Kind, steps: Vec<Step>) {
-    let mut net = Net::new(2, Limits { commands_burst: 10_000, ..Limits::default() });
+/// How long messages are kept, where they are not kept for good.
+const KEPT: u64 = 100;
+
+fn limits(keeps: bool) -> Limits {
+    let retention = if keeps { [0; 4] } else { [KEPT; 4] };
+    Limits { commands_burst: 10_000, retention, retention_round: 10, ..Limits::default() }
+}
+
+fn play(kind: Kind, steps: Vec<Step>, keeps: bool) {
+    let mut net = Net::new(2, limits(keeps));
     let mut at = sessions(&mut net);
     let chat = net.make(at[0], kind, &["bob"]).id;
     let mut members: BTreeSet<usize> = [0, 1].into();
@@ -86,18 +99,20 @@ fn play(kind: Kind, steps: Vec<Step>) {
                         said.read.insert(user);
                     });
                 }
-                said.push(Said { id: message.id, by: user, deleted: false, read: [user].into() });
+                let read = [user].into();
+                said.push(Said { id: message.id, by: user, deleted: false, gone: false, read });
                 veils.iter_mut().for_each(|veil| veil.hidden = false);
             }
             Step::Remove(n) if !said.is_empty() => {
                 let n = n % said.len();
                 let reply = net.chat(at[said[n].by], ChatCommand::Remove { message: said[n].id });
-                assert_eq!(reply.is_ok(), members.contains(&said[n].by));
+                assert_eq!(reply.is_ok(), members.contains(&said[n].by) && !said[n].gone);
                 said[n].deleted |= reply.is_ok();
             }
             Step::Read(user, n) if !said.is_empty() && members.contains(&user) => {
                 let n = n % said.len();
-                net.chat(at[user], ChatCommand::Read { message: said[n].id }).unwrap();
+                let reply = net.chat(at[user], ChatCommand::Read { message: said[n].id });
+                assert_eq!(reply.is_ok(), !said[n].gone);
                 // What is hidden was read when it was hidden.
                 said[n].read.insert(user);
             }
@@ -157,13 +172,25 @@ fn play(kind: Kind, steps: Vec<Step>) {
             Step::Forget => {
                 let shelf = std::mem::take(&mut net.shelf);
                 let now = net.now;
-                net = Net::new(2, Limits { commands_burst: 10_000, ..Limits::default() });
+                net = Net::new(2, limits(keeps));
                 (net.shelf, net.now) = (shelf, now);
                 at = sessions(&mut net);
             }
+            Step::Age(ms) => net.pass(ms),
             _ => {}
         }
         net.pass(7);
+        if !keeps {
+            // Whatever the round has not come to yet, it comes to now.
+            net.pass(25);
+            let kept = net.shelf.places.values().next().unwrap();
+            let oldest = kept.messages.keys().next().copied().unwrap_or(u64::MAX);
+            said.iter_mut().for_each(|said| said.gone |= said.id.at < oldest);
+            let old = net.now.wall.saturating_sub(KEPT + 50);
+            assert!(said.iter().all(|said| said.gone || said.id.at >= old), "what is too old goes");
+            let young = net.now.wall.saturating_sub(KEPT);
+            assert!(said.iter().all(|said| !said.gone || said.id.at <= young), "what is not, stays");
+        }
         check(&mut net, &at, chat, &members, &said);
         check_veils(&mut net, &at, chat, &members, &said, &veils);
     }
@@ -173,7 +200,7 @@ fn check(net: &mut Net, at: &[SessionAddr], chat: ConversationId, members: &BTre
     let expected: BTreeMap<usize, u64> = members
         .iter()
         .map(|&user| {
-            let unread = said.iter().filter(|said| !said.deleted && !said.read.contains(&user));
+            let unread = said.iter().filter(|said| !said.deleted && !said.gone && !said.read.contains(&user));
             (user, unread.count() as u64)
         })
         .collect();
@@ -209,7 +236,7 @@ fn check_veils(
         };
         let Ok(ChatReply::History(history)) = net.chat(at[user], all) else { panic!("no history") };
         let found: Vec<MessageId> = history.messages.iter().map(|message| message.id).collect();
-        let seen = said[veils[user].messages..].iter().rev().map(|said| said.id);
+        let seen = said[veils[user].messages..].iter().rev().filter(|said| !said.gone).map(|said| said.id);
         assert_eq!(found, seen.take(100).collect::<Vec<_>>(), "{}", USERS[user]);
     }
 }
@@ -303,16 +330,24 @@ proptest! {
 
     #[test]
     fn unread_counts_are_exact_in_groups(steps in prop::collection::vec(step(), 1..80)) {
-        play(Kind::Group, steps);
+        play(Kind::Group, steps, true);
     }
 
     #[test]
     fn unread_counts_are_exact_between_two(steps in prop::collection::vec(step(), 1..80)) {
-        play(Kind::Direct, steps);
+        play(Kind::Direct, steps, true);
     }
 
     #[test]
     fn unread_counts_are_exact_in_trades(steps in prop::collection::vec(step(), 1..80)) {
-        play(Kind::Trade, steps);
+        play(Kind::Trade, steps, true);
+    }
+
+    #[test]
+    fn unread_counts_are_exact_where_messages_grow_old(
+        kind in prop_oneof![Just(Kind::Group), Just(Kind::Direct), Just(Kind::Trade)],
+        steps in prop::collection::vec(step(), 1..80),
+    ) {
+        play(kind, steps, false);
     }
 }

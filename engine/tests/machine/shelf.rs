@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::machine::store::{ChatAsk, ChatFailure, ChatStored, Loaded, MemberRow, Part, Place};
+use engine::machine::store::{ChatAsk, ChatFailure, ChatStored, Horizon, Loaded, MemberRow, Part, Place};
 use engine::machine::{ChatAnswer, ChatRequest};
 use schema::chat::{Conversation, Message, Receipt};
 use schema::{Id, Key};
@@ -27,6 +27,7 @@ pub(crate) struct Kept {
     receipts: BTreeMap<(u64, u32), (Id, u64)>,
     deleted: BTreeMap<u64, u32>,
     sent: BTreeMap<(u32, String), u64>,
+    forgotten: Option<Horizon>,
 }
 
 #[derive(Default)]
@@ -133,6 +134,16 @@ impl Shelf {
                 found.truncate(limit as usize);
                 ChatStored::Memberships { conversations: found, more }
             }
+            ChatAsk::Aged { after, before, limit } => {
+                let rest = self.places.iter().filter(|(place, _)| after.is_none_or(|after| **place > after));
+                let some: Vec<_> = rest.take(limit as usize).collect();
+                let next = some.last().filter(|_| some.len() == limit as usize).map(|(place, _)| **place);
+                let old = |(place, kept): (&Place, &Kept)| {
+                    let before = before[kept.conversation.as_ref()?.kind as usize - 1];
+                    (*kept.messages.first_key_value()?.0 < before).then_some((*place, before))
+                };
+                ChatStored::Aged { places: some.into_iter().filter_map(old).collect(), next }
+            }
         }
     }
 }
@@ -166,6 +177,13 @@ impl Kept {
             Part::Deleted { sequence, row } => {
                 self.deleted.insert(sequence, row);
             }
+            Part::Forgotten(horizon) => {
+                assert!(self.forgotten.is_none_or(|before| before.sequence < horizon.sequence));
+                self.forgotten = Some(horizon);
+                self.messages.retain(|&at, _| at > horizon.at);
+                self.receipts.retain(|&(at, _), _| at > horizon.at);
+                self.deleted.retain(|&sequence, _| sequence > horizon.sequence);
+            }
             Part::Sent { row, client_id, message } => {
                 self.sent.insert((row, client_id.to_string()), message);
             }
@@ -190,6 +208,7 @@ impl Kept {
             deleted: self.deleted.iter().map(|(&sequence, &row)| (sequence, row)).collect(),
             newest: self.messages.values().next_back().cloned(),
             last: last.cloned(),
+            forgotten: self.forgotten,
         })
     }
 }

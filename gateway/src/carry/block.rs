@@ -10,13 +10,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use engine::kept::{ChatAsk, ChatStored, Loaded, MemberRow, Part, Place, Reads};
+use engine::kept::{ChatAsk, ChatStored, Horizon, Loaded, MemberRow, Part, Place, Reads};
 use schema::Id;
 use schema::chat::ids::LAST_MS;
 use schema::chat::{Attachment, Conversation, ConversationId, Kind, Message, MessageId, Receipt, Role};
 
 use super::lines::{
-    ConversationLine, DeletedLine, MemberLine, MessageLine, ReceiptLine, SendLine, Time, role_of,
+    ConversationLine, DeletedLine, ForgottenLine, MemberLine, MessageLine, ReceiptLine, SendLine, Time,
+    role_of,
 };
 
 /// What has to be written for a line, and how much was there already.
@@ -240,6 +241,26 @@ impl Block {
         Ok((changes, id))
     }
 
+    /// What was forgotten for its age: messages go on from there.
+    ///
+    /// # Errors
+    /// What is wrong with the line.
+    pub fn forgotten(&mut self, line: &ForgottenLine) -> Result<Changes, String> {
+        if self.at > 0 {
+            return Err("what was forgotten stands before the messages".into());
+        }
+        let ForgottenLine { at: Time(at), sequence, row, sent } = *line;
+        let horizon = Horizon { at, sequence, row, sent };
+        (self.given_at, self.at, self.sequence) = (at, at, sequence);
+        for (number, someone) in &mut self.members {
+            someone.sent = horizon.sent_by(*number);
+        }
+        // The store may have forgotten more since.
+        let there = self.there.as_ref().and_then(|there| there.forgotten);
+        let is_there = there.is_some_and(|there| there.sequence >= sequence);
+        Ok(Changes::one(is_there, || Part::Forgotten(horizon)))
+    }
+
     fn build(
         &mut self,
         line: &MessageLine,
@@ -302,6 +323,10 @@ impl Block {
     }
 
     fn has_message(&self, reads: &dyn Reads, message: &Message) -> Result<bool, String> {
+        let forgotten = self.there.as_ref().and_then(|there| there.forgotten).unwrap_or_default();
+        if message.sequence <= forgotten.sequence {
+            return Ok(true);
+        }
         let Some(newest) = self.there.as_ref().and_then(|there| there.newest.as_ref()) else {
             return Ok(false);
         };

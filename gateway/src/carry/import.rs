@@ -158,6 +158,7 @@ impl<'a> Import<'a> {
                     Line::Member(line) => block.member(&line)?,
                     Line::Receipt(line) => block.receipt(&*reads, &line)?,
                     Line::Deleted(line) => block.deleted(&line)?,
+                    Line::Forgotten(line) => block.forgotten(&line)?,
                     Line::Send(line) => block.send(&*reads, &line)?,
                     Line::Message(line) => {
                         let (changes, id) = block.message(&*reads, &line)?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use engine::kept::{MemberRow, Part};
+use engine::kept::{Horizon, MemberRow, Part};
 use schema::Id;
 use schema::chat::{Attachment, Conversation, Kind, Member, Message, Role};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub enum Line {
     Receipt(ReceiptLine),
     /// A message is deleted, or was never stored.
     Deleted(DeletedLine),
+    /// What was forgotten for its age.
+    Forgotten(ForgottenLine),
     /// What a client's own name for a message stands for.
     Send(SendLine),
     /// When a user was last seen.
@@ -218,6 +220,21 @@ pub struct DeletedLine {
     pub row: u32,
 }
 
+/// The newest message that was forgotten for its age.
+#[derive(Serialize, Deserialize, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ForgottenLine {
+    /// Its creation time.
+    pub at: Time,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its sender's row.
+    pub row: u32,
+    /// How many it was of theirs, between two.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sent: u64,
+}
+
 /// What a client's own name stands for.
 #[derive(Serialize, Deserialize, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -337,6 +354,9 @@ impl Line {
                 Self::Receipt(ReceiptLine { message: Time(*message), row: *row, at: Time(*at) })
             }
             Part::Deleted { sequence, row } => Self::Deleted(DeletedLine { sequence: *sequence, row: *row }),
+            Part::Forgotten(Horizon { at, sequence, row, sent }) => {
+                Self::Forgotten(ForgottenLine { at: Time(*at), sequence: *sequence, row: *row, sent: *sent })
+            }
             Part::Sent { row, client_id, message } => {
                 Self::Send(SendLine { row: *row, client_id: client_id.to_string(), message: Time(*message) })
             }

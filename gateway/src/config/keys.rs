@@ -319,6 +319,15 @@ settings! {
         /// How long a message that is sent again under the same name (`Idempotency-Key`, `clientMessageId`) is known to
         /// be the same.
         retry_window: Duration = "24h" in "1m"..="30d";
+        /// How long messages of conversations of two are kept; `0s`: for good. What is older is forgotten, not told
+        /// to anybody any more, and removed.
+        retention_direct: Duration = "0s" in "0s"..="36500d";
+        /// How long messages of groups are kept; `0s`: for good.
+        retention_group: Duration = "0s" in "0s"..="36500d";
+        /// How long messages between a buyer and a seller are kept; `0s`: for good.
+        retention_trade: Duration = "0s" in "0s"..="36500d";
+        /// How long what a user was told by the operator is kept; `0s`: for good.
+        retention_feed: Duration = "0s" in "0s"..="36500d";
         /// Most conversations in one list.
         list: u32 = "1000" in "1"..="10000";
         /// Memory for conversations in use, in all; those not used for the longest time are loaded again when needed.

@@ -77,6 +77,7 @@ fn configuration_text(io: &str, extra: &str) -> String {
         ("trade_api", vec![]),
         ("attachments", vec![]),
         ("media", vec![]),
+        ("conversations", vec![]),
         ("limits", vec![]),
     ];
     for line in extra.lines().map(str::trim).filter(|line| !line.is_empty()) {

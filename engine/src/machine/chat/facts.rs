@@ -9,6 +9,9 @@
 //!        - deleted after floor      by others, unless read before
 //!        - singles                  read one by one
 //! ```
+//!
+//! What was forgotten for its age counts as read by everybody: the floor of a member is never below its horizon. It is not
+//! written to the members' rows (there may be thousands), but seen wherever a floor is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +19,7 @@ use std::sync::Arc;
 use schema::chat::{Conversation, Kind, Member, Message};
 use schema::{Id, ShardId};
 
-use super::super::store::{Loaded, MemberRow};
+use super::super::store::{Horizon, Loaded, MemberRow};
 
 /// Members that are found by looking at each of them.
 const FEW: usize = 32;
@@ -33,6 +36,8 @@ pub(super) struct Facts {
     rows: Option<BTreeMap<Id, u32>>,
     pub(super) last_row: u32,
     deleted: Vec<(u64, u32)>,
+    /// What was forgotten.
+    pub(super) forgotten: Option<Horizon>,
     /// Sequence and creation time of the newest message on stable storage.
     pub(super) head: u64,
     pub(super) head_at: u64,
@@ -70,6 +75,7 @@ impl Facts {
             rows: None,
             last_row,
             deleted: Vec::new(),
+            forgotten: None,
             head: 0,
             head_at: 0,
             issued: 0,
@@ -88,8 +94,10 @@ impl Facts {
         let mut facts = Self::new(Arc::new(loaded.conversation), loaded.members);
         facts.last_row = facts.last_row.max(loaded.last_row);
         facts.deleted = loaded.deleted;
-        if let Some(newest) = loaded.newest {
-            (facts.head, facts.head_at) = (newest.sequence, newest.id.at);
+        facts.forgotten = loaded.forgotten;
+        // Where nothing is left, it goes on from what was forgotten.
+        if let Some(newest) = loaded.newest.as_ref().map(Horizon::of).or(loaded.forgotten) {
+            (facts.head, facts.head_at) = (newest.sequence, newest.at);
             if facts.is_pair() {
                 let other = facts.members.iter().find(|row| row.member.row != newest.row);
                 if let Some(other) = other.map(|row| row.member.row) {
@@ -221,8 +229,29 @@ impl Facts {
         sequence <= row.floor || row.singles.iter().any(|&(first, last)| (first..=last).contains(&sequence))
     }
 
+    /// Everything up to a message is forgotten.
+    pub(super) fn forget(&mut self, horizon: Horizon) {
+        self.forgotten = Some(horizon);
+        self.deleted.retain(|&(sequence, _)| sequence > horizon.sequence);
+        if self.last.as_ref().and_then(Option::as_ref).is_some_and(|last| last.id.at <= horizon.at) {
+            self.last = Some(None);
+        }
+    }
+
+    /// A member's row with its floor at what was forgotten, where it was below.
+    fn lifted(&self, row: &MemberRow) -> Option<MemberRow> {
+        let horizon = self.forgotten.filter(|horizon| horizon.sequence > row.floor)?;
+        let sent = if self.conversation.kind.sending_reads() { 0 } else { horizon.sent_by(row.member.row) };
+        let (to, read_at) = (row.member.read_to, row.member.read_at);
+        let mut lifted = self.with_floor(row, horizon.sequence, sent, to, 0);
+        lifted.member.read_at = read_at;
+        Some(lifted)
+    }
+
     /// How many messages a member has not read.
     pub(super) fn unread(&self, row: &MemberRow) -> u64 {
+        let lifted = self.lifted(row);
+        let row = lifted.as_ref().unwrap_or(row);
         let after = self.head.saturating_sub(row.floor);
         let own = match self.conversation.kind.sending_reads() {
             true => 0,
@@ -239,10 +268,10 @@ impl Facts {
 
     /// The row of a member who has read one more message. `None`: it was read before, or there are too many gaps.
     pub(super) fn with_single(&self, row: &MemberRow, sequence: u64) -> Option<MemberRow> {
-        if Self::has_read(row, sequence) {
+        let mut row = self.lifted(row).unwrap_or_else(|| row.clone());
+        if Self::has_read(&row, sequence) {
             return None;
         }
-        let mut row = row.clone();
         let at = row.singles.partition_point(|&(first, _)| first < sequence);
         row.singles.insert(at, (sequence, sequence));
         if row.singles.get(at + 1).is_some_and(|next| next.0 == sequence + 1) {

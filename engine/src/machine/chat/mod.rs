@@ -6,8 +6,8 @@
 //! ```
 //!
 //! `facts` is what is known of a conversation, `room` its queue, `plan` what a command does to it; `rooms` drives the
-//! three. `ask` reads without changing, `list` gathers a user's conversations, `post` tells the members, and `sessions`
-//! is what a session's host does: follow, join, typing.
+//! three. `ask` reads without changing, `list` gathers a user's conversations, `post` tells the members, `retention` forgets
+//! what is too old, and `sessions` is what a session's host does: follow, join, typing.
 //!
 //! A conversation that is not in memory is loaded while its commands wait in order; one that is not used makes room.
 
@@ -16,6 +16,7 @@ mod facts;
 mod list;
 mod plan;
 mod post;
+mod retention;
 mod room;
 mod rooms;
 mod sessions;
@@ -54,6 +55,7 @@ pub(super) struct Chats {
     posts: VecDeque<post::Post>,
     /// Numbers given to conversations made here.
     made: u64,
+    round: retention::Round,
 }
 
 /// What a request to the store is for.
@@ -68,6 +70,8 @@ enum Asked {
     Read(ask::Reading),
     /// A user's conversations.
     Memberships(list::Wanted),
+    /// Conversations with messages that are too old.
+    Aged,
 }
 
 impl Chats {
@@ -84,6 +88,7 @@ impl Chats {
             outgoing: VecDeque::new(),
             posts: VecDeque::new(),
             made: 0,
+            round: retention::Round::default(),
         }
     }
 
@@ -230,6 +235,7 @@ impl Machine {
             Asked::Holes { slot, serial, holes } => self.holes_written(slot, serial, holes, &stored),
             Asked::Read(reading) => self.have_read(reading, stored),
             Asked::Memberships(wanted) => self.memberships(wanted, stored),
+            Asked::Aged => self.aged(stored),
         }
     }
 

@@ -9,9 +9,9 @@ use schema::chat::{
 };
 use schema::{Actor, Id, Refusal};
 
-use super::super::store::{ChatAsk, ChatStored, MemberRow, Part, Place};
+use super::super::store::{ChatAsk, ChatStored, Horizon, MemberRow, Part, Place};
 use super::facts::Facts;
-use super::room::{Effect, Op};
+use super::room::{Deed, Effect, Op};
 use crate::limits::Limits;
 
 /// How far creation times may run ahead of the clock: a conversation has one millisecond a message.
@@ -41,8 +41,17 @@ impl Scene<'_> {
     /// What is to be read before the command can be planned.
     pub(super) fn reads(&self, op: &Op) -> Option<ChatAsk> {
         let place = self.place;
-        let row = self.facts?.member(&op.who.key.id).map(|row| row.member.row);
-        match &op.command {
+        let facts = self.facts?;
+        let row = facts.member(&op.who.key.id).map(|row| row.member.row);
+        let command = match &op.deed {
+            Deed::Command(command) => command,
+            Deed::Forget { before } => {
+                let after = facts.forgotten.map_or(0, |horizon| horizon.at);
+                let (before, limit) = (*before, 1);
+                return Some(ChatAsk::Page { place, before, after, forward: false, limit, receipts: false });
+            }
+        };
+        match command {
             ChatCommand::Send(draft) => {
                 let (client_id, row) = (Arc::clone(draft.client_id.as_ref()?), row?);
                 let since = self.now.saturating_sub(u64::from(self.limits.sends_kept));
@@ -63,12 +72,11 @@ impl Scene<'_> {
 
     /// What the command does, with what was read for it.
     pub(super) fn plan(&self, op: &Op, read: Option<ChatStored>) -> Step {
-        let planned = match &op.command {
-            ChatCommand::Create(new) => self.create(&op.who, new),
-            command => match self.facts {
-                None => Err(Refusal::NotFound),
-                Some(facts) => self.change(facts, &op.who, command, read),
-            },
+        let planned = match (&op.deed, self.facts) {
+            (Deed::Command(ChatCommand::Create(new)), _) => self.create(&op.who, new),
+            (_, None) => Err(Refusal::NotFound),
+            (Deed::Command(command), Some(facts)) => self.change(facts, &op.who, command, read),
+            (Deed::Forget { .. }, Some(facts)) => forget(facts, read),
         };
         planned.unwrap_or_else(|refusal| Step::Over(Err(refusal)))
     }
@@ -382,6 +390,14 @@ impl Scene<'_> {
         let to_all = change.blocked.is_some() || hiding;
         Ok(Step::Write(vec![Part::Member(now.clone())], Effect::Changed { row: now, change, to_all }))
     }
+}
+
+/// What was read is the newest of what is too old.
+fn forget(facts: &Facts, read: Option<ChatStored>) -> Planned {
+    let Some(ChatStored::Page { messages, .. }) = read else { return Err(Refusal::Unavailable) };
+    let newest = messages.first().filter(|newest| newest.sequence <= facts.head);
+    let Some(horizon) = newest.map(Horizon::of) else { return Ok(Step::Over(Ok(ChatReply::Done))) };
+    Ok(Step::Write(vec![Part::Forgotten(horizon)], Effect::Forgotten(horizon)))
 }
 
 /// The row of who acts.

@@ -12,7 +12,7 @@ use schema::{Actor, Id, Key, Realm, Refusal, SessionAddr};
 
 use super::super::gather::Whom;
 use super::super::slab::Slotted;
-use super::super::store::{ChatStored, MemberRow, Place};
+use super::super::store::{ChatStored, Horizon, MemberRow, Place};
 use super::super::table::HasKey;
 use super::facts::Facts;
 
@@ -58,8 +58,17 @@ pub(super) struct Op {
     pub(super) who: Actor,
     /// The session that commands, if one does.
     pub(super) by: Option<SessionAddr>,
-    pub(super) command: ChatCommand,
+    pub(super) deed: Deed,
     pub(super) stage: Stage,
+}
+
+/// What is to be done: what somebody commands, or what the home does by itself.
+pub(super) enum Deed {
+    Command(ChatCommand),
+    /// Forget what was created before this time.
+    Forget {
+        before: u64,
+    },
 }
 
 /// How far a command has come.
@@ -109,6 +118,7 @@ pub(super) enum Effect {
     },
     /// A trade that was hidden is shown again to these.
     Shown(Vec<MemberRow>),
+    Forgotten(Horizon),
     Gone,
 }
 
@@ -124,7 +134,10 @@ pub(super) struct Touches<'a> {
 impl Op {
     fn touches(&self) -> Touches<'_> {
         let user = &self.who.key.id;
-        let (all, message, member) = match &self.command {
+        let Deed::Command(command) = &self.deed else {
+            return Touches { all: true, message: None, member: None };
+        };
+        let (all, message, member) = match command {
             ChatCommand::Send(_) => (false, None, Some((user, true))),
             ChatCommand::Edit { message, .. } | ChatCommand::Remove { message } => {
                 (false, Some(message.at), None)
@@ -152,8 +165,8 @@ impl Op {
 
     /// The client's own name for the message it sends.
     pub(super) fn client_id(&self) -> Option<&str> {
-        match &self.command {
-            ChatCommand::Send(draft) => draft.client_id.as_deref(),
+        match &self.deed {
+            Deed::Command(ChatCommand::Send(draft)) => draft.client_id.as_deref(),
             _ => None,
         }
     }

@@ -1,6 +1,5 @@
 //! Rooms are entered, loaded, driven and left.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use schema::chat::{
@@ -15,7 +14,7 @@ use super::super::store::{ChatAsk, ChatFailure, ChatStored, Loaded, Part, Place,
 use super::Asked;
 use super::facts::Facts;
 use super::plan::{Scene, Step};
-use super::room::{Effect, Op, Room, Stage};
+use super::room::{Deed, Effect, Op, Room, Stage};
 use crate::limits::CHAT_BATCH;
 
 /// Bytes of a room beside its facts.
@@ -70,12 +69,24 @@ impl Machine {
             first.also.push(whom);
             return Ok(());
         }
+        self.queue(slot, whom, (who, by), Deed::Command(command));
+        Ok(())
+    }
+
+    /// Something is to be done in a room.
+    pub(super) fn queue(
+        &mut self,
+        slot: u32,
+        whom: Whom,
+        (who, by): (Actor, Option<SessionAddr>),
+        deed: Deed,
+    ) {
+        let Some(room) = self.chats.rooms.get_mut(slot) else { return };
         self.chats.serial += 1;
         let number = self.chats.serial;
-        room.queue.push_back(Op { number, whom, also: Vec::new(), who, by, command, stage: Stage::Waiting });
+        room.queue.push_back(Op { number, whom, also: Vec::new(), who, by, deed, stage: Stage::Waiting });
         self.chats.ops += 1;
         self.drive(slot);
-        Ok(())
     }
 
     /// Asks the store for rooms.
@@ -137,13 +148,19 @@ impl Machine {
     /// Carries out the reading commands that have waited until the room was known.
     fn read_rooms(&mut self, slot: u32) {
         let Some(room) = self.chats.rooms.get_mut(slot) else { return };
-        let (reading, changing): (VecDeque<Op>, VecDeque<Op>) =
-            std::mem::take(&mut room.queue).into_iter().partition(|op| is_reading(&op.command));
-        room.queue = changing;
-        for op in reading {
+        let mut reading = Vec::new();
+        for op in std::mem::take(&mut room.queue) {
+            match op.deed {
+                Deed::Command(command) if is_reading(&command) => {
+                    reading.push((op.whom, (op.who, op.by), command))
+                }
+                deed => room.queue.push_back(Op { deed, ..op }),
+            }
+        }
+        for (whom, (who, by), command) in reading {
             self.chats.ops -= 1;
-            if let Err(refusal) = self.read_room(slot, op.whom, (&op.who, op.by), op.command) {
-                self.answer(op.whom, Answer::Refused(refusal));
+            if let Err(refusal) = self.read_room(slot, whom, (&who, by), command) {
+                self.answer(whom, Answer::Refused(refusal));
             }
         }
     }
@@ -424,6 +441,12 @@ impl Machine {
                     self.tell_members(slot, event, &[]);
                 }
                 return Ok(ChatReply::Made { conversation, new: false });
+            }
+            // Nobody is told: what is old goes from everybody's sight alike.
+            Effect::Forgotten(horizon) => {
+                *stale |= facts.last.is_none();
+                facts.forget(horizon);
+                return Ok(ChatReply::Done);
             }
             Effect::Gone => {
                 self.tell_members(slot, ChatEvent::Deleted { conversation: id }, &[]);

@@ -8,8 +8,10 @@
 //! | states | 2, **incarnation**, 1, member's row (4) | the member, or that it has left |
 //! | states | 2, **incarnation**, 2, sequence (8) | row of the sender of a deleted message |
 //! | states | 2, **incarnation**, 3, creation time (6), member's row (4) | when the member read the message |
+//! | states | 2, **incarnation**, 4 | what was forgotten for its age |
 //! | states | 3, realm (2), user, conversation (10), epoch (1), member's row (4) | nothing: the user is in it |
 //! | states | 4, **incarnation** | nothing: it is gone, and its rows are still to be cleared away |
+//! | states | 5, **incarnation** | nothing: the rows of what was forgotten are still to be cleared away |
 //!
 //! An **incarnation** is realm (2), conversation (10) and epoch (1): 13 bytes. Numbers are big-endian, so rows lie in
 //! the order of creation times, rows and sequences, and history, receipts and the state of a conversation are one range
@@ -32,10 +34,12 @@ const CONVERSATIONS: u8 = 1;
 const SIDES: u8 = 2;
 const MEMBERSHIPS: u8 = 3;
 const SWEEPS: u8 = 4;
+const TRIMS: u8 = 5;
 
 const MEMBER: u8 = 1;
 const DELETION: u8 = 2;
 const RECEIPT: u8 = 3;
+const HORIZON: u8 = 4;
 
 /// A conversation from one making to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,6 +125,13 @@ pub(super) fn side(of: Incarnation, side: Side) -> Vec<u8> {
     key
 }
 
+/// Where it stands what was forgotten of an incarnation.
+pub(super) fn horizon(of: Incarnation) -> Vec<u8> {
+    let mut key = sides(of);
+    key.push(HORIZON);
+    key
+}
+
 /// The prefix of the state of an incarnation.
 pub(super) fn sides(of: Incarnation) -> Vec<u8> {
     let mut key = Vec::with_capacity(32);
@@ -134,6 +145,11 @@ pub(super) fn members_and_deletions(of: Incarnation) -> (Vec<u8>, Vec<u8>) {
     let mut end = sides(of);
     end.push(RECEIPT);
     (sides(of), end)
+}
+
+/// Receipts of an incarnation.
+pub(super) fn receipts(of: Incarnation) -> (Vec<u8>, Vec<u8>) {
+    (members_and_deletions(of).1, horizon(of))
 }
 
 /// Reads a key of [`side`].
@@ -191,7 +207,18 @@ pub(super) fn sweeps_of(place: Place) -> (Vec<u8>, Vec<u8>) {
     (prefix, end)
 }
 
-/// Reads a key of [`sweep`].
+pub(super) fn trim(of: Incarnation) -> Vec<u8> {
+    let mut key = vec![TRIMS];
+    push_incarnation(of, &mut key);
+    key
+}
+
+/// All trims.
+pub(super) fn trims() -> ([u8; 1], [u8; 1]) {
+    ([TRIMS], [TRIMS + 1])
+}
+
+/// Reads a key of [`sweep`] or [`trim`].
 pub(super) fn read_sweep(key: &[u8]) -> Result<Incarnation, Damage> {
     let mut taker = Taker(key);
     taker.byte()?;
@@ -261,7 +288,8 @@ mod tests {
         assert_eq!(side(of, Side::Deletion { sequence: 3 }), with(&[2], &[2, 0, 0, 0, 0, 0, 0, 0, 3]));
         let receipt = Side::Receipt { message: 5, row: 6 };
         assert_eq!(side(of, receipt), with(&[2], &[3, 0, 0, 0, 0, 0, 5, 0, 0, 0, 6]));
-        assert_eq!(sweep(of), with(&[4], &[]));
+        assert_eq!((sweep(of), trim(of)), (with(&[4], &[]), with(&[5], &[])));
+        assert_eq!(horizon(of), with(&[2], &[4]));
         let user = Id::new("ann").unwrap();
         assert_eq!(
             membership(of, 9, &user),
@@ -304,6 +332,9 @@ mod tests {
         assert!(first < side(of(0xff), Side::Member { row: 0 }));
         assert!(side(of(0xff), Side::Deletion { sequence: u64::MAX }) < end);
         assert!(side(of(0xff), Side::Receipt { message: 0, row: 0 }) >= end);
+        let (first, end) = receipts(of(0xff));
+        assert!(first <= side(of(0xff), Side::Receipt { message: 0, row: 0 }));
+        assert!(side(of(0xff), Side::Receipt { message: u64::MAX, row: u32::MAX }) < end);
         assert_eq!(behind(&[1, 0xff, 0xff]), [2]);
         assert_eq!(behind(&[1, 2]), [1, 3]);
         assert!(behind(&[0xff; 20]) > vec![0xff; 300]);

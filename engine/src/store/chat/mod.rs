@@ -112,7 +112,7 @@ pub trait Reads: Send + Sync {
 
     /// Hands everything of a conversation to `each`, as the parts that would write it anew, in this order: the
     /// conversation; its members by row, those who have left as [`Part::MemberGone`](crate::machine::store::Part); what
-    /// was deleted, by sequence; messages by time, without receipts; receipts by message and row; client ids by row
+    /// was deleted, by sequence; what was forgotten for its age; messages by time, without receipts; receipts by message and row; client ids by row
     /// and text. It needs little memory however long that is, and `each` may read and write. False: there is no such
     /// conversation.
     ///

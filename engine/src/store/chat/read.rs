@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schema::chat::{ConversationId, Message, MessageId, Receipt};
+use schema::chat::{ConversationId, Kind, Message, MessageId, Receipt};
 use schema::{Id, Key};
 
 use super::bytes::Damage;
@@ -16,7 +16,7 @@ use super::rows::scan;
 use super::values::{self, Life};
 use super::walk::Each;
 use super::{Failure, FailureKind, Reads, Rows};
-use crate::machine::store::{ChatAsk, ChatStored, Loaded, Place};
+use crate::machine::store::{ChatAsk, ChatStored, Horizon, Loaded, Place};
 use crate::store::ledger::Space;
 
 /// Members whose rows lie within this many numbers are read as one range, others one by one.
@@ -43,24 +43,30 @@ impl Reads for RowReader {
                 ChatStored::Loaded(places.iter().map(load).collect::<Result<_, Failure>>()?)
             }
             ChatAsk::Page { place, before, after, forward, limit, receipts } => {
-                let wanted =
-                    Wanted { after: *after, before: *before, forward: *forward, limit: (*limit).into() };
-                let page = self.under(*place, |of, _| self.page(of, &wanted, *receipts))?;
+                let page = self.under(*place, |of, _, forgotten| {
+                    let after = forgotten.map_or(*after, |horizon| horizon.at.max(*after));
+                    let wanted = Wanted { after, before: *before, forward: *forward, limit: (*limit).into() };
+                    self.page(of, &wanted, *receipts)
+                })?;
                 let (messages, more) = page.unwrap_or_default();
                 ChatStored::Page { messages, more }
             }
             ChatAsk::Message { place, at } => {
-                let found = self.under(*place, |of, _| self.message(of, *at))?;
+                let found = self.under(*place, |of, _, forgotten| match forgotten {
+                    Some(horizon) if *at <= horizon.at => Ok(None),
+                    _ => self.message(of, *at),
+                })?;
                 ChatStored::Message(found.flatten().map(Box::new))
             }
             ChatAsk::Sent { place, row, client_id, since } => {
-                let found = self.under(*place, |of, _| self.sent(of, *row, client_id))?;
+                let found = self.under(*place, |of, _, _| self.sent(of, *row, client_id))?;
                 ChatStored::Sent(found.flatten().filter(|at| at > since))
             }
             ChatAsk::Memberships { user, after, limit } => {
                 let (conversations, more) = self.memberships(user, *after, *limit as usize)?;
                 ChatStored::Memberships { conversations, more }
             }
+            ChatAsk::Aged { after, before, limit } => self.aged(*after, before, *limit as usize)?,
             ChatAsk::Write(_) => {
                 return Err(Failure::new(FailureKind::Refused, "a write came to a reader"));
             }
@@ -105,27 +111,38 @@ impl RowReader {
         row.map(|value| read(&value)).transpose().map_err(|damage| damage.of_row(space, key))
     }
 
-    /// Reads something of a conversation, given its row, if it is there.
+    /// Reads something of a conversation, given its row and what was forgotten of it, if it is there.
     fn under<T>(
         &self,
         place: Place,
-        read: impl Fn(Incarnation, &[u8]) -> Result<T, Failure>,
+        read: impl Fn(Incarnation, &[u8], Option<Horizon>) -> Result<T, Failure>,
     ) -> Result<Option<T>, Failure> {
         let key = keys::conversation(place);
-        let look = || self.get(Space::States, &key, |value| Ok((values::read_life(value)?, value.to_vec())));
+        let look = || -> Result<_, Failure> {
+            let row =
+                self.get(Space::States, &key, |value| Ok((values::read_life(value)?, value.to_vec())))?;
+            let Some((life @ Life { epoch, made: Some(_) }, row)) = row else { return Ok(None) };
+            Ok(Some((life, row, self.horizon(Incarnation { place, epoch })?)))
+        };
         let mut found = look()?;
         loop {
-            let Some((life @ Life { epoch, made: Some(_) }, row)) = found else { return Ok(None) };
-            let result = read(Incarnation { place, epoch }, &row);
+            let Some((life, row, horizon)) = found else { return Ok(None) };
+            let result = read(Incarnation { place, epoch: life.epoch }, &row, horizon);
             found = look()?;
-            if found.as_ref().is_some_and(|(now, _)| *now == life) {
+            // What is forgotten is cleared away afterwards: where the horizon has not moved, nothing of it was met.
+            if found.as_ref().is_some_and(|(now, _, then)| (*now, *then) == (life, horizon)) {
                 return result.map(Some);
             }
         }
     }
 
+    /// What was forgotten of a conversation.
+    pub(super) fn horizon(&self, of: Incarnation) -> Result<Option<Horizon>, Failure> {
+        self.get(Space::States, &keys::horizon(of), values::read_horizon)
+    }
+
     fn load(&self, place: Place) -> Result<Option<Loaded>, Failure> {
-        self.under(place, |of, row| {
+        self.under(place, |of, row, forgotten| {
             let conversation = values::read_conversation(place, row)
                 .map_err(|damage| damage.of_row(Space::States, &keys::conversation(place)))?;
             let (mut members, mut last_row, mut deleted) = (Vec::new(), 0, Vec::new());
@@ -144,17 +161,23 @@ impl RowReader {
                 }
                 Ok(true)
             })?;
-            let (newest, last) = self.newest(of, deleted.len())?;
-            Ok(Loaded { conversation, members, last_row, deleted, newest, last })
+            let sequence = forgotten.map_or(0, |horizon| horizon.sequence);
+            deleted.retain(|&(deleted, _)| deleted > sequence);
+            let (newest, last) = self.newest(of, forgotten, deleted.len())?;
+            Ok(Loaded { conversation, members, last_row, deleted, newest, last, forgotten })
         })
     }
 
     /// The newest message, and the newest that is not deleted. So many messages are deleted, so
     /// looking at one more is enough.
-    fn newest(&self, of: Incarnation, deleted: usize) -> Result<(Option<Message>, Option<Message>), Failure> {
-        let prefix = keys::messages(of);
+    fn newest(
+        &self,
+        of: Incarnation,
+        forgotten: Option<Horizon>,
+        deleted: usize,
+    ) -> Result<(Option<Message>, Option<Message>), Failure> {
         let (mut newest, mut last) = (None, None);
-        let range = (&*prefix, &*keys::behind(&prefix));
+        let range = (&*first_message(of, forgotten), &*keys::behind(&keys::messages(of)));
         scan(&*self.rows, Space::Messages, range, true, deleted.saturating_add(1), |key, value| {
             let is_deleted = values::is_deleted(value)?;
             if newest.is_none() || !is_deleted {
@@ -196,6 +219,40 @@ impl RowReader {
             self.join_receipts(of, &mut messages)?;
         }
         Ok((messages, more))
+    }
+
+    /// Conversations with messages that are too old. A look at the first message of each is enough.
+    fn aged(
+        &self,
+        after: Option<Place>,
+        before: &[u64; Kind::ALL.len()],
+        limit: usize,
+    ) -> Result<ChatStored, Failure> {
+        let (first, end) = keys::all_conversations();
+        let from = after.map_or(first, |after| keys::behind(&keys::conversation(after)));
+        let (mut found, mut last, mut count) = (Vec::new(), None, 0);
+        scan(&*self.rows, Space::States, (&from, &end), false, limit, |key, value| {
+            let (place, life) = (keys::read_conversation(key)?, values::read_life(value)?);
+            (last, count) = (Some(place), count + 1);
+            if life.made.is_some() {
+                let kind = values::read_conversation(place, value)?.kind;
+                let before = before[kind as usize - 1];
+                let of = Incarnation { place, epoch: life.epoch };
+                found.extend((before > 0).then_some((of, before)));
+            }
+            Ok(true)
+        })?;
+        let mut places = Vec::new();
+        for (of, before) in found {
+            let range = (first_message(of, self.horizon(of)?), keys::message(of, before));
+            let mut is_old = false;
+            self.rows.scan(Space::Messages, (&range.0, &range.1), false, 1, &mut |_, _| {
+                is_old = true;
+                false
+            })?;
+            places.extend(is_old.then_some((of.place, before)));
+        }
+        Ok(ChatStored::Aged { places, next: last.filter(|_| count == limit) })
     }
 
     fn message(&self, of: Incarnation, at: u64) -> Result<Option<Message>, Failure> {
@@ -308,6 +365,11 @@ impl RowReader {
             from = keys::behind(&next);
         }
     }
+}
+
+/// Where messages begin that are not forgotten.
+pub(super) fn first_message(of: Incarnation, forgotten: Option<Horizon>) -> Vec<u8> {
+    forgotten.map_or_else(|| keys::messages(of), |horizon| keys::message(of, horizon.at + 1))
 }
 
 pub(super) fn read_message(of: Incarnation, key: &[u8], value: &[u8]) -> Result<Message, Damage> {

@@ -7,6 +7,7 @@ mod history;
 mod lives;
 mod members;
 mod model;
+mod retention;
 mod walks;
 
 use std::sync::Arc;
@@ -118,6 +119,23 @@ impl Store {
         match self.answer(ChatAsk::Sent { place, row, client_id: client_id.into(), since }) {
             ChatStored::Sent(at) => at,
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Conversations with messages from before these times, looked for so many at a time.
+    fn aged(&mut self, before: [u64; 4], limit: u32) -> Vec<Place> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            match self.answer(ChatAsk::Aged { after, before: Box::new(before), limit }) {
+                ChatStored::Aged { places, next } => {
+                    found.extend(places.into_iter().map(|(place, _)| place));
+                    if next.is_none() {
+                        return found;
+                    }
+                    after = next;
+                }
+                other => panic!("{other:?}"),
+            }
         }
     }
 
@@ -272,6 +290,9 @@ macro_rules! chat_suite {
             lives::gone_and_made_in_one_write
             lives::made_and_gone_many_times
             lives::what_is_gone_is_cleared_away
+            retention::what_is_forgotten_is_nowhere
+            retention::all_forgotten_goes_on_where_it_was
+            retention::a_page_is_never_half
             walks::a_walk_writes_it_anew
             walks::a_walk_may_stop_and_write
             walks::all_places

@@ -9,7 +9,7 @@ use schema::Id;
 use schema::chat::{Attachment, Conversation, Kind, Member, Message, MessageId, Role};
 
 use super::bytes::{Damage, Taker, put_bytes, put_id, put_number};
-use crate::machine::store::{MemberRow, Place};
+use crate::machine::store::{Horizon, MemberRow, Place};
 
 /// The format that this Muster writes, of every sort of row.
 pub(super) const FORMAT: u8 = 1;
@@ -251,6 +251,25 @@ pub(super) fn read_number(value: &[u8]) -> Result<u64, Damage> {
     Ok(number)
 }
 
+/// What was forgotten.
+pub(super) fn horizon(horizon: Horizon) -> Vec<u8> {
+    let mut value = vec![FORMAT];
+    put_number(horizon.at, &mut value);
+    put_number(horizon.sequence, &mut value);
+    put_number(horizon.row.into(), &mut value);
+    put_number(horizon.sent, &mut value);
+    value
+}
+
+/// Reads [`horizon`].
+pub(super) fn read_horizon(value: &[u8]) -> Result<Horizon, Damage> {
+    let mut taker = Taker::format(value, FORMAT)?;
+    let (at, sequence) = (taker.number()?, taker.number()?);
+    let (row, sent) = (taker.small()?, taker.number()?);
+    taker.end()?;
+    Ok(Horizon { at, sequence, row, sent })
+}
+
 #[cfg(test)]
 mod tests {
     use schema::Realm;
@@ -338,6 +357,11 @@ mod tests {
         assert_eq!(read_life(&[1, 1, 9]), Ok(Life { epoch: 9, made: None }));
         assert_eq!(gone(9), [1, 1, 9]);
         assert_eq!((number(300), read_number(&[1, 0xac, 2])), (vec![1, 0xac, 2], Ok(300)));
+        let old = Horizon { at: 300, sequence: 4, row: 5, sent: 6 };
+        assert_eq!(
+            (horizon(old), read_horizon(&[1, 0xac, 2, 4, 5, 6])),
+            (vec![1, 0xac, 2, 4, 5, 6], Ok(old))
+        );
     }
 
     /// Whatever is on the disk, reading it is no panic; and a row that was cut off is no row.
@@ -371,6 +395,7 @@ mod tests {
         assert_eq!(read_conversation(place(), &row).unwrap_err(), newer);
         assert_eq!(read_life(&row).unwrap_err(), newer);
         assert_eq!(read_number(&row).unwrap_err(), newer);
+        assert_eq!(read_horizon(&row).unwrap_err(), newer);
         assert_eq!(is_deleted(&row).unwrap_err(), newer);
     }
 }

@@ -11,6 +11,7 @@ use schema::chat::ConversationId;
 
 use super::bytes::{Damage, Taker};
 use super::keys::{self, Incarnation, Side};
+use super::read::{first_message, read_message};
 use super::rows::scan;
 use super::{Failure, RowReader, values};
 use crate::machine::store::{Part, Place};
@@ -22,6 +23,8 @@ const PART: usize = 256;
 /// What parts are handed to; it may say that it has enough.
 pub type Each<'a> = dyn FnMut(Part) -> Result<ControlFlow<()>, Failure> + 'a;
 
+/// The first key, and the first behind it.
+type Range = (Vec<u8>, Vec<u8>);
 /// Makes a part of a row.
 type Read<'a> = dyn Fn(&[u8], &[u8]) -> Result<Part, Damage> + 'a;
 
@@ -54,18 +57,36 @@ impl RowReader {
             return Ok(true);
         }
         let of = Incarnation { place, epoch: life.epoch };
+        let horizon = self.horizon(of)?;
+        let forgotten = horizon.unwrap_or_default();
+        let each = &mut |part: Part| match part {
+            // Its row may still be there.
+            Part::Deleted { sequence, .. } if sequence <= forgotten.sequence => Ok(ControlFlow::Continue(())),
+            part => each(part),
+        };
         let side = |key: &[u8], value: &[u8]| read_side(key, value);
         let message = |key: &[u8], value: &[u8]| {
-            super::read::read_message(of, key, value).map(|message| Part::Message(Arc::new(message)))
+            read_message(of, key, value).map(|message| Part::Message(Arc::new(message)))
         };
         let sent = |key: &[u8], value: &[u8]| read_sent(key, value);
-        let (first, end) = keys::members_and_deletions(of);
-        let receipts = (end.clone(), keys::behind(&keys::sides(of)));
-        let all = (keys::messages(of), keys::behind(&keys::messages(of)));
-        _ = self.hand_over(Space::States, (first, &end), &side, each)?.is_break()
-            || self.hand_over(Space::Messages, (all.0.clone(), &all.1), &message, each)?.is_break()
-            || self.hand_over(Space::States, (receipts.0, &receipts.1), &side, each)?.is_break()
-            || self.hand_over(Space::Sends, (all.0, &all.1), &sent, each)?.is_break();
+        let (members, all) = (keys::members_and_deletions(of), keys::messages(of));
+        let oldest = keys::side(of, Side::Receipt { message: forgotten.at + 1, row: 0 });
+        let ranges: [(Space, Range, &Read<'_>); 4] = [
+            (Space::States, members, &side),
+            (Space::Messages, (first_message(of, horizon), keys::behind(&all)), &message),
+            (Space::States, (oldest, keys::receipts(of).1), &side),
+            (Space::Sends, (all.clone(), keys::behind(&all)), &sent),
+        ];
+        for (at, (space, range, read)) in ranges.into_iter().enumerate() {
+            if self.hand_over(space, range, read, each)?.is_break() {
+                break;
+            }
+            if let (0, Some(horizon)) = (at, horizon)
+                && each(Part::Forgotten(horizon))?.is_break()
+            {
+                break;
+            }
+        }
         Ok(true)
     }
 
@@ -73,13 +94,13 @@ impl RowReader {
     fn hand_over(
         &self,
         space: Space,
-        (mut from, end): (Vec<u8>, &[u8]),
+        (mut from, end): Range,
         read: &Read<'_>,
         each: &mut Each<'_>,
     ) -> Result<ControlFlow<()>, Failure> {
         loop {
             let (mut parts, mut last) = (Vec::new(), Vec::new());
-            scan(self.rows(), space, (&from, end), false, PART, |key, value| {
+            scan(self.rows(), space, (&from, &end), false, PART, |key, value| {
                 parts.push(read(key, value)?);
                 last.clear();
                 last.extend_from_slice(key);

@@ -432,6 +432,8 @@ impl<C: Fn() -> Instant, W: Fn() -> u64, A: Fn(ShardId, ChatAnswer)> Turn<C, W, 
         let pause = match self.writes.forget((self.wall)().saturating_sub(kept)) {
             Ok(true) => FORGET_PAUSE,
             Ok(false) => (self.sends_kept / rounds).clamp(shortest, longest),
+            // Nobody waits for it: whoever writes or reads will find out, and tell.
+            Err(failure) if failure.kind == FailureKind::Unavailable => SWEEP_PAUSE.1,
             Err(failure) => self.not_cleared(failure),
         };
         self.forget_at = now + pause;

@@ -120,7 +120,7 @@ impl Writes for RowWriter {
             let what = format!("a write of {} bytes, and {WRITE_MOST} is the most", rows.bytes);
             return Err(Failure::new(FailureKind::Refused, what));
         }
-        if known.state == State::Gone {
+        if known.state == State::Gone || write.parts.iter().any(|part| matches!(part, Part::Forgotten(_))) {
             self.sweeper.wake();
         }
         self.places.put(place, known);
@@ -199,6 +199,10 @@ impl Staging {
             Part::Deleted { sequence, row } => {
                 let side = Side::Deletion { sequence: *sequence };
                 self.put(Space::States, &keys::side(of, side), &values::number((*row).into()));
+            }
+            Part::Forgotten(horizon) => {
+                self.put(Space::States, &keys::horizon(of), &values::horizon(*horizon));
+                self.put(Space::States, &keys::trim(of), &[]);
             }
             Part::Sent { row, client_id, message } => {
                 self.put(Space::Sends, &keys::sent(of, *row, client_id), &values::number(*message));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schema::chat::Receipt;
 
 use super::*;
-use crate::machine::store::Part;
+use crate::machine::store::{Horizon, Part};
 use crate::store::suite::Numbers;
 
 const USERS: [&str; 6] = ["ann", "bob", "cid", "dora", "0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55", "e"];
@@ -22,6 +22,7 @@ struct Life {
     receipts: BTreeMap<(u64, u32), u64>,
     deleted: BTreeMap<u64, u32>,
     sends: BTreeMap<(u32, String), u64>,
+    forgotten: Option<Horizon>,
 }
 
 impl Model {
@@ -40,6 +41,7 @@ impl Model {
                                 receipts: BTreeMap::new(),
                                 deleted: BTreeMap::new(),
                                 sends: BTreeMap::new(),
+                                forgotten: None,
                             };
                             self.0.insert(write.place, life);
                         }
@@ -73,6 +75,12 @@ impl Life {
             }
             Part::Receipt { message, row, at } => _ = self.receipts.insert((*message, *row), *at),
             Part::Deleted { sequence, row } => _ = self.deleted.insert(*sequence, *row),
+            Part::Forgotten(horizon) => {
+                self.forgotten = Some(*horizon);
+                self.messages.retain(|at, _| *at > horizon.at);
+                self.receipts.retain(|(at, _), _| *at > horizon.at);
+                self.deleted.retain(|sequence, _| *sequence > horizon.sequence);
+            }
             Part::Sent { row, client_id, message } => {
                 self.sends.insert((*row, client_id.to_string()), *message);
             }
@@ -89,6 +97,7 @@ impl Life {
             deleted: self.deleted.iter().map(|(sequence, row)| (*sequence, *row)).collect(),
             newest,
             last: last.cloned(),
+            forgotten: self.forgotten,
         }
     }
 
@@ -127,9 +136,11 @@ fn part(numbers: &mut Numbers, of: Place, life: Option<&Life>) -> Vec<Part> {
     let Some(life) = life else { return vec![made(of, &format!("name {}", below(100)))] };
     let next_row = life.members.keys().next_back().map_or(1, |row| row + 1);
     let some_row = 1 + below(u64::from(next_row)) as u32;
-    let next = life.messages.values().next_back().map_or((1, 1), |last| (last.id.at + 1, last.sequence + 1));
+    let newest = life.messages.values().next_back().map(Horizon::of).or(life.forgotten);
+    let next = newest.map_or((1, 1), |last| (last.at + 1, last.sequence + 1));
     let some_message = life.messages.values().nth(below(life.messages.len() as u64 + 1) as usize);
-    match (below(24), some_message) {
+    match (below(25), some_message) {
+        (24, Some(message)) => vec![Part::Forgotten(Horizon::of(message))],
         (0, _) => vec![Part::Gone],
         (1, _) => vec![Part::Gone, made(of, "at once")],
         (2, _) => vec![made(of, &format!("name {}", below(100)))],
@@ -200,6 +211,14 @@ fn compare(numbers: &mut Numbers, store: &mut Store, model: &Model, places: &[Pl
     let at = below(300);
     let expected = life.and_then(|life| life.messages.get(&at).map(|message| life.with_receipts(message)));
     assert_eq!(store.message(of, at), expected, "step {step}");
+    let before = [below(400), below(400), 0, 0];
+    let old = |life: &&Life| {
+        let before = before[life.conversation.kind as usize - 1];
+        life.messages.first_key_value().is_some_and(|(at, _)| *at < before)
+    };
+    let aged: Vec<Place> = model.0.iter().filter(|(_, life)| old(life)).map(|(place, _)| *place).collect();
+    assert_eq!(store.aged(before, 1 + below(9) as u32), aged, "step {step}");
+    let mut below = |end| numbers.below(end);
     let (row, client_id, since) = (1 + below(5) as u32, format!("c{}", below(10)), below(100));
     let sent = life.and_then(|life| life.sends.get(&(row, client_id.clone())).copied());
     assert_eq!(store.sent(of, row, &client_id, since), sent.filter(|at| *at > since), "step {step}");

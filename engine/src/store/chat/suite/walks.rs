@@ -79,9 +79,10 @@ fn rank(part: &Part) -> u8 {
         Part::Conversation(_) => 0,
         Part::Member(_) | Part::MemberGone { .. } => 1,
         Part::Deleted { .. } => 2,
-        Part::Message(_) => 3,
-        Part::Receipt { .. } => 4,
-        Part::Sent { .. } => 5,
+        Part::Forgotten(_) => 3,
+        Part::Message(_) => 4,
+        Part::Receipt { .. } => 5,
+        Part::Sent { .. } => 6,
         Part::Gone => panic!("what is gone is not met"),
     }
 }

@@ -1,0 +1,90 @@
+//! Messages that are older than their kind of conversation keeps them.
+//!
+//! The first shard looks, round after round, which conversations have some (the store goes through all, a bounded number
+//! at a time), and tells their homes. A home forgets as it does everything else: as a command in the room's queue, which
+//! writes how far ([`Horizon`](super::super::store::Horizon)) and then takes effect. So the home and the store agree at any
+//! moment, whether the room is in memory or not; the rows go later, when the store has time.
+
+use schema::{Actor, Key, ShardId};
+
+use super::super::Machine;
+use super::super::gather::Whom;
+use super::super::message::{Message, Question};
+use super::super::store::{ChatAsk, ChatStored, Place};
+use super::Asked;
+use super::room::Deed;
+
+/// Conversations that are looked at in a go, and milliseconds from one go to the next.
+const GO: (u32, u64) = (1_000, 100);
+
+/// How far a round has come.
+#[derive(Default)]
+pub(super) struct Round {
+    /// When to go on, monotonic milliseconds.
+    due: u64,
+    after: Option<Place>,
+    asked: bool,
+}
+
+impl Machine {
+    fn keeps_for_good(&self) -> bool {
+        self.shard != ShardId(0) || self.limits.retention == [0; 4] || self.drain.is_on()
+    }
+
+    /// When there is something to look for.
+    pub(in crate::machine) fn retention_wake(&self) -> Option<u64> {
+        let round = &self.chats.round;
+        (!round.asked && !self.keeps_for_good()).then_some(round.due)
+    }
+
+    /// Goes on with a round, or begins one, if it is time.
+    pub(in crate::machine) fn advance_retention(&mut self) {
+        let now = self.now;
+        if self.keeps_for_good() || self.chats.round.asked || now.mono < self.chats.round.due {
+            return;
+        }
+        self.chats.round.asked = true;
+        let before =
+            self.limits.retention.map(|kept| if kept == 0 { 0 } else { now.wall.saturating_sub(kept) });
+        let after = self.chats.round.after;
+        self.ask_chats(ChatAsk::Aged { after, before: Box::new(before), limit: GO.0 }, Asked::Aged);
+    }
+
+    /// The store has looked.
+    pub(super) fn aged(&mut self, stored: ChatStored) {
+        let now = self.now.mono;
+        let round = &mut self.chats.round;
+        round.asked = false;
+        let ChatStored::Aged { places, next } = stored else {
+            // It fails: somewhat later.
+            round.due = now + u64::from(self.limits.retention_round);
+            return;
+        };
+        round.after = next;
+        round.due = now + if next.is_some() { GO.1 } else { u64::from(self.limits.retention_round) };
+        for (place, before) in places {
+            let home = self.router.home_of(place.0, &place.1.id());
+            if home == self.shard {
+                self.forget_at_home(place, before);
+            } else if self.has_room(home) {
+                // Who has no room is told in the next round.
+                self.tell_shard(home, Message::Ask { ask: 0, question: Question::Forget { place, before } });
+            }
+        }
+    }
+
+    /// A conversation of this home has messages from before this time. Where it is not known it is loaded first.
+    pub(in crate::machine) fn forget_at_home(&mut self, place: Place, before: u64) {
+        let busy = self.chats.ops >= self.limits.chat_commands as usize / 2;
+        if busy || self.drain.is_on() {
+            return;
+        }
+        let Some((slot, new)) = self.room(place) else { return };
+        if new {
+            self.load(&[slot]);
+        }
+        let who = Actor { key: Key::new(place.0, place.1.id()), service: true };
+        let whom = Whom::Shard { shard: self.shard, ask: 0 };
+        self.queue(slot, whom, (who, None), Deed::Forget { before });
+    }
+}
