@@ -12,7 +12,7 @@ use crate::edges::Shared;
 use crate::edges::binary::BinaryConn;
 use crate::edges::echo::EchoConn;
 use crate::edges::presence::{self, PresenceConn};
-use crate::edges::socketio::{SocketIoConn, Visit};
+use crate::edges::socketio::{self, SocketIoConn, Visit};
 
 /// What a socket brings along from the front door to its shard.
 #[derive(Debug)]
@@ -133,6 +133,8 @@ impl Conn {
 const BINARY: Dialect = Dialect(0);
 const PRESENCE: Dialect = Dialect(1);
 pub(crate) const NONE: Dialect = Dialect(2);
+pub(crate) const MESSAGING: Dialect = Dialect(3);
+pub(crate) const MESSAGING_KEPT: Dialect = Dialect(4);
 
 impl Protocol for Conn {
     type Arrival = Arrival;
@@ -263,6 +265,8 @@ impl Protocol for Conn {
         match dialect {
             BINARY => shared.encode_binary(event, out),
             PRESENCE => presence::encode(event, out),
+            MESSAGING => shared.encode_messaging(event, socketio::to_socket, out),
+            MESSAGING_KEPT => shared.encode_messaging(event, socketio::to_keep, out),
             _ => {}
         }
     }

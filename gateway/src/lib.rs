@@ -12,6 +12,7 @@ pub mod conn;
 pub mod desk;
 pub mod device;
 pub mod edges;
+pub mod endpoints;
 pub mod engineio;
 pub mod http;
 pub mod logging;

@@ -28,7 +28,7 @@ use crate::edges::{self, Shared};
 use crate::http::Front;
 use crate::media::Media;
 use crate::realms::Realms;
-use crate::{binary, desk, http, logging, memory, websocket};
+use crate::{binary, desk, endpoints, http, logging, memory, websocket};
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -167,7 +167,7 @@ impl Server {
         Self::start_with(config, listeners, clock, runtime, Vec::new())
     }
 
-    /// The same with further Engine.IO endpoints, beside those of the configuration.
+    /// The same with further Engine.IO endpoints, beside those of the configuration that have other paths.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -176,9 +176,14 @@ impl Server {
         listeners: Listeners,
         clock: Clock,
         runtime: &tokio::runtime::Runtime,
-        endpoints: Vec<Endpoint>,
+        mut endpoints: Vec<Endpoint>,
     ) -> Result<Self, ServeError> {
-        let endpoints: Arc<[Endpoint]> = configured(config).chain(endpoints).collect();
+        for endpoint in endpoints::of_config(config) {
+            if !endpoints.iter().any(|further| further.path == endpoint.path) {
+                endpoints.push(endpoint);
+            }
+        }
+        let endpoints: Arc<[Endpoint]> = endpoints.into();
         let (errands, to_do) = mpsc::channel(errand::PLACES);
         let verifier = Verifier::from_config(config).map_err(|error| ServeError(error.to_string()))?;
         if let Some(generated) = verifier.keys().generated() {
@@ -278,7 +283,7 @@ impl Server {
 }
 
 /// Milliseconds for the engine; the configuration's bounds keep them in range.
-fn millis(time: std::time::Duration) -> u32 {
+pub(crate) fn millis(time: std::time::Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
@@ -448,11 +453,6 @@ pub(crate) fn routing_key(config: &Config) -> Result<(u64, u64), ServeError> {
     let digest = Sha256::new().chain_update(b"muster routing key 1").chain_update(secret.expose()).finalize();
     let word = |at: usize| digest[at..at + 8].iter().fold(0u64, |word, &byte| word << 8 | u64::from(byte));
     Ok((word(0), word(8)))
-}
-
-/// The Engine.IO endpoints of the APIs that are served.
-fn configured(config: &Config) -> impl Iterator<Item = Endpoint> {
-    edges::trade::endpoint(config).into_iter()
 }
 
 fn edge_settings(config: &Config) -> edges::Settings {

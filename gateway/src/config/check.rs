@@ -103,6 +103,7 @@ impl Checks<'_> {
             ("presence_api.base_path", &presence_api.base_path),
             ("messaging_api.base_path", &messaging_api.base_path),
             ("trade_api.base_path", &trade_api.base_path),
+            ("messaging_api.socket_path", &messaging_api.socket_path),
         ] {
             let path = base.starts_with('/')
                 && !base.ends_with('/')

@@ -211,6 +211,29 @@ settings! {
         base_path: String = "/api/v1";
         /// Calls about conversations and messages per minute and user.
         calls_limit: u32 = "1200" in "1"..="1000000";
+        /// Path of its Socket.IO endpoint. Events are bounded by `limits.commands_per_second` and `limits.commands_burst`.
+        socket_path: String = "/socket.io";
+        /// Most partners of direct conversations whose presence a Socket.IO client is told, and no more than
+        /// `presence.watch_limit`; 0: it is told nobody's.
+        partners: u32 = "1000" in "0"..="1000";
+    }
+
+    /// Socket.IO, whichever API is spoken over it.
+    [socketio] SocketIo {
+        /// How often a client is sent a ping, or in version 3 of Engine.IO is to send one.
+        ping_interval: Duration = "25s" in "1s"..="10m";
+        /// How long its answer may take.
+        ping_timeout: Duration = "20s" in "1s"..="10m";
+        /// How long a client may stay without a namespace.
+        connect_time: Duration = "45s" in "1s"..="10m";
+        /// Longest message and upload; clients are told.
+        max_payload: Size = "1000000B" in "1KiB"..="16MiB";
+        /// Most attachments of one event.
+        attachments: u8 = "10" in "0"..="100";
+        /// Whether clients may poll; without it they must begin with a WebSocket.
+        polling: bool = "true";
+        /// Whether clients of the first two generations (Engine.IO 3) are served.
+        version3: bool = "true";
     }
 
     /// The buyer/seller API: its REST calls, and its Socket.IO.

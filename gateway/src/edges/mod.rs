@@ -19,6 +19,7 @@ use schema::frame;
 use self::pace::Rate;
 use self::socketio::Endpoint;
 use self::socketio::errand::Errands;
+use crate::socketio::{Encoded, Namespace, Namespaces};
 use crate::websocket;
 
 /// The numbers of the edges, from the configuration; all times in milliseconds.
@@ -65,6 +66,8 @@ impl Default for Settings {
 pub struct Shared {
     settings: Settings,
     encoder: frame::Encoder,
+    /// The namespaces of an endpoint that has `/` only.
+    root: Namespaces,
     errands: Errands,
 }
 
@@ -72,11 +75,23 @@ impl Shared {
     /// For one shard.
     #[must_use]
     pub fn new(settings: Settings, errands: Errands) -> Self {
-        Self { settings, encoder: frame::Encoder::new(), errands }
+        Self { settings, encoder: frame::Encoder::new(), root: Namespaces::new(&[]), errands }
     }
 
     /// Appends an event in frames of the binary protocol.
     pub fn encode_binary(&mut self, event: &schema::Event, out: &mut Vec<u8>) {
         self.encoder.event(event, out);
+    }
+
+    /// Appends an event in the words of the messaging API, each of its packets by `append`.
+    pub fn encode_messaging(
+        &self,
+        event: &schema::Event,
+        append: fn(&Encoded, &mut Vec<u8>),
+        out: &mut Vec<u8>,
+    ) {
+        messaging::tell::tell(event, &mut |name, json| {
+            append(&Encoded::event(&self.root, Namespace::ROOT, name, json), out);
+        });
     }
 }

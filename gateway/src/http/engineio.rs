@@ -24,11 +24,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::auth::{Denied, authorization};
 use super::body::{self, BodyError};
-use super::client_addr::Client;
+use super::client_addr::{Client, Peer};
 use super::cors;
 use super::handover::Receiver;
 use super::stall::Line;
 use super::state::Front;
+use crate::api::messaging::storage;
 use crate::auth::credentials;
 use crate::conn::Arrival;
 use crate::device;
@@ -146,6 +147,7 @@ async fn open(
     if matches!(endpoint.speaker, Speaker::Trade(_)) {
         origin.query = edges::trade::who_says(query);
     }
+    origin.own = own(front, id, request).map(Arc::from);
     let opening = Box::new(Opening { endpoint: id, version, base64, shard, secret, origin });
     match transport {
         Transport::Polling => begin(front, hung_up(request), shard, opening).await,
@@ -165,6 +167,14 @@ async fn open(
             }))
         }
     }
+}
+
+/// What addresses of attachments must begin with, for clients of an API where that is demanded.
+fn own(front: &Front, id: EndpointId, request: &Request) -> Option<String> {
+    let endpoint = front.endpoints.get(usize::from(id.0))?;
+    let peer = request.extensions().get::<Peer>().copied()?;
+    let demanded = front.config.attachments.own_only && matches!(endpoint.speaker, Speaker::Messaging(_));
+    demanded.then(|| storage::own(front, request.headers(), peer)).flatten()
 }
 
 /// The token of a handshake and the verdict on it: in the query, or in the headers.

@@ -28,7 +28,7 @@ async fn start(State(front): State<Arc<Front>>) -> Response {
         apis.push_str(&presence_text(&presence.base_path));
     }
     if messaging.enabled {
-        apis.push_str(&messaging_text(&messaging.base_path));
+        apis.push_str(&messaging_text(&messaging.base_path, &messaging.socket_path));
     }
     let mut response = Response::new(Body::from(page(&apis)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -51,12 +51,13 @@ curl -H 'Authorization: Bearer TOKEN' http://HOST{base}/presence/online-users</p
 }
 
 /// As [`presence_text`].
-fn messaging_text(base: &str) -> String {
+fn messaging_text(base: &str, socket: &str) -> String {
     format!(
         "<h2>Send a message</h2>
 <pre>curl -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' \\
   -d '{{\"recipientId\":\"bob\",\"content\":\"Hello\"}}' http://HOST{base}/messages
 curl -H 'Authorization: Bearer TOKEN' http://HOST{base}/conversations</pre>
+<p>Messages come in real time to any Socket.IO client: <code>io(\"http://HOST\", {{ path: \"{socket}\", auth: {{ token }} }})</code></p>
 "
     )
 }

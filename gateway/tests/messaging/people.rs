@@ -1,5 +1,7 @@
 //! People who call the messaging API.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Node};

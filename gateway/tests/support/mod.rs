@@ -9,6 +9,7 @@
 
 pub(crate) mod forms;
 pub(crate) mod process;
+pub(crate) mod socketio;
 pub(crate) mod web;
 pub(crate) mod wire;
 

@@ -342,7 +342,8 @@ fn base(config: &Config, headers: &HeaderMap, peer: Peer) -> String {
 }
 
 /// What addresses of files that were uploaded here begin with; `None` where none are taken.
-pub(super) fn own(front: &Front, headers: &HeaderMap, peer: Peer) -> Option<String> {
+#[must_use]
+pub fn own(front: &Front, headers: &HeaderMap, peer: Peer) -> Option<String> {
     let media = front.media.as_ref()?;
     Some(format!("{}/{}/{PREFIX}/", base(&front.config, headers, peer), media.bucket()))
 }

@@ -1,7 +1,7 @@
 //! What clients are answered: an ack `{"success":true,…}` with the keys of what the others are told, or
 //! `{"success":false,"error":"…","message":"…","statusCode":…}`; without an ack, a failure is the event `error`.
 
-use schema::chat::{ChatCommand, ChatReply, ConversationId};
+use schema::chat::{ChatCommand, ChatReply, ConversationId, Message};
 use schema::{Refusal, Reply};
 use serde::Serialize;
 
@@ -31,6 +31,21 @@ struct Acked<T> {
     body: T,
 }
 
+/// A message that was sent; by its id as in the acks of all that is done to messages, too.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent {
+    message_id: String,
+    #[serde(flatten)]
+    message: MessageBody,
+}
+
+impl From<&Message> for Sent {
+    fn from(message: &Message) -> Self {
+        Self { message_id: message.id.to_string(), message: MessageBody::sent(message) }
+    }
+}
+
 /// What the reply to a command comes to.
 #[must_use]
 pub fn outcome(what: What, result: &Result<Reply, Refusal>) -> Outcome {
@@ -43,7 +58,7 @@ pub fn outcome(what: What, result: &Result<Reply, Refusal>) -> Outcome {
         Err(refusal) => return refused(what, *refusal),
     };
     let done = match (what, reply) {
-        (What::Send(_), ChatReply::Message { message, .. }) => success(MessageBody::sent(message)),
+        (What::Send(_), ChatReply::Message { message, .. }) => success(Sent::from(message)),
         (What::Edit, ChatReply::Message { message, .. }) => success(Edited::from(message)),
         (What::Remove, ChatReply::Message { message, .. }) => success(OfMessage::from(message.id)),
         (What::Read(message), ChatReply::Done) => success(OfMessage::from(message)),
@@ -136,7 +151,7 @@ mod tests {
         let (id, conversation) = (message.id.to_string(), message.id.conversation.to_string());
         let said = || ChatReply::Message { message: message.clone(), again: false };
         let sent = json!({
-            "success": true, "id": id, "conversationId": conversation, "senderId": "ann", "content": "Hello!",
+            "success": true, "messageId": id, "id": id, "conversationId": conversation, "senderId": "ann", "content": "Hello!",
             "attachmentUrl": "http://h/x", "attachmentType": "image", "isEdited": false, "isDeleted": false,
             "createdAt": "2025-11-25T15:45:00.007Z", "updatedAt": "2025-11-25T15:45:00.007Z",
             "clientMessageId": "m-1",

@@ -210,7 +210,7 @@ impl SocketIoConn {
     /// How it is told events.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        crate::conn::NONE
+        self.side.speech.dialect(self.polls())
     }
 
     /// The word for metrics.

@@ -1,6 +1,8 @@
 //! The Engine.IO endpoints of a server: a path, its numbers, and which API speaks on it.
 
-use crate::edges::trade;
+use std::sync::Arc;
+
+use crate::edges::{messaging, trade};
 use crate::engineio::handshake::Offer;
 use crate::{engineio, socketio, websocket};
 
@@ -9,12 +11,14 @@ use crate::{engineio, socketio, websocket};
 pub struct EndpointId(pub u8);
 
 /// Who speaks on an endpoint.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Speaker {
     /// Socket.IO: events come back, for conformance suites and benchmarks.
     Echo,
     /// Engine.IO alone: each message comes back as the same kind.
     EngineEcho,
+    /// The messaging API.
+    Messaging(Arc<messaging::Settings>),
     /// The buyer/seller API.
     Trade(trade::Bounds),
 }

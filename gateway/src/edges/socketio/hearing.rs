@@ -97,7 +97,8 @@ impl Hearing<'_> {
     fn open(&mut self, namespace: Namespace, caller: Caller) {
         self.wishes.open(Open {
             conn: self.wishes.conn(),
-            actor: caller.actor.clone(),
+            // A service that comes here is a user like the others, by its own id.
+            actor: Actor { service: false, ..caller.actor.clone() },
             edge: self.speech.edge(),
             peer: self.origin.peer,
             device: self.origin.device,

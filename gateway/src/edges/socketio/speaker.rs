@@ -1,5 +1,6 @@
 //! The APIs that are spoken on endpoints, one value a connection.
 
+use engine::protocol::Dialect;
 use schema::command::Edge;
 use schema::{Actor, CloseReason, Refusal, Reply};
 
@@ -7,6 +8,8 @@ use super::api::{Api, Call, Claim, Parting, Refused};
 use super::echo::Echo;
 use super::endpoint::{Endpoint, Speaker};
 use super::visit::Origin;
+use crate::conn;
+use crate::edges::messaging::Messaging;
 use crate::edges::trade::Trade;
 use crate::http::auth::{Caller, Denied};
 use crate::socketio::{Arguments, Credentials, Event, Namespace};
@@ -15,16 +18,18 @@ use crate::socketio::{Arguments, Credentials, Event, Namespace};
 #[derive(Debug)]
 pub(super) enum Speech {
     Echo(Box<Echo>),
+    Messaging(Box<Messaging>),
     Trade(Box<Trade>),
 }
 
 impl Speech {
     pub(super) fn new(endpoint: &Endpoint) -> Self {
-        match endpoint.speaker {
+        match &endpoint.speaker {
             Speaker::Echo | Speaker::EngineEcho => {
                 Self::Echo(Box::new(Echo::new(endpoint.io.namespaces.find("/protected"))))
             }
-            Speaker::Trade(bounds) => Self::Trade(Box::new(Trade::new(&endpoint.io.namespaces, bounds))),
+            Speaker::Messaging(settings) => Self::Messaging(Box::new(Messaging::new(settings.clone()))),
+            Speaker::Trade(bounds) => Self::Trade(Box::new(Trade::new(&endpoint.io.namespaces, *bounds))),
         }
     }
 
@@ -33,6 +38,16 @@ impl Speech {
         match self {
             Self::Echo(_) => Edge::Http,
             Self::Trade(_) => Edge::Trade,
+            Self::Messaging(_) => Edge::Messaging,
+        }
+    }
+
+    /// How its clients are told events: on a socket, or kept for a poll.
+    pub(super) fn dialect(&self, polls: bool) -> Dialect {
+        match self {
+            Self::Echo(_) | Self::Trade(_) => conn::NONE,
+            Self::Messaging(_) if polls => conn::MESSAGING_KEPT,
+            Self::Messaging(_) => conn::MESSAGING,
         }
     }
 
@@ -40,6 +55,7 @@ impl Speech {
         match self {
             Self::Echo(echo) => &**echo,
             Self::Trade(trade) => &**trade,
+            Self::Messaging(messaging) => &**messaging,
         }
     }
 
@@ -47,6 +63,7 @@ impl Speech {
         match self {
             Self::Echo(echo) => &mut **echo,
             Self::Trade(trade) => &mut **trade,
+            Self::Messaging(messaging) => &mut **messaging,
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct Origin {
     pub query: Box<str>,
     /// The token of the query or of the headers, and what the front door found out about it.
     pub found: Option<Box<Found>>,
+    /// What addresses of attachments must begin with, where that is demanded.
+    pub own: Option<Arc<str>>,
     /// Between the verdict on a token and the machine's answer: whom it speaks for.
     pub(super) caller: Option<Box<Caller>>,
 }
@@ -56,7 +58,7 @@ impl Origin {
     /// A client at this address.
     #[must_use]
     pub fn new(peer: SocketAddr, device: Device, found: Option<Box<Found>>) -> Self {
-        Self { peer, device, query: "".into(), found, caller: None }
+        Self { peer, device, query: "".into(), found, own: None, caller: None }
     }
 }
 

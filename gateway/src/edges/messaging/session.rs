@@ -1,0 +1,296 @@
+//! One client of the messaging API on Socket.IO: what it asks, what comes of it, and whose presence it is told.
+
+use std::sync::Arc;
+
+use schema::chat::{ChatCommand, ChatEvent, ChatReply, Kind};
+use schema::{Actor, CloseReason, Command, Event as Told, Id, Refusal, Reply};
+use serde::Deserialize;
+
+use super::answer::{self, Outcome};
+use super::hear::{Wanted, What, hear};
+use super::partners::{self, Partners};
+use crate::api::messaging::Problem;
+use crate::api::messaging::input::Bounds;
+use crate::edges::socketio::api::{Api, Call, Claim, Parting, Refused, parting};
+use crate::edges::socketio::pending::Pending;
+use crate::edges::socketio::visit::Origin;
+use crate::http::auth::Denied;
+use crate::socketio::{Arguments, Credentials, Event, Namespace, Talk};
+
+/// What all clients of this API share.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Characters of a user's id.
+    pub user_id: u16,
+    /// Most partners of direct conversations whose presence a client is told; 0: it is told nobody's.
+    pub partners: u32,
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Messaging {
+    settings: Arc<Settings>,
+    /// Who it is; `None` until it has joined.
+    user: Option<Id>,
+    /// What addresses of attachments must begin with, where that is demanded.
+    own: Option<Arc<str>>,
+    pending: Pending<For>,
+    known: Option<Box<Known>>,
+}
+
+/// How far it is known who the client's partners are. `None`: it has not been asked, or nobody could say.
+#[derive(Debug)]
+enum Known {
+    /// It is being asked. Those of whom one has heard meanwhile.
+    Asked(Vec<Id>),
+    /// They are watched.
+    Watched(Partners),
+}
+
+/// What a reply is for.
+#[derive(Debug)]
+enum For {
+    /// An event of the client, to be acked with this id if it asked for that.
+    Event { ack: Option<u64>, what: What },
+    /// The list of conversations, whose partners are to be watched.
+    Partners,
+    /// Watching all of them.
+    Watch,
+    /// What nobody waits for.
+    Nothing,
+}
+
+/// What a client brings to the namespace.
+#[derive(Deserialize)]
+struct Auth<'a> {
+    #[serde(borrow, default)]
+    token: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl Messaging {
+    /// A client that nobody knows yet.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self { settings, user: None, own: None, pending: Pending::default(), known: None }
+    }
+
+    fn command(&mut self, call: &mut Call<'_, '_>, what: For, command: Command) {
+        let tag = self.pending.put(what);
+        if !call.command(tag, command) {
+            // The session is over, and the client about to be told.
+            self.pending.take(tag);
+        }
+    }
+
+    fn chat(&mut self, call: &mut Call<'_, '_>, what: For, command: ChatCommand) {
+        self.command(call, what, Command::Chat { acting: None, command: Box::new(command) });
+    }
+
+    fn carry_out(&mut self, call: &mut Call<'_, '_>, ack: Option<u64>, wanted: Wanted) {
+        self.chat(call, For::Event { ack, what: wanted.what }, wanted.command);
+    }
+
+    /// Asks for the conversations whose partners are to be watched.
+    fn ask_partners(&mut self, call: &mut Call<'_, '_>) {
+        if self.settings.partners == 0 || self.known.is_some() {
+            return;
+        }
+        self.known = Some(Box::new(Known::Asked(Vec::new())));
+        let (kinds, limit) = (1 << Kind::Direct as u8, self.settings.partners);
+        let list = ChatCommand::List { kinds, limit, after: None };
+        self.chat(call, For::Partners, list);
+    }
+
+    fn watch(&mut self, call: &mut Call<'_, '_>, listed: &Result<Reply, Refusal>) {
+        let (Some(user), Some(Known::Asked(late))) = (&self.user, self.known.as_deref_mut()) else { return };
+        let rows = match listed {
+            Ok(Reply::Chat(reply)) => match &**reply {
+                ChatReply::Summaries { rows, .. } => rows,
+                _ => return self.known = None,
+            },
+            // It is tried again when the client says something.
+            _ => return self.known = None,
+        };
+        let mut users = partners::of_list(rows, user);
+        users.append(late);
+        users.sort();
+        users.dedup();
+        users.truncate(self.settings.partners as usize);
+        let mut partners = Partners::new(&users);
+        partners.list_if_whole(&mut emit(&mut call.talk));
+        self.known = Some(Box::new(Known::Watched(partners)));
+        if !users.is_empty() {
+            // Of those who are watched already nothing would be told at once.
+            self.command(call, For::Nothing, Command::Unwatch { users: users.clone() });
+            self.command(call, For::Watch, Command::Watch { users });
+        }
+    }
+
+    /// A conversation was made: its other side may be a new partner.
+    fn met(&mut self, call: &mut Call<'_, '_>, partner: &Id) {
+        match self.known.as_deref_mut() {
+            Some(Known::Asked(late)) => late.push(partner.clone()),
+            Some(Known::Watched(_)) => {
+                self.command(call, For::Nothing, Command::Watch { users: vec![partner.clone()] });
+            }
+            None => {}
+        }
+    }
+}
+
+/// Says an event with one argument.
+fn emit<'t>(talk: &'t mut Talk<'_, '_>) -> impl FnMut(&str, &str) + 't {
+    |name, json| {
+        talk.emit(Namespace::ROOT, name, Arguments::json(json));
+    }
+}
+
+fn done(call: &mut Call<'_, '_>, ack: Option<u64>, json: &str) {
+    if let Some(ack) = ack {
+        call.talk.ack(Namespace::ROOT, ack, Arguments::json(json));
+    }
+}
+
+fn failed(call: &mut Call<'_, '_>, ack: Option<u64>, problem: Problem) {
+    match ack {
+        Some(ack) => {
+            call.talk.ack(Namespace::ROOT, ack, Arguments::json(&answer::failed(problem)));
+        }
+        None => emit(&mut call.talk)("error", &answer::error(problem)),
+    }
+}
+
+fn refused(problem: Problem) -> Refused {
+    Refused { message: problem.message.clone(), data: Some(answer::error(problem)) }
+}
+
+impl Api for Messaging {
+    fn claim<'c>(&mut self, _: Namespace, credentials: Credentials<'c>, origin: &Origin) -> Claim<'c> {
+        self.own.clone_from(&origin.own);
+        let Credentials::Auth(auth) = credentials else { return Claim::Token(None) };
+        match serde_json::from_str::<Auth<'c>>(auth) {
+            // A token that is not there may be in the query or the headers.
+            Ok(Auth { token }) => Claim::Token(token.filter(|token| !token.is_empty())),
+            Err(_) => Claim::Refused(refused(Problem::invalid_token())),
+        }
+    }
+
+    fn denied(&self, denied: &Denied) -> Refused {
+        refused(denied.clone().into())
+    }
+
+    fn refused(&self, refusal: Refusal) -> Refused {
+        refused(refusal.into())
+    }
+
+    fn joined(&mut self, call: &mut Call<'_, '_>, _: Namespace, actor: Option<&Actor>) {
+        // What was asked before it left and came back is of no use any more.
+        (self.pending, self.known) = (Pending::default(), None);
+        self.user = actor.map(|actor| actor.key.id.clone());
+        self.chat(call, For::Nothing, ChatCommand::Follow { on: true });
+        self.ask_partners(call);
+    }
+
+    fn event(&mut self, call: &mut Call<'_, '_>, _: Namespace, event: Event<'_>) {
+        let Some(user) = &self.user else { return };
+        let bounds = Bounds { user_id: self.settings.user_id, own: self.own.as_deref() };
+        match hear(&event, user, &bounds) {
+            Ok(wanted) => self.carry_out(call, event.ack, wanted),
+            Err(problem) => failed(call, event.ack, problem),
+        }
+        self.ask_partners(call);
+    }
+
+    fn reply(&mut self, call: &mut Call<'_, '_>, tag: u64, result: &Result<Reply, Refusal>) {
+        match self.pending.take(tag) {
+            Some(For::Event { ack, what }) => {
+                if let (What::Join(conversation), Ok(_)) = (&what, result) {
+                    emit(&mut call.talk)("conversation:joined", &answer::joined(*conversation));
+                }
+                match answer::outcome(what, result) {
+                    Outcome::Done(json) => done(call, ack, &json),
+                    Outcome::Next(wanted) => self.carry_out(call, ack, wanted),
+                    Outcome::Failed(problem) => failed(call, ack, problem),
+                }
+            }
+            Some(For::Partners) => self.watch(call, result),
+            Some(For::Watch) if result.is_err() => self.known = None,
+            Some(For::Watch | For::Nothing) | None => {}
+        }
+    }
+
+    fn notices(&self, event: &Told) -> bool {
+        matches!(event, Told::Presence(_) | Told::Chat(ChatEvent::Created(_)))
+    }
+
+    fn notice(&mut self, call: &mut Call<'_, '_>, event: &Told) -> bool {
+        match event {
+            Told::Presence(rows) => {
+                if let Some(Known::Watched(partners)) = self.known.as_deref_mut() {
+                    partners.came(rows, &mut emit(&mut call.talk));
+                }
+                true
+            }
+            Told::Chat(ChatEvent::Created(conversation)) => {
+                let partner = self.user.as_ref().and_then(|user| partners::partner(conversation, user));
+                if let Some(partner) = partner {
+                    self.met(call, partner);
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn closing(&mut self, call: &mut Call<'_, '_>, reason: CloseReason) -> Parting {
+        let problem = match reason {
+            CloseReason::TokenExpired | CloseReason::Unauthenticated => Some(Problem::invalid_token()),
+            CloseReason::Kicked => Some(Problem::forbidden("This session was ended by the server")),
+            CloseReason::TooManyDevices => {
+                Some(Problem::forbidden("Too many devices; the oldest one has to go"))
+            }
+            CloseReason::TooManyCommands => Some(Refusal::RateLimited.into()),
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            failed(call, None, problem);
+        }
+        parting(reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resting_client_is_small() {
+        assert_eq!(size_of::<Messaging>(), 72);
+    }
+
+    #[test]
+    fn where_a_token_may_be() {
+        let mut messaging = Messaging::new(Arc::new(Settings { user_id: 128, partners: 10 }));
+        let origin = Origin::new(([127, 0, 0, 1], 7).into(), Default::default(), None);
+        let mut claim = |credentials| match messaging.claim(Namespace::ROOT, credentials, &origin) {
+            Claim::Token(token) => Ok(token.map(String::from)),
+            Claim::Refused(refused) => Err((refused.message, refused.data)),
+            Claim::Open => panic!("anybody may come in"),
+        };
+        for (auth, token) in [
+            (r#"{"token":"a.b.c"}"#, Some("a.b.c")),
+            (r#"{"token":"a\u002eb","other":[1]}"#, Some("a.b")),
+            (r#"{"token":""}"#, None),
+            (r#"{"token":null}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(claim(Credentials::Auth(auth)), Ok(token.map(str::to_owned)), "{auth}");
+        }
+        assert_eq!(claim(Credentials::None), Ok(None));
+        let data = r#"{"error":"Unauthorized","message":"Invalid or expired token","statusCode":401}"#;
+        for auth in [r#"{"token":7}"#, r#"{"token":{"a":1}}"#, r#"{"token":"\ud800"}"#] {
+            let refused = Err(("Invalid or expired token".into(), Some(data.to_owned())));
+            assert_eq!(claim(Credentials::Auth(auth)), refused, "{auth}");
+        }
+    }
+}
