@@ -27,6 +27,8 @@ pub(crate) enum Command {
     CheckConfig(CheckArgs),
     /// Print every key of the configuration with its default and meaning.
     Config(PrintArgs),
+    /// Make the tables in ScyllaDB or Cassandra, or bring them up to date. The server does it at its start, too.
+    Migrate(MigrateArgs),
     /// Write everything that a stopped server has kept as JSON lines.
     ///
     /// Conversations, members, messages, receipts, last seen. docs/EXPORT.md tells the format. Files that were uploaded
@@ -115,6 +117,15 @@ pub(crate) struct PrintArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Change nothing; print the statements.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     place: Place,
@@ -151,6 +162,12 @@ pub(crate) struct EraseArgs {
     /// Say what would be removed, and remove nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+impl MigrateArgs {
+    pub(crate) fn sources(&self) -> Sources {
+        self.place.sources()
+    }
 }
 
 impl ExportArgs {

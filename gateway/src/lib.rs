@@ -22,5 +22,6 @@ pub mod rate;
 pub mod realms;
 pub mod serve;
 pub mod socketio;
+pub mod tables;
 pub mod timestamp;
 pub mod websocket;

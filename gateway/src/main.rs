@@ -21,9 +21,9 @@ use gateway::auth::{KeyRing, MissingSecret, Verifier};
 use gateway::carry::run::{run_erase, run_export, run_import};
 use gateway::clock::Clock;
 use gateway::config::{self, Config};
-use gateway::{logging, serve};
+use gateway::{logging, serve, tables};
 
-use cli::{CheckArgs, Cli, Command, PrintArgs, ServeArgs, TokenArgs};
+use cli::{CheckArgs, Cli, Command, MigrateArgs, PrintArgs, ServeArgs, TokenArgs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Some(Command::Token(args)) => token(&args),
         Some(Command::CheckConfig(args)) => check_config(&args),
         Some(Command::Config(args)) => print_config(&args),
+        Some(Command::Migrate(args)) => migrate(&args),
         Some(Command::Export(args)) => {
             load(&args.sources()).and_then(|config| run_export(&config, args.out.as_deref(), &say))
         }
@@ -94,6 +95,11 @@ fn check_config(args: &CheckArgs) -> Result<(), String> {
 
 fn print_config(args: &PrintArgs) -> Result<(), String> {
     print(&if args.markdown { config::markdown() } else { config::toml() })
+}
+
+fn migrate(args: &MigrateArgs) -> Result<(), String> {
+    let config = load(&args.sources())?;
+    print(&tables::migrate(&config, args.dry_run).map_err(|error| error.to_string())?)
 }
 
 fn load(sources: &config::Sources) -> Result<Config, String> {

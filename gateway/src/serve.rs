@@ -28,7 +28,7 @@ use crate::edges::{self, Shared};
 use crate::http::Front;
 use crate::media::Media;
 use crate::realms::Realms;
-use crate::{binary, desk, endpoints, http, logging, memory, websocket};
+use crate::{binary, desk, endpoints, http, logging, memory, tables, websocket};
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -293,7 +293,7 @@ fn start_node(
     errands: mpsc::Sender<Errand>,
 ) -> Result<(Node<Conn>, Desk), ServeError> {
     let settings = node_settings(config)?;
-    let store = store_kind(config);
+    let store = store_kind(config, settings.seed)?;
     let edge_settings = edges::Settings { endpoints, ..edge_settings(config) };
     let setup = NodeSetup::<Conn> {
         settings,
@@ -322,11 +322,12 @@ pub(crate) fn seed() -> Result<u64, ServeError> {
 }
 
 /// Which store, and where.
-pub(crate) fn store_kind(config: &Config) -> Store {
-    match config.store.kind {
+pub(crate) fn store_kind(config: &Config, nonce: u64) -> Result<Store, ServeError> {
+    Ok(match config.store.kind {
         StoreKind::Memory => Store::Memory,
         StoreKind::Embedded => Store::Embedded(config.store_path()),
-    }
+        StoreKind::Scylla => tables::open(config, nonce)?,
+    })
 }
 
 fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
@@ -441,7 +442,7 @@ pub(crate) fn chat_settings(config: &Config) -> store::chat::Settings {
 pub(crate) fn routing_key(config: &Config) -> Result<(u64, u64), ServeError> {
     let secret = match (&config.server.cluster_secret, config.store.kind) {
         (Some(secret), _) => secret.clone(),
-        (None, StoreKind::Embedded) => {
+        (None, StoreKind::Embedded | StoreKind::Scylla) => {
             secret::routing(&config.server.data).map_err(|problem| ServeError(problem.to_string()))?
         }
         // Nothing is kept, so nothing has to be found again.

@@ -21,6 +21,7 @@ use crate::report::view::View;
 use crate::report::{compare, html, json, thresholds};
 use crate::run::{Order, Show, run};
 use crate::server::fit::{self, Costs, Facts, Guard, Wish};
+use crate::server::inquiry::Inquiry;
 use crate::server::metrics::Source;
 use crate::server::spawn;
 use crate::server::watch::{Sampler, Watcher};
@@ -117,6 +118,8 @@ struct Target {
     own: Option<spawn::Server>,
     address: SocketAddr,
     binary: Option<SocketAddr>,
+    /// The public and the admin listener, for who asks questions.
+    asked: Option<(SocketAddr, SocketAddr)>,
     watcher: Option<Watcher>,
     tokens: Tokens,
 }
@@ -171,7 +174,8 @@ fn running(arguments: &ServerArgs, address: SocketAddr, clock: Clock) -> Result<
         },
     };
     let watcher = arguments.pid.map(|pid| watch(pid, arguments.admin, clock)).transpose()?;
-    Ok(Target { own: None, address, binary: arguments.binary, watcher, tokens })
+    let asked = arguments.http.zip(arguments.admin);
+    Ok(Target { own: None, address, binary: arguments.binary, asked, watcher, tokens })
 }
 
 fn fresh(
@@ -191,7 +195,8 @@ fn fresh(
     };
     let watcher = watch(server.pid(), Some(server.admin), clock)?;
     let tokens = Tokens::minted(server.secret.as_bytes(), Clock::unix_ms(), TOKEN_TIME);
-    Ok(Target { address, binary: server.binary, watcher: Some(watcher), tokens, own: Some(server) })
+    let asked = Some((server.http, server.admin));
+    Ok(Target { address, binary: server.binary, asked, watcher: Some(watcher), tokens, own: Some(server) })
 }
 
 /// What Ctrl-C and SIGTERM do: the first asks the run to end with a report, a second one ends this program at once, and
@@ -311,6 +316,7 @@ fn million(arguments: &MillionArgs) -> Result<ExitCode, String> {
     mix.name = "million".into();
     (mix.hold, mix.heartbeat.every, mix.opening, mix.warm_up) =
         (arguments.hold, arguments.every, arguments.opening, 0.0);
+    mix.questions.counts = arguments.counts;
     let (clock, stopper) = (Clock::start(), Stopper::new()?);
     let mut settings = spawn::Settings { program: arguments.program.clone(), ..spawn::Settings::default() };
     settings.variables = fits.variables();
@@ -343,10 +349,17 @@ fn carry_out(
     let mix = &plan.mix;
     let title = format!("{}, {} sessions", mix.name, crate::report::figures::count(mix.connections));
     let expected = mix.connections as f64 / 10_000.0 + mix.warm_up + mix.hold + 5.0;
+    let inquiry = inquiry(&plan, target.asked)?;
     let view = View::new(&title, mix.connections, expected, std::io::stderr().is_terminal());
     let mut live = Live { view, guard: guard.map(|guard| (guard, &*stop)) };
-    let order =
-        Order { plan, command: given(), server: target.watcher.take(), stop: stop.clone(), measure_after };
+    let order = Order {
+        plan,
+        command: given(),
+        server: target.watcher.take(),
+        inquiry,
+        stop: stop.clone(),
+        measure_after,
+    };
     let mut outcome = run(order, &mut live)?;
     if let Some(server) = target.own {
         end_server(server, &mut outcome);
@@ -363,6 +376,18 @@ fn carry_out(
         html::write(path, &outcome).map_err(|error| error.to_string())?;
     }
     Ok(thresholds::exit_code(&outcome))
+}
+
+/// Who asks the server questions, where the scenario has some.
+fn inquiry(plan: &fleet::Plan, asked: Option<(SocketAddr, SocketAddr)>) -> Result<Option<Inquiry>, String> {
+    let (rate, hold) = (plan.mix.questions.counts, plan.mix.hold);
+    if rate == 0.0 {
+        return Ok(None);
+    }
+    let (http, admin) = asked
+        .ok_or("a service asks over HTTP, and turns are read from the metrics: give --http and --admin")?;
+    let token = plan.tokens.service("load-test");
+    Ok(Some(Inquiry { http, admin, token, rate, hold, clock: plan.clock }))
 }
 
 fn end_server(server: spawn::Server, outcome: &mut Outcome) {

@@ -118,7 +118,7 @@ pub struct MixArgs {
     /// Heartbeats ask for no answer.
     #[arg(long)]
     pub one_way: bool,
-    /// Closed loop: so many heartbeats under way at any time.
+    /// Closed loop: so many heartbeats (messages, where there are conversations) under way at any time.
     #[arg(long)]
     pub in_flight: Option<u32>,
     /// Leave liveness to TCP keep-alive (binary); no heartbeats then.
@@ -151,6 +151,30 @@ pub struct MixArgs {
     /// How often all drop at once.
     #[arg(long)]
     pub storms: Option<u32>,
+    /// Conversations.
+    #[arg(long)]
+    pub conversations: Option<u64>,
+    /// Members of each.
+    #[arg(long)]
+    pub members: Option<u64>,
+    /// Share of the messages (0 to 1) that are sent twice under the same name.
+    #[arg(long)]
+    pub twice: Option<f64>,
+    /// Pages of history that are read, a second.
+    #[arg(long)]
+    pub pages: Option<f64>,
+    /// Lists of conversations that are read, a second.
+    #[arg(long)]
+    pub lists: Option<f64>,
+    /// Conversations of a list.
+    #[arg(long)]
+    pub list: Option<u32>,
+    /// Do not read everything back at the end.
+    #[arg(long)]
+    pub no_read_back: bool,
+    /// Times a second that a service asks how many are online, in every other slice of the time that is measured.
+    #[arg(long)]
+    pub counts: Option<f64>,
 }
 
 impl MixArgs {
@@ -164,7 +188,16 @@ impl MixArgs {
         set(&mut mix.connect_rate, self.connect_rate);
         set(&mut mix.opening, self.opening);
         set(&mut mix.heartbeat.every, self.every);
-        set(&mut mix.heartbeat.in_flight, self.in_flight);
+        let messages = &mut mix.messages;
+        set(&mut messages.conversations, self.conversations);
+        set(&mut messages.members, self.members);
+        set(&mut messages.twice, self.twice);
+        set(&mut messages.pages, self.pages);
+        set(&mut messages.lists, self.lists);
+        set(&mut messages.list, self.list);
+        messages.read_back &= !self.no_read_back;
+        let talks = messages.conversations > 0;
+        set(if talks { &mut messages.in_flight } else { &mut mix.heartbeat.in_flight }, self.in_flight);
         if self.one_way {
             mix.heartbeat.answer = false;
         }
@@ -173,11 +206,14 @@ impl MixArgs {
         }
         if mix.channel.rate > 0.0 {
             set(&mut mix.channel.rate, self.rate);
+        } else if talks {
+            set(&mut mix.messages.rate, self.rate);
         } else {
             set(&mut mix.send.rate, self.rate);
         }
         set(&mut mix.channel.bytes, self.bytes);
         set(&mut mix.send.bytes, self.bytes);
+        set(&mut mix.messages.bytes, self.bytes);
         set(&mut mix.channel.burst, self.burst);
         set(&mut mix.churn.rate, self.churn);
         set(&mut mix.churn.away, self.away);
@@ -185,6 +221,7 @@ impl MixArgs {
         set(&mut mix.watch.users, self.watched);
         set(&mut mix.stalled, self.stalled);
         set(&mut mix.storm.times, self.storms);
+        set(&mut mix.questions.counts, self.counts);
     }
 }
 
@@ -199,6 +236,9 @@ pub struct ServerArgs {
     /// Its binary listener, for the service that publishes and sends.
     #[arg(long, value_parser = address, requires = "target")]
     pub binary: Option<SocketAddr>,
+    /// Its public listener, for the service that asks questions, where the dialect is another.
+    #[arg(long, value_parser = address, requires = "target")]
+    pub http: Option<SocketAddr>,
     /// Its admin listener, for the metrics.
     #[arg(long, value_parser = address, requires = "target")]
     pub admin: Option<SocketAddr>,
@@ -310,6 +350,9 @@ pub struct MillionArgs {
     /// Each session's heartbeat interval.
     #[arg(long, value_parser = seconds, default_value = "30s")]
     pub every: f64,
+    /// Times a second that a service asks how many are online, in every other slice of that time; 0: never.
+    #[arg(long, default_value_t = 10.0)]
+    pub counts: f64,
     /// Connects under way at a time.
     #[arg(long, default_value_t = 1_024)]
     pub opening: u32,

@@ -9,6 +9,7 @@
 //!
 //! Reading order: [`outcome`] is what comes out and what every report is made of; [`server`] starts and watches what is tested.
 
+mod account;
 pub mod app;
 pub mod cli;
 pub mod clock;

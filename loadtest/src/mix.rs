@@ -42,6 +42,10 @@ pub struct Mix {
     pub churn: Churn,
     /// All at once.
     pub storm: Storm,
+    /// Conversations, and what is said in them.
+    pub messages: Messages,
+    /// What a service asks meanwhile.
+    pub questions: Questions,
     /// Subscribers, beside the crowd, that read nothing after they have subscribed.
     pub stalled: u32,
 }
@@ -112,6 +116,44 @@ pub struct Storm {
     pub times: u32,
 }
 
+/// See [`Mix::messages`]. Everybody is told what is said in their conversations, and whoever sends waits until it is on
+/// stable storage.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Messages {
+    /// Conversations; 0: there are none.
+    pub conversations: u64,
+    /// Members of each: two make a direct one, more a group.
+    pub members: u64,
+    /// Messages a second, each by a random member of a random conversation.
+    pub rate: f64,
+    /// Closed loop in place of the rate: so many are under way at any time; 0: open loop.
+    pub in_flight: u32,
+    /// Length of a message, bytes.
+    pub bytes: usize,
+    /// Share of the messages (0 to 1) that are sent twice under the same name, as by a client that heard no answer.
+    pub twice: f64,
+    /// Pages of history that are read, a second: of random conversations, the newest messages.
+    pub pages: f64,
+    /// Messages of a page.
+    pub page: u16,
+    /// Lists of conversations that are read, a second: those of random users.
+    pub lists: f64,
+    /// Conversations of a list.
+    pub list: u32,
+    /// At the end everything is read, and compared with what was acknowledged.
+    pub read_back: bool,
+}
+
+/// See [`Mix::questions`]. They are asked in every other slice of the measured time, so that the server's turns beside them
+/// are told from those without.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Questions {
+    /// How many are online? So many times a second.
+    pub counts: f64,
+}
+
 impl Default for Mix {
     fn default() -> Self {
         Self {
@@ -127,6 +169,8 @@ impl Default for Mix {
             send: Send::default(),
             churn: Churn::default(),
             storm: Storm::default(),
+            messages: Messages::default(),
+            questions: Questions::default(),
             stalled: 0,
         }
     }
@@ -150,6 +194,56 @@ impl Default for Send {
     }
 }
 
+impl Default for Messages {
+    fn default() -> Self {
+        Self {
+            conversations: 0,
+            members: 2,
+            rate: 0.0,
+            in_flight: 0,
+            bytes: 128,
+            twice: 0.0,
+            pages: 0.0,
+            page: 50,
+            lists: 0.0,
+            list: 50,
+            read_back: true,
+        }
+    }
+}
+
+impl Messages {
+    /// Most conversations of so many users: no pair has two direct ones, groups may have the same members.
+    #[must_use]
+    pub fn most(&self, users: u64) -> u64 {
+        match self.members {
+            0 | 1 => 0,
+            2 if users <= 2 => users / 2,
+            2 => users * (users - 1).div_euclid(2),
+            members if members > users => 0,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Who is in the conversation with this number, of so many users: the first at its number, the others in steps that
+    /// grow by one each time round.
+    pub fn of_room(&self, room: u64, users: u64) -> impl Iterator<Item = u64> {
+        let step = self.step(room, users);
+        (0..self.members).map(move |place| (room % users + place * step) % users)
+    }
+
+    fn step(&self, room: u64, users: u64) -> u64 {
+        1 + room / users % (users / self.members).max(1)
+    }
+
+    /// Which member of a conversation a user is, if any.
+    #[must_use]
+    pub fn place_in(&self, room: u64, user: u64, users: u64) -> Option<u64> {
+        let (steps, step) = ((user + users - room % users) % users, self.step(room, users));
+        Some(steps / step).filter(|place| steps.is_multiple_of(step) && *place < self.members)
+    }
+}
+
 impl Default for Churn {
     fn default() -> Self {
         Self { rate: 0.0, away: 1.0 }
@@ -157,7 +251,7 @@ impl Default for Churn {
 }
 
 /// The built-in scenarios and what they are for.
-pub const BUILT_IN: [(&str, &str); 8] = [
+pub const BUILT_IN: [(&str, &str); 9] = [
     ("idle", "hold sessions that send a heartbeat now and then: memory"),
     ("heartbeat", "heartbeats, each answered, one a second and session: CPU and latency"),
     ("storm", "connect with a token at a rate; then all drop and come back"),
@@ -165,8 +259,12 @@ pub const BUILT_IN: [(&str, &str); 8] = [
     ("fanout", "one publisher, all others subscribe"),
     ("send", "direct messages between users"),
     ("slow", "fan-out while one in a hundred subscribers reads nothing"),
+    ("messages", "conversations: messages that are kept, told and read back"),
     ("mixed", "a day's profile: mostly idle, some of everything"),
 ];
+
+/// Places of members in conversations whose last message is remembered, four bytes each.
+const PLACES: u64 = 1 << 26;
 
 impl Mix {
     /// The built-in scenario of this name.
@@ -191,6 +289,16 @@ impl Mix {
                 mix.channel =
                     Channel { subscribers: connections, rate: 10.0, bytes: 512, ..Channel::default() };
                 mix.stalled = u32::try_from(connections.div_ceil(100)).unwrap_or(u32::MAX).min(2_000);
+            }
+            "messages" => {
+                mix.messages = Messages {
+                    rate: connections as f64,
+                    pages: connections as f64 / 10.0,
+                    lists: connections as f64 / 100.0,
+                    twice: 0.01,
+                    ..Messages::default()
+                };
+                mix.messages.conversations = connections.min(mix.messages.most(connections));
             }
             "mixed" => {
                 mix.watch = Watch { watchers: connections.div_ceil(20), users: 50 };
@@ -229,6 +337,10 @@ impl Mix {
             ("send.rate", self.send.rate),
             ("churn.rate", self.churn.rate),
             ("churn.away", self.churn.away),
+            ("messages.rate", self.messages.rate),
+            ("messages.pages", self.messages.pages),
+            ("messages.lists", self.messages.lists),
+            ("questions.counts", self.questions.counts),
         ];
         if let Some((name, number)) = numbers.iter().find(|(_, number)| !(0.0..=1e9).contains(number)) {
             return Err(format!("{name} is {number}: give 0 or more"));
@@ -236,6 +348,22 @@ impl Mix {
         if self.connections == 0 || self.opening == 0 || self.channel.channels == 0 || self.channel.burst == 0
         {
             return Err("connections, opening, channel.channels and channel.burst must be at least 1".into());
+        }
+        let messages = &self.messages;
+        if !(0.0..=1.0).contains(&messages.twice) {
+            return Err(format!("messages.twice is {}: it is a share, from 0 to 1", messages.twice));
+        }
+        if messages.conversations > messages.most(self.connections) {
+            return Err(format!(
+                "{} conversations of {} members are too many for {} sessions, which have {} at most: raise connections",
+                messages.conversations,
+                messages.members,
+                self.connections,
+                messages.most(self.connections)
+            ));
+        }
+        if messages.conversations.saturating_mul(messages.members) > PLACES {
+            return Err(format!("messages: at most {PLACES} places in conversations can be kept count of"));
         }
         let wanting = |what: &str, wanted: u64| {
             Err(format!(
@@ -310,6 +438,27 @@ mod tests {
             (0..watchers).flat_map(|one| mix.watch_list(one)).for_each(|user| counted[user as usize] += 1);
             let said: Vec<u64> = (0..connections).map(|user| mix.watchers_of(user)).collect();
             assert_eq!(counted, said);
+        }
+    }
+
+    #[test]
+    fn conversations_have_members_of_their_own() {
+        for (users, members) in [(2, 2), (3, 2), (10, 2), (11, 2), (12, 3), (7, 7), (20, 6)] {
+            let messages = Messages { members, ..Messages::default() };
+            let mut pairs = std::collections::BTreeSet::new();
+            assert!(messages.most(users) > 0);
+            for room in 0..messages.most(users).min(3 * users) {
+                let mut all: Vec<u64> = messages.of_room(room, users).collect();
+                for (place, &user) in all.iter().enumerate() {
+                    assert_eq!(messages.place_in(room, user, users), Some(place as u64));
+                }
+                let others = (0..users).filter(|user| !all.contains(user));
+                assert!(others.into_iter().all(|user| messages.place_in(room, user, users).is_none()));
+                all.sort_unstable();
+                all.dedup();
+                assert_eq!(all.len() as u64, members);
+                assert!(members > 2 || pairs.insert(all), "a pair has one conversation");
+            }
         }
     }
 

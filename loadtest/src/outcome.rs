@@ -130,6 +130,8 @@ pub struct Tick {
     pub kernel_memory: Option<u64>,
     /// Sessions online as the server's metrics tell it.
     pub server_online: Option<u64>,
+    /// The 99.9th percentile of the shards' turns since the server was looked at before, ms, at most.
+    pub server_turn: Option<f64>,
 }
 
 /// The generator: whether its figures can be believed.
@@ -174,8 +176,32 @@ pub struct Server {
     pub bytes_per_session: Option<f64>,
     /// Kernel memory a session, both ends of the connection together.
     pub kernel_bytes_per_session: Option<f64>,
+    /// How long the shards' turns took while it was measured; with questions also those beside them, and those without.
+    pub turns: Vec<Turns>,
+    /// Kernel memory of the machine by kind, at the same three times: each cache of objects (`slab:TCP`; only root may
+    /// read them) and what `/proc/meminfo` tells apart. Kinds that the crowd did not change are left out.
+    pub kernel_kinds: BTreeMap<String, Memory3>,
     /// Metrics scraped before and after, by their full name with labels.
     pub metrics: BTreeMap<String, (f64, f64)>,
+}
+
+/// Turns of the shards in a part of the run, milliseconds, from the server's own histogram: a quantile is the bound of the
+/// bucket it falls into, so the true value is at most that.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Turns {
+    /// In which part: `all`, `without counts`, `beside counts`.
+    pub when: String,
+    /// How many.
+    pub count: u64,
+    /// Mean.
+    pub mean: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// 99.9th percentile.
+    pub p999: f64,
+    /// The longest.
+    pub max: f64,
 }
 
 /// Bytes at three times.

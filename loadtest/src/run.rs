@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::clock::{Clock, ms, rfc3339};
+use crate::account::server_side;
+use crate::clock::{Clock, rfc3339};
 use crate::fleet::tally::{COUNTS, Count, Kind, Tally};
 use crate::fleet::{Fleet, Phase, Plan};
 use crate::mix::Mix;
-use crate::outcome::{Generator, Latency, Memory3, Outcome, Server, Tick};
+use crate::outcome::{Generator, Latency, Outcome, Tick};
+use crate::server::inquiry::{self, Inquirer, Inquiry};
 use crate::server::machine;
-use crate::server::metrics::Metrics;
+use crate::server::metrics::Durations;
 use crate::server::procfs::{Process, Times};
 use crate::server::watch::{Sample, Watcher};
 use crate::verdict;
@@ -59,6 +61,8 @@ pub struct Order {
     pub command: String,
     /// The server's process and metrics, if they may be looked at.
     pub server: Option<Watcher>,
+    /// What a service asks the server meanwhile, if anything.
+    pub inquiry: Option<Inquiry>,
     /// Set from outside: stop in order, with a report of what was measured so far.
     pub stop: Arc<AtomicBool>,
     /// Whether to wait until the server has forgotten the crowd, and to measure its memory then.
@@ -74,7 +78,7 @@ pub(crate) struct Span {
     pub(crate) generator_cpu: f64,
     pub(crate) tally: Tally,
     /// What was done between the two looks at the server; the tally has the stragglers besides.
-    units: (&'static str, u64),
+    pub(crate) units: (&'static str, u64),
 }
 
 /// Everything known at the end, from which checks and the outcome are made.
@@ -89,6 +93,10 @@ pub(crate) struct Found {
     pub(crate) open: u64,
     pub(crate) online: Option<u64>,
     pub(crate) stalled: Option<(usize, usize)>,
+    /// Messages in conversations that were acknowledged, and those of them that were not found again.
+    pub(crate) kept: Option<(u64, u64)>,
+    /// What the questions of a service have found out.
+    pub(crate) inquiry: Option<inquiry::Found>,
     pub(crate) before: Option<Sample>,
     pub(crate) with: Option<Sample>,
     pub(crate) after: Option<Sample>,
@@ -99,13 +107,17 @@ struct Run<'a> {
     clock: Clock,
     fleet: Fleet,
     watcher: Option<Watcher>,
+    inquiry: Option<Inquiry>,
+    inquirer: Option<Inquirer>,
     own: Option<Process>,
     stop: Arc<AtomicBool>,
     show: &'a mut dyn Show,
     phase: &'static str,
     timeline: Vec<Tick>,
     next_tick: u64,
+    /// The sample that was shown last.
     last_sample: Duration,
+    last_turns: Option<Durations>,
     last_cpu: f64,
     /// What has come since the last tick.
     fresh: Tally,
@@ -127,7 +139,7 @@ enum Into {
 /// # Errors
 /// When it could not be begun, or the generator itself failed; what the server does wrong is in the outcome.
 pub fn run(order: Order, show: &mut dyn Show) -> Result<Outcome, String> {
-    let Order { plan, command, server, stop, measure_after } = order;
+    let Order { plan, command, server, inquiry, stop, measure_after } = order;
     let (clock, started) = (plan.clock, Clock::unix_ms());
     let begun = clock.now();
     let before = server.as_ref().and_then(|watcher| watcher.measure(SAMPLE));
@@ -139,6 +151,8 @@ pub fn run(order: Order, show: &mut dyn Show) -> Result<Outcome, String> {
     let mut run = Run {
         clock,
         watcher: server,
+        inquiry,
+        inquirer: None,
         own: Process::this().ok(),
         stop,
         show,
@@ -146,6 +160,7 @@ pub fn run(order: Order, show: &mut dyn Show) -> Result<Outcome, String> {
         timeline: Vec::new(),
         next_tick: clock.now() + TICK,
         last_sample: Duration::ZERO,
+        last_turns: None,
         last_cpu: 0.0,
         fresh: Tally::default(),
         found: Found {
@@ -157,6 +172,8 @@ pub fn run(order: Order, show: &mut dyn Show) -> Result<Outcome, String> {
             open: 0,
             online: None,
             stalled: None,
+            kept: None,
+            inquiry: None,
             before,
             with: None,
             after: None,
@@ -227,15 +244,15 @@ impl Run<'_> {
         self.begin("settle");
         self.fleet.set(Phase::Settle);
         self.fleet.stall()?;
-        self.settle(mix.watch.watchers + mix.channel.subscribers)?;
+        let follow = if mix.messages.conversations > 0 { mix.connections } else { 0 };
+        self.settle(mix.watch.watchers + mix.channel.subscribers + follow)?;
         self.fleet.set(Phase::Run);
         if mix.warm_up > 0.0 {
             self.begin("warm-up");
             self.pass(Duration::from_secs_f64(mix.warm_up), Into::Nothing)?;
         }
         self.begin("measure");
-        let span =
-            self.span(Into::Measured, |run| run.pass(Duration::from_secs_f64(mix.hold), Into::Measured));
+        let span = self.span(Into::Measured, |run| run.hold(Duration::from_secs_f64(mix.hold)));
         self.found.measured = span?;
         self.fleet.set(Phase::Settle);
         self.found.open = self.fleet.open();
@@ -246,11 +263,33 @@ impl Run<'_> {
             }
             self.storm(&mix)?;
         }
+        if mix.messages.conversations > 0 {
+            self.answered()?;
+            if mix.messages.read_back && !self.stopped() {
+                self.read_back()?;
+            }
+        }
         self.rest()?;
         self.found.stalled = self.fleet.stalled_dropped();
         self.found.open = self.fleet.open();
         self.found.with = self.watcher.as_ref().and_then(|watcher| watcher.measure(SAMPLE));
         self.found.online = self.found.with.as_ref().and_then(|sample| sample.online);
+        Ok(())
+    }
+
+    /// The time that is measured, with the questions of a service where there are any.
+    fn hold(&mut self, time: Duration) -> Result<(), String> {
+        if let Some(inquiry) = self.inquiry.take() {
+            let started = Inquirer::start(inquiry);
+            self.inquirer = Some(started.map_err(|error| format!("the thread that asks: {error}"))?);
+        }
+        self.pass(time, Into::Measured)?;
+        if let Some(inquirer) = self.inquirer.take() {
+            let mut last = Tally::default();
+            self.found.inquiry = Some(inquirer.end(&mut last));
+            self.fresh.add(&last);
+            self.found.measured.tally.add(&last);
+        }
         Ok(())
     }
 
@@ -300,14 +339,20 @@ impl Run<'_> {
 
     /// Watches and subscriptions come to stand, and what they begin with arrives.
     fn settle(&mut self, wanted: u64) -> Result<(), String> {
-        let until = self.clock.now() + SETTLE.as_nanos() as u64;
         if wanted == 0 {
             return Ok(());
         }
-        while self.counted(Count::Settled) < wanted && !self.stopped() {
+        // Conversations take a while to make.
+        let rooms = self.found.plan.mix.messages.conversations;
+        let until = self.clock.now() + (SETTLE + Duration::from_millis(rooms)).as_nanos() as u64;
+        // What the rings have to do there is seen only after they have seen the phase.
+        self.pass(SEEN, Into::Nothing)?;
+        while (self.counted(Count::Settled) < wanted || self.fleet.waits() > 0) && !self.stopped() {
             if self.clock.now() > until {
-                let settled = self.counted(Count::Settled);
-                self.notes.push(format!("only {settled} of {wanted} watches and subscriptions stand"));
+                let (settled, made) = (self.counted(Count::Settled), self.counted(Count::Made));
+                self.notes.push(format!(
+                    "only {settled} of {wanted} watches, subscriptions and followers stand, {made} of {rooms} conversations"
+                ));
                 break;
             }
             self.look(Into::Nothing)?;
@@ -331,6 +376,37 @@ impl Run<'_> {
             } else if now - since > QUIET.as_nanos() as u64 {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// Reads all conversations from their end to their beginning, and compares what is there with what was acknowledged.
+    fn read_back(&mut self) -> Result<(), String> {
+        self.begin("read back");
+        self.fleet.set(Phase::ReadBack);
+        self.pass(SEEN, Into::Nothing)?;
+        let (mut last, mut since) = (self.fleet.waits(), self.clock.now());
+        while self.fleet.waits() > 0 && !self.stopped() {
+            self.look(Into::Nothing)?;
+            let (waits, now) = (self.fleet.waits(), self.clock.now());
+            if waits != last {
+                (last, since) = (waits, now);
+            } else if now - since > SETTLE.as_nanos() as u64 {
+                self.notes.push(format!("{waits} pages were not read back"));
+                break;
+            }
+        }
+        if !self.stopped() {
+            self.found.kept = Some(self.fleet.kept());
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing about conversations is under way.
+    fn answered(&mut self) -> Result<(), String> {
+        let until = self.clock.now() + SETTLE.as_nanos() as u64;
+        while self.fleet.waits() > 0 && self.clock.now() < until && !self.stopped() {
+            self.look(Into::Measured)?;
         }
         Ok(())
     }
@@ -407,6 +483,9 @@ impl Run<'_> {
     fn gather(&mut self, into: Into) {
         let mut new = Tally::default();
         self.fleet.collect(&mut new);
+        if let Some(inquirer) = &self.inquirer {
+            inquirer.collect(&mut new);
+        }
         self.fresh.add(&new);
         match into {
             Into::Ramp => self.found.ramp.add(&new),
@@ -442,6 +521,10 @@ impl Run<'_> {
         {
             self.last_sample = sample.at;
             sample.fill(&mut tick);
+            let turns = sample.metrics.as_ref().and_then(|metrics| metrics.turns());
+            let since = turns.as_ref().zip(self.last_turns.as_ref()).map(|(now, before)| now.since(before));
+            tick.server_turn = since.and_then(|turns| turns.quantile(0.999)).map(|seconds| seconds * 1e3);
+            self.last_turns = turns;
         }
         self.found.all.add(&fresh);
         self.show.tick(&tick, &latencies(&self.found));
@@ -523,6 +606,9 @@ fn unit(mix: &Mix, tally: &Tally) -> (&'static str, u64) {
     if mix.storm.times > 0 {
         return ("connection", tally.get(Count::Connected));
     }
+    if mix.messages.conversations > 0 {
+        return ("message", tally.get(Count::Taken));
+    }
     if tally.get(Count::Deliveries) > 0 {
         return ("delivery", tally.get(Count::Deliveries));
     }
@@ -530,47 +616,4 @@ fn unit(mix: &Mix, tally: &Tally) -> (&'static str, u64) {
         return ("delivery", tally.get(Count::Told));
     }
     ("heartbeat", tally.get(Count::Beats))
-}
-
-fn server_side(found: &Found) -> Server {
-    let mut server = Server::default();
-    let span = if found.plan.mix.storm.times > 0 { &found.returned } else { &found.measured };
-    let (unit, units) = span.units;
-    server.unit = unit.into();
-    if let Some((first, last)) = &span.server {
-        server.cpu_seconds = last.cpu.saturating_sub(first.cpu).as_secs_f64();
-        server.user_seconds = last.times.user.saturating_sub(first.times.user).as_secs_f64();
-        if units > 0 {
-            server.cpu_micros_per_unit = Some(server.cpu_seconds * 1e6 / units as f64);
-            let calls = |sample: &Sample| sample.metrics.as_ref().and_then(|metrics| metrics.system_calls());
-            server.system_calls_per_unit = calls(first)
-                .zip(calls(last))
-                .map(|(first, last)| last.saturating_sub(first) as f64 / units as f64);
-        }
-    }
-    let pss =
-        |sample: &Option<Sample>| sample.as_ref().and_then(|sample| sample.pss).map_or(0, |(_, pss)| pss);
-    let kernel = |sample: &Option<Sample>| sample.as_ref().map_or(0, |sample| sample.memory.kernel());
-    server.memory = Memory3 { before: pss(&found.before), with: pss(&found.with), after: pss(&found.after) };
-    server.kernel_memory =
-        Memory3 { before: kernel(&found.before), with: kernel(&found.with), after: kernel(&found.after) };
-    if found.open > 0 && found.with.is_some() {
-        let per = |memory: Memory3| (memory.with as f64 - memory.before as f64) / found.open as f64;
-        server.bytes_per_session = Some(per(server.memory));
-        server.kernel_bytes_per_session = Some(per(server.kernel_memory));
-    }
-    let metrics = |sample: &Option<Sample>| sample.as_ref().and_then(|sample| sample.metrics.clone());
-    if let Some((before, with)) = metrics(&found.before).zip(metrics(&found.with)) {
-        server.metrics = Metrics::changes(&before, &with);
-    }
-    server
-}
-
-/// Milliseconds of the server's turns, from its own histogram, over the measured parts.
-pub(crate) fn turn_quantile(found: &Found, quantile: f64) -> Option<f64> {
-    let span = if found.plan.mix.storm.times > 0 { &found.returned } else { &found.measured };
-    let (first, last) = span.server.as_ref()?;
-    let turns = |sample: &Sample| sample.metrics.as_ref().and_then(|metrics| metrics.turns());
-    let turns = turns(last)?.since(&turns(first)?);
-    turns.quantile(quantile).map(|seconds| ms((seconds * 1e9) as u64))
 }

@@ -1,9 +1,10 @@
 //! What a run proves: whether anything was lost, repeated or invented, and whether the generator can be believed.
 
+use crate::account::turn_quantile;
 use crate::fleet::tally::{Count, Kind};
 use crate::outcome::{Check, Outcome};
 use crate::report::figures;
-use crate::run::{Found, turn_quantile};
+use crate::run::Found;
 
 /// Lateness that is too much whatever the latencies, milliseconds.
 const LATE: f64 = 50.0;
@@ -44,6 +45,7 @@ pub(crate) fn checks(found: &Found) -> Vec<Check> {
     }
     heartbeats(found, &mut checks);
     messages(found, &mut checks);
+    conversations(found, &mut checks);
     presence(found, &mut checks);
     if let Some((dropped, stalled)) = found.stalled.filter(|(_, stalled)| *stalled > 0) {
         let slow = |sample: &Option<crate::server::watch::Sample>| {
@@ -57,11 +59,37 @@ pub(crate) fn checks(found: &Found) -> Vec<Check> {
             checks.push(check("every drop was counted", counted >= dropped as u64, detail));
         }
     }
+    questions(found, &mut checks);
     if let Some(turn) = turn_quantile(found, 0.999) {
         let detail = format!("p99.9 of a shard's turn at most {}", figures::millis(turn));
         checks.push(check("turns of the shards were seen", true, detail));
     }
     checks
+}
+
+fn questions(found: &Found, checks: &mut Vec<Check>) {
+    let (mix, all) = (&found.plan.mix, &found.all);
+    let Some(inquiry) = &found.inquiry else { return };
+    let (asked, counted) = (all.get(Count::Questions), all.get(Count::Counted));
+    checks.push(equal("every count was answered", "answered", counted, asked));
+    // Nobody comes or goes meanwhile: each answer is the crowd, and who was there before it.
+    if let Some((least, most)) = inquiry.answers.filter(|_| mix.churn.rate == 0.0 && !found.interrupted) {
+        let before = found.before.as_ref().and_then(|sample| sample.online).unwrap_or(0);
+        let wanted = mix.connections + before;
+        let stalled = found.stalled.map_or(0, |(_, all)| all as u64);
+        let passed = least >= wanted && most <= wanted + stalled;
+        let detail = format!("{} to {} users online", figures::count(least), figures::count(most));
+        checks.push(check("every count was right", passed, detail));
+    }
+    if let (Some(without), Some(beside)) = (inquiry.without.quantile(0.999), inquiry.beside.quantile(0.999)) {
+        let detail = format!(
+            "p99.9 of a shard's turn at most {} beside {} questions, {} without",
+            figures::millis(beside * 1e3),
+            figures::count(asked),
+            figures::millis(without * 1e3)
+        );
+        checks.push(check("turns beside counts were seen", true, detail));
+    }
 }
 
 fn heartbeats(found: &Found, checks: &mut Vec<Check>) {
@@ -99,11 +127,41 @@ fn messages(found: &Found, checks: &mut Vec<Check>) {
     let taken = all.get(Count::Taken);
     checks.push(equal("every message was taken", "taken", taken, all.get(Count::Messages)));
     let channel = &mix.channel;
+    let members = mix.messages.members;
+    if mix.messages.conversations > 0 && channel.rate == 0.0 && mix.send.rate == 0.0 {
+        let wanted = taken * members;
+        checks.push(equal("every message came", "deliveries", all.get(Count::Deliveries), wanted));
+        return;
+    }
     if mix.send.rate == 0.0 && channel.channels == 1 {
         let wanted = taken * channel.subscribers;
         checks.push(equal("every message came", "deliveries", all.get(Count::Deliveries), wanted));
     } else if channel.rate == 0.0 {
         checks.push(equal("every message came", "deliveries", all.get(Count::Deliveries), taken));
+    }
+}
+
+fn conversations(found: &Found, checks: &mut Vec<Check>) {
+    let all = &found.all;
+    if found.plan.mix.messages.conversations == 0 || found.interrupted {
+        return;
+    }
+    let made = all.get(Count::Made);
+    checks.push(equal("every conversation stands", "made", made, found.plan.mix.messages.conversations));
+    let copies = all.get(Count::Copies);
+    if copies > 0 {
+        let again = all.get(Count::Again);
+        checks.push(equal("a message sent again was known", "known", again, copies));
+    }
+    if let Some((kept, missing)) = found.kept {
+        let detail = format!(
+            "{} acknowledged, {} of them not found in the history, which has {}",
+            figures::count(kept),
+            figures::count(missing),
+            figures::count(all.get(Count::ReadBack))
+        );
+        checks.push(check("no acknowledged message is missing", missing == 0, detail));
+        checks.push(equal("no message is kept twice", "found again", all.get(Count::KeptTwice), 0));
     }
 }
 

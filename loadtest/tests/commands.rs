@@ -85,7 +85,7 @@ fn a_run_writes_its_result_and_its_page_and_two_are_compared() {
 #[test]
 fn scenarios_are_listed_and_are_files_to_start_from() {
     let said = exits(0, &["scenarios"]);
-    for name in ["idle", "heartbeat", "storm", "churn", "fanout", "send", "slow", "mixed"] {
+    for name in ["idle", "heartbeat", "storm", "churn", "fanout", "send", "slow", "messages", "mixed"] {
         assert!(said.lines().any(|line| line.starts_with(name)), "{name} is missing in\n{said}");
     }
     let folder = folder();
@@ -104,7 +104,7 @@ fn scenarios_are_listed_and_are_files_to_start_from() {
 #[test]
 fn what_is_wrong_is_said_with_what_would_be_right() {
     let said = exits(2, &["run", "hartbeat"]);
-    assert!(said.contains("idle, heartbeat, storm, churn, fanout, send, slow, mixed"), "{said}");
+    assert!(said.contains("idle, heartbeat, storm, churn, fanout, send, slow, messages, mixed"), "{said}");
     let said = exits(2, &["run", "missing.toml"]);
     assert!(said.contains("missing.toml"), "{said}");
     // An address for documentation, which nobody has: it is refused before anything is sent.

@@ -11,10 +11,11 @@ use engine::io::Choice as Io;
 use loadtest::clock::Clock;
 use loadtest::dialect::{Choice, EchoSettings};
 use loadtest::fleet::Plan;
-use loadtest::mix::Mix;
+use loadtest::mix::{Messages, Mix};
 use loadtest::outcome::Outcome;
 use loadtest::persona::Tokens;
 use loadtest::run::{Nobody, Order, run};
+use loadtest::server::inquiry::Inquiry;
 use loadtest::server::metrics::Source;
 use loadtest::server::spawn::Server;
 use loadtest::server::watch::{Sampler, Watcher};
@@ -80,7 +81,15 @@ fn order(server: &Server, plan: Plan) -> Order {
     let now = move || Duration::from_nanos(clock.now());
     let watcher = Watcher::start(sampler, Duration::from_secs(1), now).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
-    Order { plan, command: "a test".into(), server: Some(watcher), stop, measure_after: false }
+    let inquiry = (plan.mix.questions.counts > 0.0).then(|| Inquiry {
+        http: server.http,
+        admin: server.admin,
+        token: plan.tokens.service("harness"),
+        rate: plan.mix.questions.counts,
+        hold: plan.mix.hold,
+        clock,
+    });
+    Order { plan, command: "a test".into(), server: Some(watcher), inquiry, stop, measure_after: false }
 }
 
 /// An outcome with its counts at hand.
@@ -158,6 +167,19 @@ fn idle() {
     for speak in [Binary, Presence] {
         beats(&on_fresh(&[], speak, short("idle")));
     }
+}
+
+#[test]
+fn counts_are_asked_while_a_crowd_is_held() {
+    let mut mix = short("idle");
+    mix.questions.counts = 20.0;
+    let done = on_fresh(&[], Presence, mix);
+    assert!(done.count("questions") > 0 && done.count("counted") == done.count("questions"));
+    assert!(done.latency("count") > 0 && done.checked("every count was right"));
+    let turns = &done.server.as_ref().expect("it was watched").turns;
+    let parts: Vec<_> = turns.iter().map(|turns| &*turns.when).collect();
+    assert_eq!(parts, ["all", "without counts", "beside counts"]);
+    assert!(turns.iter().all(|turns| turns.count > 0));
 }
 
 #[test]
@@ -297,6 +319,65 @@ fn send() {
     }
 }
 
+/// Each message is kept once, was told to each member once, and a second send of it changed nothing.
+#[track_caller]
+fn kept_and_told(done: &Done, members: u64) {
+    let messages = done.count("messages");
+    assert!(messages > 0 && done.checked("every message came"));
+    assert_eq!(done.count("taken"), messages);
+    assert_eq!(done.count("deliveries"), messages * members);
+    assert_eq!(done.count("read_back"), messages);
+    assert_eq!((done.count("kept_twice"), done.count("again")), (0, done.count("copies")));
+    assert!(done.checked("no acknowledged message is missing") && done.checked("every conversation stands"));
+    assert!(done.latency("kept") > 0 && done.latency("delivery") > 0);
+    assert_eq!(done.server.as_ref().map(|server| &*server.unit), Some("message"));
+}
+
+#[test]
+fn messages() {
+    let mut mix = short("messages");
+    (mix.messages.twice, mix.warm_up) = (0.1, 0.0);
+    let done = on_fresh(&[], Binary, mix);
+    kept_and_told(&done, 2);
+    assert_eq!(done.count("made"), SESSIONS);
+    assert!(done.count("copies") > 0 && done.count("pages") > 0 && done.count("lists") > 0);
+    assert!(done.latency("page") > 0 && done.latency("list") > 0);
+}
+
+#[test]
+fn messages_in_groups_on_two_rings() {
+    let mut mix = short("messages");
+    (mix.messages.members, mix.messages.conversations, mix.messages.rate) = (7, 40, 100.0);
+    let server = support::fresh(&[("STORE__KIND", "memory")]);
+    let plan = plan(&server, Binary, mix);
+    kept_and_told(&carry_out(&server, Plan { rings: 2, ..plan }), 7);
+}
+
+#[test]
+fn messages_in_a_closed_loop() {
+    let mut mix = short("messages");
+    (mix.messages.in_flight, mix.messages.conversations) = (16, 1_000);
+    // More than one page to read back.
+    (mix.warm_up, mix.messages.pages) = (0.0, 0.0);
+    let limits = [("LIMITS__COMMANDS_PER_SECOND", "100000"), ("LIMITS__COMMANDS_BURST", "100000")];
+    kept_and_told(&on_fresh(&limits, Binary, mix), 2);
+}
+
+#[test]
+fn messages_that_are_refused_are_told_by_their_cause() {
+    let mut mix = short("messages");
+    mix.messages = Messages { rate: 900.0, pages: 0.0, lists: 0.0, twice: 0.0, ..mix.messages };
+    let server = support::fresh(&[("LIMITS__COMMANDS_PER_SECOND", "1"), ("LIMITS__COMMANDS_BURST", "5")]);
+    let plan = plan(&server, Binary, mix);
+    let outcome = run(order(&server, plan), &mut Nobody).unwrap_or_else(|error| panic!("{error}"));
+    let failed: Vec<_> =
+        outcome.checks.iter().filter(|check| !check.passed).map(|check| &*check.name).collect();
+    assert_eq!(failed, ["every message was taken"], "{:?}", outcome.errors);
+    let refused: u64 = outcome.errors.values().sum();
+    assert_eq!(outcome.counts["messages"], outcome.counts["taken"] + refused, "{:?}", outcome.errors);
+    assert!(outcome.errors.keys().all(|cause| cause.starts_with("refused: ")), "{:?}", outcome.errors);
+}
+
 #[test]
 fn slow() {
     // Little waits for a reader here, and not for long: all that read nothing are dropped, and nobody else.
@@ -330,6 +411,8 @@ fn what_a_dialect_cannot_say_is_refused_before_a_connect() {
         fanout.contains("subscribe to channels") && fanout.contains("choose another dialect"),
         "{fanout}"
     );
+    let talk = refused(plan(&server, Presence, short("messages")));
+    assert!(talk.contains("talk in conversations"), "{talk}");
     let watch = refused(plan(&server, Echo, short("churn")));
     assert!(watch.contains("watch users"), "{watch}");
     let send = refused(Plan { staff: None, ..plan(&server, Presence, short("send")) });

@@ -2,12 +2,15 @@
 
 use std::process::Command;
 
-use loadtest::outcome::{Latency, Outcome};
+use loadtest::outcome::{Latency, Memory3, Outcome, Turns};
 use loadtest::report::json;
 
 use super::{Context, Row};
 use crate::micro::Trouble;
 use crate::stats::Summary;
+
+/// Sessions that fit the machine of the figures, which has 24 GiB: see `muster-loadtest million --dry-run`.
+const MOST: u64 = 1_900_000;
 
 /// Runs the harness and reads its result. The arguments are those of a shell, separated by spaces.
 fn run(context: &Context, arguments: &str) -> Result<(Outcome, String), Trouble> {
@@ -117,8 +120,29 @@ fn hold(
         if let Some(cpu) = server.cpu_micros_per_unit {
             rows.push(once(format!("{what}: server CPU a heartbeat"), "µs", cpu, &command));
         }
+        rows.extend(counts(&what, &outcome, &command));
     }
     Ok(rows)
+}
+
+/// What counting them all does to the shards' turns.
+fn counts(what: &str, outcome: &Outcome, command: &str) -> Option<Row> {
+    let part = |when: &str| -> Option<&Turns> {
+        outcome.server.as_ref()?.turns.iter().find(|turns| turns.when == when)
+    };
+    let (without, beside) = (part("without counts")?, part("beside counts")?);
+    let count = outcome.latencies.iter().find(|latency| latency.name == "count");
+    let answered = count.map_or_else(String::new, |count| {
+        format!("; a count is answered in {:.1} ms (p50), {:.1} ms (p99)", count.p50, count.p99)
+    });
+    let note = format!(
+        "without counts at most {:.2} ms; mean {:.0} µs beside, {:.0} µs without{answered}",
+        without.p999,
+        beside.mean * 1e3,
+        without.mean * 1e3
+    );
+    let name = format!("{what}: p99.9 of a shard's turn beside ten counts a second, at most");
+    Some(once(name, "ms", beside.p999, command).at_most(2.048).noted(note))
 }
 
 /// A million binary sessions, and what one costs.
@@ -129,12 +153,51 @@ pub fn million(context: &Context) -> Result<Vec<Row>, Trouble> {
     hold(context, "binary", 256.0, &[(1_000_000, "10m", "30s")])
 }
 
-/// How many binary sessions fit.
+/// A million and a half.
 ///
 /// # Errors
 /// As [`million`].
 pub fn density_binary(context: &Context) -> Result<Vec<Row>, Trouble> {
-    hold(context, "binary", 256.0, &[(1_500_000, "1m", "60s"), (1_900_000, "1m", "60s")])
+    hold(context, "binary", 256.0, &[(1_500_000, "1m", "60s")])
+}
+
+/// As many binary sessions as fit.
+///
+/// # Errors
+/// As [`million`].
+pub fn density_most(context: &Context) -> Result<Vec<Row>, Trouble> {
+    hold(context, "binary", 256.0, &[(MOST, "1m", "60s")])
+}
+
+/// What a session takes in the server and in the kernel, by kind.
+///
+/// # Errors
+/// As [`million`].
+pub fn memory(context: &Context) -> Result<Vec<Row>, Trouble> {
+    let mut rows = Vec::new();
+    for dialect in ["binary", "presence"] {
+        let arguments = format!("million -n 200000 --dialect {dialect} --hold 10s --counts 0");
+        let (outcome, command) = run(context, &arguments)?;
+        let server = outcome.server.as_ref().ok_or("the server was not seen")?;
+        let sessions = count(&outcome, "connected").max(1.0);
+        let each = |memory: &Memory3| (memory.with as f64 - memory.before as f64) / sessions;
+        let mut add = |what: &str, bytes: f64| {
+            rows.push(once(format!("{dialect}: {what}"), "bytes a session", bytes, &command));
+        };
+        add("the server's own memory (Pss)", each(&server.memory));
+        add("the kernel's, both ends of the connection", each(&server.kernel_memory));
+        let mut kinds: Vec<_> =
+            server.kernel_kinds.iter().map(|(name, memory)| (name, each(memory))).collect();
+        kinds.sort_by(|one, other| other.1.total_cmp(&one.1));
+        for (name, bytes) in kinds {
+            let name = match name.strip_prefix("slab:") {
+                Some(cache) => format!("of that, the cache `{cache}`"),
+                None => format!("of that, {name}"),
+            };
+            add(&name, bytes);
+        }
+    }
+    Ok(rows)
 }
 
 /// The same for presence WebSockets.
@@ -265,4 +328,121 @@ pub fn crowd(context: &Context) -> Result<Vec<Row>, Trouble> {
     let command = format!("cargo run --release -p muster-loadtest -- {base} --stalled 20");
     rows.push(Row { command, ..row }.noted(notes.join("; ")));
     Ok(rows)
+}
+
+/// Users that talk, and conversations: each user is in four hundred.
+const TALK: &str = "run messages -n 500 --conversations 100000 --twice 0 --every 0s --pages 200 --lists 0 \
+                    --set limits.commands_per_second=1000000 --set limits.commands_burst=1000000";
+
+/// Messages through the server, with the embedded store.
+///
+/// # Errors
+/// As [`million`].
+pub fn messages(context: &Context) -> Result<Vec<Row>, Trouble> {
+    let mut rows = flat_out(context)?;
+    rows.extend(at_a_rate(context)?);
+    rows.extend(one_at_a_time(context)?);
+    rows.extend(lists(context)?);
+    Ok(rows)
+}
+
+/// Messages acknowledged a second while it was measured.
+fn kept_rate(outcome: &Outcome) -> Result<f64, Trouble> {
+    Ok(latency(outcome, "kept")?.count as f64 / outcome.measured_seconds.max(1.0))
+}
+
+fn shares(outcome: &Outcome) -> String {
+    let seconds = outcome.measured_seconds.max(1.0);
+    let server = outcome.server.as_ref().map_or(0.0, |server| server.cpu_seconds / seconds);
+    let generator = outcome.generator.cpu_seconds / seconds;
+    format!("the server used {server:.2} cores, the generator {generator:.2}")
+}
+
+fn page_row(outcome: &Outcome, when: &str, command: &str) -> Result<Row, Trouble> {
+    let page = latency(outcome, "page")?;
+    let row = once(format!("page of 50 messages, {when}: p99"), "ms", page.p99, command).at_most(20.0);
+    Ok(row.noted(format!("p50 {:.2} ms, p99.9 {:.1} ms", page.p50, page.p999)))
+}
+
+fn flat_out(context: &Context) -> Result<Vec<Row>, Trouble> {
+    let (outcome, command) = run(context, &format!("{TALK} --in-flight 1024 --warm-up 5s --hold 5m"))?;
+    let kept = latency(&outcome, "kept")?;
+    let note = format!(
+        "each told to both members; acknowledged after {:.1} ms (p50), {:.1} ms (p99), {:.0} ms at most; {}; {}",
+        kept.p50,
+        kept.p99,
+        kept.max,
+        shares(&outcome),
+        failed(&outcome)
+    );
+    let what = "messages on stable storage a second, 1,024 under way, 100,000 conversations, five minutes";
+    Ok(vec![
+        once(what, "/s", kept_rate(&outcome)?, &command).at_least(60_000.0).noted(note),
+        page_row(&outcome, "meanwhile", &command)?,
+    ])
+}
+
+fn at_a_rate(context: &Context) -> Result<Vec<Row>, Trouble> {
+    let (outcome, command) = run(context, &format!("{TALK} --rate 15000 --warm-up 5s --hold 60s"))?;
+    let (kept, told) = (latency(&outcome, "kept")?, latency(&outcome, "delivery")?);
+    let what = |quantile: &str| format!("message on stable storage, 15,000 a second: {quantile}");
+    let note = format!(
+        "{:.0} a second were acknowledged; p50 {:.2} ms, at most {:.0} ms; {}; {}",
+        kept_rate(&outcome)?,
+        kept.p50,
+        kept.max,
+        shares(&outcome),
+        failed(&outcome)
+    );
+    Ok(vec![
+        once(what("p99"), "ms", kept.p99, &command).at_most(10.0).noted(note),
+        once(what("p99.9"), "ms", kept.p999, &command).at_most(40.0),
+        once("message told to a member, 15,000 a second: p99", "ms", told.p99, &command),
+        page_row(&outcome, "15,000 messages a second", &command)?,
+    ])
+}
+
+/// One after the other, beside an append and a sync of as many bytes by themselves.
+fn one_at_a_time(context: &Context) -> Result<Vec<Row>, Trouble> {
+    let before = syncs()?;
+    let (outcome, command) = run(context, &format!("{TALK} --in-flight 1 --pages 0 --hold 20s"))?;
+    let after = syncs()?;
+    let kept = latency(&outcome, "kept")?;
+    let all: Vec<f64> = before.into_iter().chain(after).collect();
+    let floor = Summary::of(&all).ok_or("nothing was measured")?;
+    let note = format!("p99 {:.2} ms, {:.0}/s; {}", kept.p99, kept_rate(&outcome)?, failed(&outcome));
+    let row = once("one message at a time: p50", "ms", kept.p50, &command);
+    Ok(vec![
+        Row::new("append of 512 bytes and fdatasync, right before and after", "ms", floor),
+        row.at_most(floor.median + 1.0).noted(note),
+    ])
+}
+
+/// Milliseconds of appends with a sync.
+#[expect(clippy::disallowed_methods, reason = "it measures time")]
+fn syncs() -> Result<Vec<f64>, Trouble> {
+    let mut file = tempfile::tempfile()?;
+    let bytes = [7_u8; 512];
+    (0..500)
+        .map(|_| {
+            let begun = std::time::Instant::now();
+            std::io::Write::write_all(&mut file, &bytes)?;
+            file.sync_data()?;
+            Ok(begun.elapsed().as_secs_f64() * 1e3)
+        })
+        .collect()
+}
+
+fn lists(context: &Context) -> Result<Vec<Row>, Trouble> {
+    let arguments = "run messages -n 60 --conversations 10000 --members 3 --twice 0 --every 0s --rate 500 --pages 0 \
+                     --lists 5 --list 500 --hold 30s --set limits.commands_per_second=1000000 --set limits.commands_burst=1000000";
+    let (outcome, command) = run(context, arguments)?;
+    let list = latency(&outcome, "list")?;
+    let row =
+        once("list of a user's 500 of 10,000 conversations: p50", "ms", list.p50, &command).at_most(20.0);
+    Ok(vec![row.noted(format!(
+        "p99 {:.1} ms; 500 messages a second meanwhile; {}",
+        list.p99,
+        failed(&outcome)
+    ))])
 }

@@ -69,6 +69,23 @@ pub fn sections() -> &'static [Section] {
             run: Run::Here(super::load::density_binary),
         },
         Section {
+            name: "density-most",
+            title: "As many binary sessions as fit",
+            about: "As above, as near to 2,000,000 as this machine's memory allows. While they are held, a service asks ten times a second how \
+                    many are online, in every other five seconds: the shards' turns beside that and without it.",
+            run: Run::Here(super::load::density_most),
+        },
+        Section {
+            name: "memory",
+            title: "What a session takes, by kind",
+            about: "200,000 sessions on a fresh server, both ends on this machine. The server's own memory is itemised in \
+                    [ARCHITECTURE.md](ARCHITECTURE.md#what-an-idle-session-costs), and tests hold its slots to their sizes; the kernel's is the growth \
+                    of its caches of objects (`/proc/slabinfo`) and of what `/proc/meminfo` tells apart, both ends together: a socket of \
+                    each end is one `TCP`, with its inode (`sock_inode_cache`), its name (`dentry`) and its open file (`filp`). Rings and tables of \
+                    direct descriptors are in `others`.",
+            run: Run::Here(super::load::memory),
+        },
+        Section {
             name: "density-websocket",
             title: "How many presence WebSockets",
             about: "As above.",
@@ -97,6 +114,14 @@ pub fn sections() -> &'static [Section] {
             title: "One message to 30,000; readers that do not read",
             about: "Two shards by default, one for the 30,000.",
             run: Run::Here(super::load::crowd),
+        },
+        Section {
+            name: "messages",
+            title: "Messages",
+            about: "A fresh server with the embedded store, an fsync before each acknowledgement, and the harness on this machine: 500 users, each in \
+                    400 conversations of two; every message is told to both, 200 pages of history are read a second, and at the end \
+                    everything is read back and compared.",
+            run: Run::Here(super::load::messages),
         },
         Section {
             name: "instructions",

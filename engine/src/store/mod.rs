@@ -20,6 +20,7 @@ mod health;
 mod latency;
 pub mod ledger;
 mod memory;
+pub mod scylla;
 pub mod worker;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use embedded::Embedded;
 pub use health::Health;
 pub use latency::{BOUNDS, LatencyHistogram, Snapshot};
 pub use memory::Memory;
+pub use scylla::Scylla;
 pub use worker::{Ask, Status, Worker};
 
 /// What a store can do; every call blocks until it is done.
@@ -111,12 +113,14 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Which store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Kind {
     /// In memory: everything is forgotten at the end.
     Memory,
     /// In files of this folder, which is made if it is missing.
     Embedded(PathBuf),
+    /// In ScyllaDB or Cassandra.
+    Scylla(Scylla),
 }
 
 /// A store that is ready.
@@ -146,6 +150,7 @@ pub fn open(kind: &Kind, router: &Router) -> Result<Opened, OpenError> {
             adapter: Box::new(Embedded::open(path, router.clone())?),
             what: format!("embedded in {}", path.display()),
         },
+        Kind::Scylla(scylla) => Opened { adapter: scylla.presence(router.clone()), what: scylla.what() },
     })
 }
 

@@ -1,7 +1,7 @@
 //! The thread that owns the store.
 //!
-//! It takes what its inbox holds, writes all the rows of it in one batch, then reads, and answers each request exactly
-//! once. Readers therefore see at least what was written before they asked.
+//! It takes what its inbox holds, writes all the rows of it in one batch, reads all last seen times in another, and answers
+//! each request exactly once. Readers therefore see at least what was written before they asked.
 //!
 //! While the store fails ([`Health`]), writes are answered [`StoreReply::Failed`] without being tried (their askers
 //! keep the rows and ask again), reads are tried all the same, and every now and then the adapter is asked to recover.
@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam::sync::{Parker, Unparker};
-use schema::ShardId;
+use schema::{Key, ShardId};
 
 use super::health::Recovery;
 use super::{Adapter, Failure, Health, LatencyHistogram};
@@ -181,18 +181,20 @@ impl<C: Fn() -> Instant, A: FnMut(ShardId, StoreReply)> Turn<C, A> {
 
     /// Takes some requests, answers them, and says how many there were.
     fn turn(&mut self, inbox: &mut Inbox<Ask>) -> usize {
-        let (mut writes, mut reads) = (Writes::default(), Vec::new());
+        let (mut writes, mut reads, mut seen) = (Writes::default(), Vec::new(), Vec::new());
         let taken = inbox.drain(TOGETHER, |Ask { shard, request }| match request {
             StoreRequest::PutSeen { request, rows } => {
                 writes.rows.extend(rows);
                 writes.askers.push((shard, request));
             }
-            other => reads.push((shard, other)),
+            StoreRequest::GetSeen { request, users } => seen.push((shard, request, users)),
+            StoreRequest::Journal { request, after } => reads.push((shard, request, after)),
         });
         self.tend();
         self.write(writes);
-        for (shard, request) in reads {
-            self.read(shard, request);
+        self.read_seen(seen);
+        for (shard, request, after) in reads {
+            self.read_journal(shard, request, after.as_ref());
         }
         taken
     }
@@ -247,30 +249,41 @@ impl<C: Fn() -> Instant, A: FnMut(ShardId, StoreReply)> Turn<C, A> {
         }
     }
 
-    fn read(&mut self, shard: ShardId, request: StoreRequest) {
-        let (number, (result, took)) = match request {
-            StoreRequest::GetSeen { request, users } => (
-                request,
-                self.timed(|adapter| {
-                    let last_seen = adapter.get_seen(&users)?;
-                    Ok(StoreReply::Seen { request, last_seen })
-                }),
-            ),
-            StoreRequest::Journal { request, after } => (
-                request,
-                self.timed(|adapter| {
-                    let page = adapter.journal(shard, after.as_ref())?;
-                    Ok(StoreReply::Journal { request, users: page.users, more: page.more })
-                }),
-            ),
-            // `turn` has put these with the writes.
-            StoreRequest::PutSeen { .. } => return,
-        };
+    /// Answers all of these with one read, so that what many ask is looked up once.
+    fn read_seen(&mut self, asked: Vec<(ShardId, u64, Vec<Key>)>) {
+        if asked.is_empty() {
+            return;
+        }
+        let users: Vec<Key> = asked.iter().flat_map(|(.., users)| users).cloned().collect();
+        let (result, took) = self.timed(|adapter| adapter.get_seen(&users));
         self.status.reads.record(took);
-        let reply = result.unwrap_or_else(|Failure(error)| {
-            self.failed(&error);
-            StoreReply::Failed { request: number, error }
-        });
+        match result {
+            Ok(found) => {
+                let mut found = found.into_iter();
+                for (shard, request, users) in asked {
+                    let last_seen = found.by_ref().take(users.len()).collect();
+                    self.reply(shard, StoreReply::Seen { request, last_seen });
+                }
+            }
+            Err(Failure(error)) => {
+                self.failed(&error);
+                for (shard, request, _) in asked {
+                    self.reply(shard, StoreReply::Failed { request, error: error.clone() });
+                }
+            }
+        }
+    }
+
+    fn read_journal(&mut self, shard: ShardId, request: u64, after: Option<&Key>) {
+        let (result, took) = self.timed(|adapter| adapter.journal(shard, after));
+        self.status.reads.record(took);
+        let reply = match result {
+            Ok(page) => StoreReply::Journal { request, users: page.users, more: page.more },
+            Err(Failure(error)) => {
+                self.failed(&error);
+                StoreReply::Failed { request, error }
+            }
+        };
         self.reply(shard, reply);
     }
 

@@ -267,6 +267,8 @@ const DOORS: Allowed = &[
     ("engine::mesh::Capacity", "the configuration's size of the inboxes"),
     ("engine::machine::input::Open", "what an edge says to open a session"),
     ("engine::store::Kind", "the configuration's choice of a store"),
+    ("engine::store::Scylla", "the way to the tables is opened by the configuration, before the node is"),
+    ("engine::store::scylla", "the configuration's numbers of it, and `muster migrate`"),
     ("engine::store::Status", "what the store tells of itself, for readiness and the metrics"),
     ("engine::store::chat::Settings", "the configuration's numbers of the conversations' store"),
     ("engine::store::chat::Status", "what that store tells of itself, for readiness and the metrics"),

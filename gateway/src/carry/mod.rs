@@ -26,7 +26,7 @@ use schema::Realm;
 use crate::auth::DEFAULT_REALM;
 use crate::config::{Config, StoreKind};
 use crate::realms::Realms;
-use crate::serve;
+use crate::{serve, tables};
 
 /// Parts that are committed together, and bytes, give or take one write.
 const TOGETHER: (usize, usize) = (1_024, 1 << 20);
@@ -70,11 +70,15 @@ impl Kept {
                     path.display()
                 ));
             }
-            StoreKind::Embedded => {}
+            StoreKind::Embedded | StoreKind::Scylla => {}
         }
-        let kind = serve::store_kind(config);
         let secret = serve::routing_key(config).map_err(|error| error.to_string())?;
         let salt = serve::seed().map_err(|error| error.to_string())?;
+        let kind = match config.store.kind {
+            StoreKind::Scylla => tables::open_alone(config, salt),
+            StoreKind::Memory | StoreKind::Embedded => serve::store_kind(config, salt),
+        };
+        let kind = kind.map_err(|error| error.to_string())?;
         let opened = kept::open(&kind, &serve::chat_settings(config), secret, salt);
         let kept::Kept { writes, reads, seen } = opened.map_err(|error| error.to_string())?;
         Ok(Self { writes, reads, seen, realms: Realms::new(&config.auth.realms) })

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::problem::Problem;
-use super::{Config, MediaStore};
+use super::{Config, MediaStore, StoreKind};
 
 /// The least number of bytes of a secret that signs.
 pub(crate) const LEAST_SECRET: usize = 32;
@@ -25,6 +25,7 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
     checks.times();
     checks.sizes();
     checks.media();
+    checks.scylla();
 }
 
 impl Config {
@@ -264,6 +265,41 @@ impl Checks<'_> {
         if media.store == MediaStore::S3 {
             self.bucket();
         }
+    }
+
+    fn scylla(&mut self) {
+        let scylla = &self.config.scylla;
+        let is_name = |name: &str| {
+            name.len() <= 48
+                && name.starts_with(|first: char| first.is_ascii_lowercase())
+                && name.chars().all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '_')
+        };
+        self.require(is_name(&scylla.keyspace), &["scylla.keyspace"], || {
+            format!(
+                "scylla.keyspace = {:?}: give 1 to 48 of a-z, 0-9 and _, a letter first, such as \"muster\"",
+                scylla.keyspace
+            )
+        });
+        self.require(
+            scylla.password.is_none() || scylla.password_file.is_none(),
+            &["scylla.password_file", "scylla.password"],
+            || "scylla.password and scylla.password_file are both set: keep one".into(),
+        );
+        let has_password = scylla.password.is_some() || scylla.password_file.is_some();
+        self.require(scylla.user.is_some() == has_password, &["scylla.user", "scylla.password"], || {
+            "scylla.user needs a password (scylla.password or scylla.password_file), and a password needs scylla.user"
+                .into()
+        });
+        let map = scylla.replication.trim();
+        self.require(map.starts_with('{') && map.ends_with('}'), &["scylla.replication"], || {
+            "scylla.replication is a map in CQL, such as \"{'class': 'NetworkTopologyStrategy', 'replication_factor': 3}\""
+                .into()
+        });
+        self.require(
+            self.config.store.kind != StoreKind::Scylla || !scylla.nodes.is_empty(),
+            &["scylla.nodes", "store.kind"],
+            || "store.kind = \"scylla\" needs scylla.nodes, such as [\"10.0.0.1:9042\"]".into(),
+        );
     }
 
     fn bucket(&mut self) {

@@ -90,6 +90,8 @@ choices! {
         Embedded = "embedded",
         /// In memory: gone after a restart.
         Memory = "memory",
+        /// In ScyllaDB or Cassandra.
+        Scylla = "scylla",
     }
 
     /// Where uploaded files are kept.

@@ -361,7 +361,8 @@ settings! {
 
     /// Where last-seen times, the journal of who was online, and conversations are kept.
     [store] Store {
-        /// `embedded` keeps them in files; `memory` forgets them when the process ends.
+        /// `embedded` keeps them in files; `scylla` in ScyllaDB or Cassandra, see the section of that name; `memory` forgets
+        /// them when the process ends.
         kind: StoreKind = "embedded";
         /// Directory of the embedded store. Without it, `store` in the data directory.
         path: Option<PathBuf> = "";
@@ -390,5 +391,30 @@ settings! {
         cache_bytes: Size = "64MiB" in "1MiB"..="64GiB";
         /// Free space of the disk below which nothing is stored: the disk is never filled to the brim.
         reserve_bytes: Size = "256MiB" in "0"..="1024GiB";
+    }
+
+    /// ScyllaDB, or Apache Cassandra, where `store.kind` says so. `docs/STORES.md` tells what is kept there.
+    [scylla] ScyllaStore {
+        /// Some of the servers, `host:port`. The others are learnt from them.
+        nodes: Vec<String> = "127.0.0.1:9042";
+        /// Keyspace of the tables. Made if it is missing.
+        keyspace: String = "muster";
+        /// Data centre whose servers are asked, and a majority of whose replicas makes a write last. Needed where there is
+        /// more than one.
+        datacenter: Option<String> = "";
+        /// Name to log in with, where the servers want one.
+        user: Option<String> = "";
+        /// Password to log in with.
+        password: Option<Secret> = "";
+        /// File that holds the password, in place of `password`. White space at its ends does not count.
+        password_file: Option<PathBuf> = "";
+        /// How a keyspace that is made here is replicated, in CQL. Three replicas survive the loss of one server.
+        replication: String = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 3}";
+        /// Whether tables that are missing or old are made and migrated at the start; else that is for `muster migrate`.
+        migrate: bool = "true";
+        /// Time that a statement may take before it is tried again, perhaps at another server.
+        timeout: Duration = "2s" in "100ms"..="1m";
+        /// Changes of conversations that are under way at once, and as many reads beside them.
+        in_flight: usize = "1024" in "1"..="65536";
     }
 }

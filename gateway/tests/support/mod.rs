@@ -80,6 +80,7 @@ fn configuration_text(io: &str, extra: &str) -> String {
         ("media", vec![]),
         ("conversations", vec![]),
         ("limits", vec![]),
+        ("scylla", vec![]),
     ];
     for line in extra.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (section, line) = line.split_once('.').expect("section.key = value");

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -64,6 +66,60 @@ impl S3 {
 impl Drop for S3 {
     fn drop(&mut self) {
         let mut command = script("s3.sh");
+        command.arg("stop").arg(self.folder.path());
+        let _ = command.status();
+    }
+}
+
+/// Apache Cassandra, one node or a ring. The nodes listen on addresses that no other process of the tests has.
+pub(crate) struct Cql {
+    /// `127.9.8.1:29042`, one for each node.
+    pub(crate) nodes: Vec<String>,
+    prefix: String,
+    folder: TempDir,
+}
+
+impl Cql {
+    /// Addresses for so many nodes, which are not started.
+    pub(crate) fn new(nodes: u32) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // A process has few of them.
+        let number = std::process::id() * 4 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("127.{}.{}", 1 + number / 250 % 250, number % 250);
+        let nodes = (1..=nodes).map(|node| format!("{prefix}.{node}:29042")).collect();
+        Self { nodes, prefix, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Starts the nodes that do not run. What was acknowledged is synced, so that any of them may be killed.
+    pub(crate) fn start(&self) {
+        let mut command = script("cql.sh");
+        command.args(["start", "--prefix", &self.prefix, "--nodes", &self.nodes.len().to_string()]);
+        command.args(["--commitlog", "batch", "--owner", &std::process::id().to_string()]);
+        command.arg(self.folder.path());
+        passed(&run("cql.sh start", command, START));
+    }
+
+    /// Kills a node, or stops it in its tracks, or lets it go on.
+    pub(crate) fn signal(&self, node: usize, signal: Signal) {
+        let pid = std::fs::read_to_string(self.folder.path().join(format!("node{}/pid", node + 1))).unwrap();
+        kill_process(Pid::from_raw(pid.trim().parse().unwrap()).expect("a process has a number"), signal)
+            .unwrap();
+    }
+
+    /// What a server is told of it.
+    pub(crate) fn settings(&self, keyspace: &str) -> String {
+        format!(
+            "store.kind = \"scylla\"\nscylla.nodes = {:?}\nscylla.keyspace = {keyspace:?}\n\
+             scylla.replication = \"{{'class': 'SimpleStrategy', 'replication_factor': {}}}\"\n",
+            self.nodes,
+            self.nodes.len().min(3)
+        )
+    }
+}
+
+impl Drop for Cql {
+    fn drop(&mut self) {
+        let mut command = script("cql.sh");
         command.arg("stop").arg(self.folder.path());
         let _ = command.status();
     }

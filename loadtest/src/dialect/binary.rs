@@ -1,21 +1,27 @@
 //! Muster's binary protocol (`docs/PROTOCOL.md`).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schema::chat::{
+    ChatCommand, ChatEvent, ChatReply, ConversationId, Draft, Kind, NewConversation, NewMember, Role,
+};
 use schema::frame::{
     ClientFrame, Connect, Encoder, HEARTBEAT_ACK_LEN, Liveness, PREFIX, SERVER_FRAME_MAX, ServerFrame,
     decode_server, split,
 };
 use schema::{Command, Device, Id, Reply};
 
-use super::{Ask, Dialect, Fault, Step, Word};
+use super::{Ask, Dialect, Fault, Room, Step, Word};
 use crate::persona::{user_id, user_number};
 use crate::stamp::Stamp;
 
 /// Commands whose reply says that a message was taken; the tag of all others.
 const TAKEN: u64 = 2;
 const OTHER: u64 = 1;
+/// Marks the tags that are tickets.
+const TICKET: u64 = 1 << 63;
 
 /// See [`super::Choice::Binary`].
 pub struct Binary {
@@ -23,6 +29,8 @@ pub struct Binary {
     keep_alive: bool,
     heartbeat: Duration,
     beat: [Vec<u8>; 2],
+    /// Ids are hashes, and asked for all the time.
+    rooms: HashMap<u64, ConversationId>,
 }
 
 impl Binary {
@@ -35,11 +43,53 @@ impl Binary {
             encoder.client(&ClientFrame::Heartbeat { tag: 0, answer, activity: false }, &mut out);
             out
         });
-        Self { encoder, keep_alive, heartbeat, beat }
+        Self { encoder, keep_alive, heartbeat, beat, rooms: HashMap::new() }
     }
 
     fn command(&mut self, tag: u64, command: Command, out: &mut Vec<u8>) {
         self.encoder.client(&ClientFrame::Command { tag, command }, out);
+    }
+
+    fn chat(&mut self, ticket: u64, command: ChatCommand, out: &mut Vec<u8>) {
+        let command = Command::Chat { acting: None, command: Box::new(command) };
+        self.command(ticket | TICKET, command, out);
+    }
+
+    fn room(&mut self, room: &Room<'_>) -> ConversationId {
+        *self.rooms.entry(room.number).or_insert_with(|| match kind(room) {
+            Kind::Direct => {
+                let names = [user_id(room.members[0]), user_id(room.members[1])];
+                match names.each_ref().map(|name| Id::new(name)) {
+                    [Ok(one), Ok(other)] => ConversationId::of_pair(&one, &other),
+                    _ => ConversationId::from_number(room.number.into()),
+                }
+            }
+            kind => ConversationId::natural(
+                kind,
+                &["load", &room.members.len().to_string(), &room.number.to_string()],
+            ),
+        })
+    }
+}
+
+fn kind(room: &Room<'_>) -> Kind {
+    if room.members.len() == 2 { Kind::Direct } else { Kind::Group }
+}
+
+/// The word for the answer to an ask with a ticket.
+fn answer(ticket: u64, reply: ChatReply) -> Word {
+    match reply {
+        ChatReply::Made { .. } => Word::Made { ticket },
+        ChatReply::Message { again, .. } => Word::Kept { ticket, again },
+        ChatReply::History(history) => {
+            let stamps =
+                history.messages.iter().filter_map(|message| Stamp::read(message.content.as_bytes()));
+            let last = history.messages.last().filter(|_| history.more);
+            Word::Page { ticket, stamps: stamps.collect(), before: last.map(|message| message.id.at) }
+        }
+        ChatReply::Summaries { .. } => Word::Listed { ticket },
+        ChatReply::Done => Word::Done,
+        _ => Word::Other,
     }
 }
 
@@ -95,6 +145,40 @@ impl Dialect for Binary {
                     out,
                 );
             }
+            Ask::Follow => {
+                let command = Box::new(ChatCommand::Follow { on: true });
+                self.command(OTHER, Command::Chat { acting: None, command }, out);
+            }
+            Ask::Make { room, ticket } => {
+                let member = |&user: &u64| Some(NewMember { user: id(user)?, role: Role::Member });
+                let new = NewConversation {
+                    id: Some(self.room(&room)).filter(|_| kind(&room) != Kind::Direct),
+                    kind: kind(&room),
+                    name: (kind(&room) == Kind::Group).then(|| format!("room {}", room.number).into()),
+                    members: room.members.iter().filter_map(member).collect(),
+                    extra: Arc::from(&[][..]),
+                };
+                self.chat(ticket, ChatCommand::Create(Box::new(new)), out);
+            }
+            Ask::Say { room, number, payload, ticket } => {
+                let draft = Draft {
+                    conversation: self.room(&room),
+                    client_id: Some(format!("{number:016x}").into()),
+                    kind: 0,
+                    content: payload.into(),
+                    attachment: None,
+                };
+                self.chat(ticket, ChatCommand::Send(Box::new(draft)), out);
+            }
+            Ask::Page { room, before, limit, ticket } => {
+                let conversation = self.room(&room);
+                let command =
+                    ChatCommand::History { conversation, before, after: None, forward: false, limit };
+                self.chat(ticket, command, out);
+            }
+            Ask::List { limit, ticket } => {
+                self.chat(ticket, ChatCommand::List { kinds: 0, limit, after: None }, out)
+            }
             Ask::Leave => self.encoder.client(&ClientFrame::Goodbye { logout: true }, out),
         }
     }
@@ -123,7 +207,20 @@ impl Dialect for Binary {
                 ServerFrame::HeartbeatAck { .. } => tell(Word::Beat),
                 ServerFrame::Reply { tag: TAKEN, reply: Reply::Reached(_) } => tell(Word::Taken),
                 ServerFrame::Reply { reply: Reply::Done, .. } => tell(Word::Done),
-                ServerFrame::Reply { .. } | ServerFrame::Tap(_) | ServerFrame::Chat(_) => tell(Word::Other),
+                ServerFrame::Reply { tag, reply: Reply::Chat(reply) } => tell(answer(tag & !TICKET, *reply)),
+                ServerFrame::Chat(event) => match *event {
+                    ChatEvent::Said(message) => {
+                        let stamp = Stamp::read(message.content.as_bytes());
+                        tell(Word::Said { stamp, sequence: message.sequence });
+                    }
+                    _ => tell(Word::Other),
+                },
+                ServerFrame::Reply { .. } | ServerFrame::Tap(_) => tell(Word::Other),
+                ServerFrame::Refused(refused) if refused.tag & TICKET != 0 => tell(Word::Denied {
+                    ticket: refused.tag & !TICKET,
+                    later: refused.retry_after_ms.is_some(),
+                    why: refused.text.into_owned(),
+                }),
                 ServerFrame::Refused(refused) => tell(Word::Refused(refused.text.into_owned())),
                 ServerFrame::Presence(users) => {
                     for presence in users {

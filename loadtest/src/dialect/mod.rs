@@ -17,7 +17,16 @@ pub use socketio::{SocketIo, SocketIoSettings};
 /// How far a connection is, for dialects that have steps before the welcome. 0 is the first.
 pub type Step = u8;
 
-/// What a scenario wants said on one connection.
+/// A conversation of the crowd.
+#[derive(Clone, Copy, Debug)]
+pub struct Room<'a> {
+    /// Counts the conversations of a run.
+    pub number: u64,
+    /// The numbers of its members; the first one makes it.
+    pub members: &'a [u64],
+}
+
+/// What a scenario wants said on one connection. A `ticket` comes back with the answer.
 #[derive(Clone, Debug)]
 pub enum Ask<'a> {
     /// I live. With `answer`, the server is to say that it does too.
@@ -43,6 +52,44 @@ pub enum Ask<'a> {
         /// What.
         payload: &'a [u8],
     },
+    /// Tell me what is said in my conversations.
+    Follow,
+    /// Make this conversation, or find the one that is there.
+    Make {
+        /// Which.
+        room: Room<'a>,
+        /// For the answer.
+        ticket: u64,
+    },
+    /// Say this, and tell me when it is on stable storage.
+    Say {
+        /// Where.
+        room: Room<'a>,
+        /// The client's own name for it: said again under the same one, it is the same message.
+        number: u64,
+        /// What; text.
+        payload: &'a str,
+        /// For the answer.
+        ticket: u64,
+    },
+    /// What was said here, the newest of it?
+    Page {
+        /// Where.
+        room: Room<'a>,
+        /// Said before this, a [`Word::Page`]'s `oldest`; `None`: until now.
+        before: Option<u64>,
+        /// At most so many messages.
+        limit: u16,
+        /// For the answer.
+        ticket: u64,
+    },
+    /// Which are my conversations, the newest message of each?
+    List {
+        /// At most so many.
+        limit: u32,
+        /// For the answer.
+        ticket: u64,
+    },
     /// I leave on purpose.
     Leave,
 }
@@ -66,6 +113,48 @@ pub enum Word {
         user: u64,
         /// Whether online.
         online: bool,
+    },
+    /// The conversation is there.
+    Made {
+        /// The ask's.
+        ticket: u64,
+    },
+    /// What was said is on stable storage.
+    Kept {
+        /// The ask's.
+        ticket: u64,
+        /// It had been said before, and nobody was told anything.
+        again: bool,
+    },
+    /// Somebody has said something in a conversation.
+    Said {
+        /// Its stamp, if it is one of ours.
+        stamp: Option<crate::stamp::Stamp>,
+        /// Its place in the conversation.
+        sequence: u64,
+    },
+    /// A part of what was said in a conversation.
+    Page {
+        /// The ask's.
+        ticket: u64,
+        /// The messages that are ours.
+        stamps: Vec<crate::stamp::Stamp>,
+        /// Where the part before it ends; `None`: there is none.
+        before: Option<u64>,
+    },
+    /// The conversations of the asker.
+    Listed {
+        /// The ask's.
+        ticket: u64,
+    },
+    /// Something with a ticket was refused.
+    Denied {
+        /// The ask's.
+        ticket: u64,
+        /// The server's own word for it.
+        why: String,
+        /// The same may be asked again later.
+        later: bool,
     },
     /// Something asked for was refused; the server's own word for it.
     Refused(String),

@@ -1,5 +1,7 @@
 //! The connections of one ring, and what is said and heard on them.
 
+mod talk;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -90,6 +92,7 @@ pub(super) struct Crowd {
     speaking: Vec<u32>,
     ends: Vec<(u32, Close)>,
     words: Vec<Word>,
+    talk: talk::Talk,
     /// Who has left for a while: when they are back.
     pub(super) back: VecDeque<(u64, u32)>,
     /// Answered heartbeats whose places in a closed loop are free.
@@ -133,6 +136,7 @@ impl Crowd {
             speaking: Vec::new(),
             ends: Vec::new(),
             words: Vec::new(),
+            talk: talk::Talk::new(number),
             back: VecDeque::new(),
             idle_places: 0,
             opening: 0,
@@ -384,6 +388,12 @@ impl Crowd {
             Word::Message(None) => self.tally.count(Count::Deliveries, 1),
             Word::Other => {}
             Word::Presence { user, online } => self.told(user, online),
+            word @ (Word::Said { .. }
+            | Word::Kept { .. }
+            | Word::Made { .. }
+            | Word::Page { .. }
+            | Word::Listed { .. }
+            | Word::Denied { .. }) => self.talked(slot, word),
             Word::Refused(why) => self.tally.error(format!("refused: {why}")),
             Word::Closing(why) => {
                 if self.conns[slot as usize].state != State::Leaving {
@@ -412,6 +422,9 @@ impl Crowd {
         if person < mix.watch.watchers {
             let list: Vec<u64> = mix.watch_list(person).collect();
             self.piece(slot, |dialect, out| dialect.say(&Ask::Watch(&list), out));
+        }
+        if mix.messages.conversations > 0 {
+            self.piece(slot, |dialect, out| dialect.say(&Ask::Follow, out));
         }
         if person < mix.channel.subscribers {
             let channel = person % mix.channel.channels;

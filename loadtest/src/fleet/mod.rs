@@ -36,13 +36,16 @@ pub enum Phase {
     Rest,
     /// Everything the scenario has.
     Run,
+    /// Everything said in conversations is read back.
+    ReadBack,
     /// All but the watchers drop at once.
     Drop,
     /// Everybody leaves, and the threads end.
     End,
 }
 
-const PHASES: [Phase; 6] = [Phase::Ramp, Phase::Settle, Phase::Rest, Phase::Run, Phase::Drop, Phase::End];
+const PHASES: [Phase; 7] =
+    [Phase::Ramp, Phase::Settle, Phase::Rest, Phase::Run, Phase::ReadBack, Phase::Drop, Phase::End];
 
 /// What a fleet is made of.
 #[derive(Clone)]
@@ -109,6 +112,9 @@ impl Plan {
         if (mix.channel.subscribers > 0 || mix.stalled > 0) && !self.can(&Ask::Subscribe(0)) {
             return lacks("subscribe to channels");
         }
+        if mix.messages.conversations > 0 && !self.can(&Ask::Follow) {
+            return lacks("talk in conversations");
+        }
         if beats && !mix.heartbeat.answer && !self.can(&Ask::Beat { answer: false }) {
             return lacks("send heartbeats without an answer");
         }
@@ -136,6 +142,13 @@ struct Field {
     /// A bit for each message sent to a user, in a circle.
     received: Vec<AtomicU64>,
     published: AtomicU64,
+    /// The high bits of the numbers of this run's messages in conversations: older ones are told apart by them.
+    salt: u64,
+    /// Of each member of each conversation, the place of the last message that it was told.
+    heard: Vec<AtomicU32>,
+    /// A bit for each message in a conversation that was acknowledged, in a circle; and for each that was read back.
+    kept: Vec<AtomicU64>,
+    found: Vec<AtomicU64>,
 }
 
 /// Published messages whose deliveries are remembered.
@@ -166,6 +179,8 @@ struct Shown {
     open: AtomicU64,
     /// Persons that are neither connected nor on their way, and shall be.
     missing: AtomicU64,
+    /// Asks about conversations that are under way, or still to be made once.
+    waits: AtomicU64,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -188,6 +203,10 @@ impl Fleet {
         let rings = plan.rings_needed();
         let users = if plan.mix.churn.rate > 0.0 { plan.mix.connections } else { 0 };
         let received = if plan.mix.send.rate > 0.0 { RECEIVED / 64 } else { 0 };
+        let (messages, salt) = (&plan.mix.messages, (Clock::unix_ms() / 1_000) & 0xff_ffff);
+        let places = messages.conversations * messages.members;
+        let said = if messages.conversations > 0 { RECEIVED / 64 } else { 0 };
+        let bits = |words: usize| (0..words).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
         let arrivals = if plan.mix.channel.rate > 0.0 { ARRIVALS } else { 0 };
         let field = Arc::new(Field {
             rings,
@@ -196,8 +215,12 @@ impl Fleet {
             publishing: Mutex::new(plan.mix.channel.clone()),
             moves: (0..users).map(|_| AtomicU64::new(0)).collect(),
             arrivals: (0..arrivals).map(|_| AtomicU32::new(0)).collect(),
-            received: (0..received).map(|_| AtomicU64::new(0)).collect(),
+            received: bits(received),
             published: AtomicU64::new(0),
+            salt,
+            heard: (0..places).map(|_| AtomicU32::new(0)).collect(),
+            kept: bits(said),
+            found: bits(said),
             plan,
         });
         let shown: Vec<Arc<Shown>> = (0..rings).map(|_| Arc::default()).collect();
@@ -269,6 +292,23 @@ impl Fleet {
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.shown.iter().map(|shown| shown.missing.load(Ordering::Acquire)).sum()
+    }
+
+    /// Asks about conversations that wait for an answer or are still to be made once: conversations to make, messages under
+    /// way, pages to read back.
+    #[must_use]
+    pub fn waits(&self) -> u64 {
+        self.shown.iter().map(|shown| shown.waits.load(Ordering::Acquire)).sum()
+    }
+
+    /// Messages in conversations that were acknowledged, and how many of them were not found when all was read back.
+    #[must_use]
+    pub fn kept(&self) -> (u64, u64) {
+        let pairs = self.field.kept.iter().zip(&self.field.found);
+        pairs.fold((0, 0), |(kept, missing), (one, other)| {
+            let (one, other) = (one.load(Ordering::Acquire), other.load(Ordering::Acquire));
+            (kept + u64::from(one.count_ones()), missing + u64::from((one & !other).count_ones()))
+        })
     }
 
     /// Rings at work.

@@ -137,6 +137,7 @@ impl Ring<'_> {
         let each = |rate: f64| Pace::new(now, rate / field.rings as f64, share);
         self.connects = Pace::never();
         (self.sends, self.publishes, self.churns) = (Pace::never(), Pace::never(), Pace::never());
+        self.crowd.talk_enters(self.phase);
         match self.phase {
             Phase::Ramp => {
                 self.cursor = 0;
@@ -146,7 +147,7 @@ impl Ring<'_> {
                 }
                 self.pace_beats(field, now);
             }
-            Phase::Settle => self.pace_beats(field, now),
+            Phase::Settle | Phase::ReadBack => self.pace_beats(field, now),
             Phase::Rest => self.beats = Pace::never(),
             Phase::Run => {
                 self.crowd.news = true;
@@ -213,6 +214,7 @@ impl Ring<'_> {
             _ => {}
         }
         busy |= self.beats_due(now);
+        busy |= self.crowd.talk_due(self.phase);
         if self.phase == Phase::Run {
             self.sends_due(field, now);
             self.publishes_due(field, now);
@@ -402,9 +404,9 @@ impl Ring<'_> {
             None
         };
         let back = self.crowd.back.front().map(|(due, _)| (*due).max(now + 1_000_000));
-        let dues =
-            [connects, back, self.beats.next(), self.sends.next(), self.publishes.next(), self.churns.next()];
-        let next = dues.into_iter().flatten().min().unwrap_or(u64::MAX).min(now + LONGEST_SLEEP);
+        let paces = [&self.beats, &self.sends, &self.publishes, &self.churns].map(Pace::next);
+        let dues = paces.into_iter().chain([connects, back, self.crowd.talk_next()]);
+        let next = dues.flatten().min().unwrap_or(u64::MAX).min(now + LONGEST_SLEEP);
         Duration::from_nanos(next.saturating_sub(now))
     }
 
@@ -414,6 +416,7 @@ impl Ring<'_> {
         let left = if self.phase == Phase::Ramp { self.crowd.persons() - self.cursor } else { 0 };
         let missing = u64::from(left + self.crowd.opening) + self.crowd.back.len() as u64;
         self.shown.missing.store(missing, Ordering::Release);
+        self.shown.waits.store(self.crowd.talk_waits(), Ordering::Release);
         self.shown.tally.lock().unwrap_or_else(PoisonError::into_inner).absorb(&mut self.crowd.tally);
     }
 }

@@ -24,12 +24,20 @@ pub enum Kind {
     ToldOnline,
     /// From when a user logged out to a watcher that was told.
     ToldOffline,
+    /// From when a message was due to the server's word that it is on stable storage.
+    Kept,
+    /// From when a page of history was to be asked for to the page.
+    Page,
+    /// From when a list of conversations was to be asked for to the list.
+    List,
+    /// From when a service's question was due to the count it asked for.
+    Count,
     /// How late the generator sent what was due.
     Late,
 }
 
 /// All of them, with their names in reports.
-pub const KINDS: [(Kind, &str, &str); 8] = [
+pub const KINDS: [(Kind, &str, &str); 12] = [
     (Kind::Connect, "connect", "from when the connect was due to the welcome"),
     (Kind::Beat, "heartbeat", "from when the heartbeat was due to its answer"),
     (Kind::Delivery, "delivery", "from when a message was due to each of its recipients"),
@@ -37,6 +45,10 @@ pub const KINDS: [(Kind, &str, &str); 8] = [
     (Kind::Taken, "taken", "from when a message was due to the server's word that it took it"),
     (Kind::ToldOnline, "told online", "from when a user's connect was due to a watcher that was told"),
     (Kind::ToldOffline, "told offline", "from when a user logged out to a watcher that was told"),
+    (Kind::Kept, "kept", "from when a message was due to the server's word that it is on stable storage"),
+    (Kind::Page, "page", "from when a page of history was to be read to the page"),
+    (Kind::List, "list", "from when a list of conversations was to be read to the list"),
+    (Kind::Count, "count", "from when a service asked how many are online to the answer"),
     (Kind::Late, "lateness", "from when something was due to when the generator sent it"),
 ];
 
@@ -76,6 +88,24 @@ pub enum Count {
     ToldFalse,
     /// What watchers were told at first.
     ToldFirst,
+    /// Conversations made, or found.
+    Made,
+    /// Messages that were sent a second time under the same name.
+    Copies,
+    /// Times that the server knew such a message.
+    Again,
+    /// Pages of history read beside the messages.
+    Pages,
+    /// Lists of conversations read beside them.
+    Lists,
+    /// Messages found when everything was read back.
+    ReadBack,
+    /// Those found a second time.
+    KeptTwice,
+    /// Times that a service asked how many are online.
+    Questions,
+    /// Times that it was told.
+    Counted,
     /// Sessions that were over without their own doing.
     Lost,
     /// Things that went wrong.
@@ -83,7 +113,7 @@ pub enum Count {
 }
 
 /// All of them, with their names in reports.
-pub const COUNTS: [(Count, &str); 18] = [
+pub const COUNTS: [(Count, &str); 27] = [
     (Count::Connects, "connects"),
     (Count::Connected, "connected"),
     (Count::Closed, "closed"),
@@ -100,6 +130,15 @@ pub const COUNTS: [(Count, &str); 18] = [
     (Count::Told, "told"),
     (Count::ToldFalse, "told_false"),
     (Count::ToldFirst, "told_first"),
+    (Count::Made, "made"),
+    (Count::Copies, "copies"),
+    (Count::Again, "again"),
+    (Count::Pages, "pages"),
+    (Count::Lists, "lists"),
+    (Count::ReadBack, "read_back"),
+    (Count::KeptTwice, "kept_twice"),
+    (Count::Questions, "questions"),
+    (Count::Counted, "counted"),
     (Count::Lost, "lost"),
     (Count::Errors, "errors"),
 ];

@@ -9,7 +9,7 @@ use super::figures::{self, NOTHING, maybe};
 use super::json::{FileError, write_text};
 use super::markup::{self, Run, Table, TableRow, card, escape, plot, tile};
 use super::{headline, summary};
-use crate::outcome::{Check, Memory3, Outcome};
+use crate::outcome::{Check, Memory3, Outcome, Server};
 
 /// What stands in a plot whose figures only the server's side gives.
 const UNSEEN: &str = "The server was not seen: it runs elsewhere, or was not looked at.";
@@ -264,6 +264,24 @@ fn latency(outcome: &Outcome) -> String {
     )
 }
 
+/// The kernel's memory by kind, what takes most first.
+fn kernel_kinds(server: &Server, sessions: Option<u64>) -> String {
+    let grown = |memory: &Memory3| memory.with as f64 - memory.before as f64;
+    let mut kinds: Vec<_> = server.kernel_kinds.iter().collect();
+    if kinds.is_empty() {
+        return String::new();
+    }
+    kinds.sort_by(|(_, one), (_, other)| grown(other).total_cmp(&grown(one)));
+    let rows = kinds.into_iter().map(|(name, memory)| {
+        let mut cells = self::memory(name.strip_prefix("slab:").unwrap_or(name), *memory);
+        let each = sessions.filter(|sessions| *sessions > 0).map(|sessions| grown(memory) / sessions as f64);
+        cells.push(maybe(each, figures::bytes));
+        TableRow::from(cells)
+    });
+    let head = ["kernel, by kind", "before", "with the crowd", "after", "a session"];
+    Table { head: &head, rows: rows.collect(), ..Table::default() }.html()
+}
+
 fn cost(outcome: &Outcome) -> String {
     let server = match &outcome.server {
         None => format!("<p class=\"none\">{UNSEEN}</p>"),
@@ -277,6 +295,7 @@ fn cost(outcome: &Outcome) -> String {
                 ..Table::default()
             }
             .html();
+            html.push_str(&kernel_kinds(server, headline::sessions(outcome)));
             let lines = summary::server_lines(server);
             let others = lines.into_iter().filter(|line| !matches!(&*line[0], "memory" | "kernel memory"));
             let mut rows: Vec<TableRow> = others.map(TableRow::from).collect();

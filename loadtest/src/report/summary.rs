@@ -142,6 +142,18 @@ pub(crate) fn server_lines(server: &Server) -> Vec<Vec<String>> {
         let unit = if server.unit.is_empty() { "unit" } else { &server.unit };
         rows.push(vec![format!("system calls a {unit}"), figures::number(calls)]);
     }
+    for turns in &server.turns {
+        let name = if turns.when == "all" { "turns".to_owned() } else { format!("turns {}", turns.when) };
+        let text = format!(
+            "mean {} · p99 ≤ {} · p99.9 ≤ {} · max ≤ {} · {} of them",
+            figures::millis(turns.mean),
+            figures::millis(turns.p99),
+            figures::millis(turns.p999),
+            figures::millis(turns.max),
+            figures::count(turns.count)
+        );
+        rows.push(vec![name, text]);
+    }
     rows.push(vec!["memory".into(), three(server.memory)]);
     rows.push(vec!["kernel memory".into(), three(server.kernel_memory)]);
     if let Some(bytes) = server.bytes_per_session {

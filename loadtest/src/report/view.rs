@@ -194,6 +194,9 @@ fn plain_line(tick: &Tick, span: f64, memory: Memory, target: u64) -> String {
     if let Some(bytes) = memory.server {
         line.push_str(&format!(" {}", figures::bytes(bytes as f64)));
     }
+    if let Some(turn) = tick.server_turn {
+        line.push_str(&format!("  turn p99.9 ≤ {}", figures::millis(turn)));
+    }
     line
 }
 
@@ -213,13 +216,14 @@ fn live_table(tick: &Tick, span: f64, memory: Memory, latencies: &[Latency]) -> 
         ],
     ];
     let load = [
-        row(["", "generator", "server", "server memory", "kernel memory"]),
+        row(["", "generator", "server", "server memory", "kernel memory", "turn p99.9 ≤"]),
         vec![
             "  load       ".into(),
             figures::cores(tick.generator_cpu),
             maybe(tick.server_cpu, figures::cores),
             bytes(memory.server),
             bytes(memory.kernel),
+            maybe(tick.server_turn, figures::millis),
         ],
     ];
     let mut latency = vec![
@@ -271,7 +275,9 @@ mod tests {
         let line = plain_line(&outcome.timeline[20], 1.0, MEMORY, 10_000);
         assert!(line.starts_with("  21 s  measure    open 10,000 of 10,000  +0/s  requests "), "{line}");
         assert!(
-            line.contains("  p50 ") && line.contains("  server 0.2") && line.ends_with("14.6 MB"),
+            line.contains("  p50 ")
+                && line.contains("  server 0.2")
+                && line.ends_with(" 14.6 MB  turn p99.9 ≤ 512 µs"),
             "{line}"
         );
         assert!(!plain_line(&Tick::default(), 1.0, Memory::default(), 1).contains("p50"));

@@ -84,6 +84,24 @@ pub fn slabs() -> BTreeMap<String, u64> {
     parse_slabs(&fs::read_to_string("/proc/slabinfo").unwrap_or_default(), rustix::param::page_size() as u64)
 }
 
+/// What the kernel holds, by kind, bytes: its caches of objects (`slab:TCP`, where they may be read), and what else
+/// `/proc/meminfo` and `/proc/net/sockstat` tell apart. Kinds do not overlap; what is in none of them is the difference
+/// to [`Memory::kernel`].
+#[must_use]
+pub fn kinds() -> BTreeMap<String, u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let data = Sockets::read().map_or(0, |sockets| sockets.pages * rustix::param::page_size() as u64);
+    let mut kinds: BTreeMap<String, u64> =
+        slabs().into_iter().map(|(name, bytes)| (format!("slab:{name}"), bytes)).collect();
+    if kinds.is_empty() {
+        kinds.extend(kib(&meminfo, "Slab:").map(|bytes| ("slabs".to_owned(), bytes)));
+    }
+    let others = [("page tables", "PageTables:"), ("kernel stacks", "KernelStack:"), ("per core", "Percpu:")];
+    kinds.extend(others.iter().filter_map(|(name, field)| Some(((*name).to_owned(), kib(&meminfo, field)?))));
+    kinds.extend([("data in sockets".to_owned(), data)]);
+    kinds
+}
+
 /// Sockets of the machine, or rather of its network name space.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Sockets {

@@ -243,6 +243,19 @@ impl Durations {
         }
     }
 
+    /// Adds what came at another time.
+    pub fn add(&mut self, other: &Self) {
+        for &(bound, count) in &other.at_most {
+            match self.at_most.iter_mut().find(|(one, _)| *one == bound) {
+                Some((_, sum)) => *sum += count,
+                None => self.at_most.push((bound, count)),
+            }
+        }
+        self.at_most.sort_by(|one, other| one.0.total_cmp(&other.0));
+        self.count += other.count;
+        self.seconds += other.seconds;
+    }
+
     /// Mean in seconds; `None`: there were none.
     #[must_use]
     pub fn mean(&self) -> Option<f64> {

@@ -6,6 +6,7 @@
 //! machine ── memory, limits of the machine ─┐     ▼
 //! procfs ─── CPU, memory of a process ──────┴► watch ── a sample a second ──► outcome::Tick
 //! metrics ── what the server tells of itself ─┘
+//! inquiry ── a service that asks it, and what that does to its turns
 //! ```
 //!
 //! What is absent: nothing here knows what the crowd does, and nothing draws conclusions. Everything that is read
@@ -14,6 +15,7 @@
 mod facts;
 pub mod fit;
 mod http;
+pub mod inquiry;
 pub mod machine;
 pub mod metrics;
 pub mod procfs;

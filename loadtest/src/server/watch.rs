@@ -4,6 +4,7 @@
 //! is never held up by a slow read: the proportional set size of 20 GiB takes the kernel some 300 ms, and a scrape
 //! waits for the server. Both take the time as an argument.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use engine::io::Clock;
 
-use super::machine::{Memory, Sockets};
+use super::machine::{self, Memory, Sockets};
 use super::metrics::{Metrics, Source};
 use super::procfs::{CpuMeter, Process, Switches, Times};
 use crate::outcome::Tick;
@@ -49,6 +50,8 @@ pub struct Sample {
     pub memory: Memory,
     /// Kernel memory of the machine above what it was when the sampler was made, bytes; 0 when it fell.
     pub kernel: u64,
+    /// Kernel memory of the machine by kind ([`machine::kinds`]); only whole samples have it.
+    pub kinds: Arc<BTreeMap<String, u64>>,
     /// Sockets of the machine.
     pub sockets: Sockets,
     /// What the server told of itself in this sample; `None`: nobody asked, or no answer.
@@ -178,6 +181,7 @@ impl Sampler {
         }
         sample.memory = Memory::read()?;
         sample.kernel = sample.memory.kernel().saturating_sub(self.before.kernel());
+        sample.kinds = if whole { Arc::new(machine::kinds()) } else { Arc::default() };
         sample.sockets = Sockets::read()?;
         if let Some(source) = self.source.as_ref().filter(|_| sample.alive) {
             sample.metrics = source.scrape(SCRAPE).ok().map(Arc::new);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::outcome::{Check, Generator, Latency, Machine, Memory3, Outcome, Server, Tick};
+use super::outcome::{Check, Generator, Latency, Machine, Memory3, Outcome, Server, Tick, Turns};
 
 const CONNECTIONS: u64 = 10_000;
 const RAMP: u64 = 12;
@@ -98,6 +98,19 @@ fn server() -> Server {
         kernel_memory: Memory3 { before: 0, with: 46_200_000, after: 1_200_000 },
         bytes_per_session: Some(335.6),
         kernel_bytes_per_session: Some(4_620.0),
+        turns: vec![Turns {
+            when: "all".into(),
+            count: 410_233,
+            mean: 0.031,
+            p99: 0.256,
+            p999: 0.512,
+            max: 4.096,
+        }],
+        kernel_kinds: BTreeMap::from([
+            ("slab:TCP".into(), Memory3 { before: 0, with: 24_100_000, after: 600_000 }),
+            ("slab:sock_inode_cache".into(), Memory3 { before: 0, with: 9_800_000, after: 400_000 }),
+            ("others".into(), Memory3 { before: 0, with: 12_300_000, after: 200_000 }),
+        ]),
         metrics: BTreeMap::from([
             ("muster_sessions{shard=\"0\"}".into(), (0.0, 10_000.0)),
             ("muster_heartbeats_total{shard=\"0\"}".into(), (0.0, 1_198_442.0)),
@@ -145,6 +158,7 @@ fn tick(second: u64) -> Tick {
         server_memory: second.is_multiple_of(5).then_some(11_204_000 + open * 336),
         kernel_memory: second.is_multiple_of(5).then_some(open * 4_620),
         server_online: Some(open.saturating_sub((wave * 20.0) as u64 * u64::from(second < RAMP))),
+        server_turn: Some(0.512),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::store::ledger::Space;
 
 /// Why a row could not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Damage {
+pub(in crate::store) enum Damage {
     /// A newer Muster wrote it.
     Newer {
         /// Its format.
@@ -27,7 +27,7 @@ pub(super) enum Damage {
 
 impl Damage {
     /// The failure of whoever wanted the row.
-    pub(super) fn of_row(self, space: Space, key: &[u8]) -> Failure {
+    pub(in crate::store) fn of_row(self, space: Space, key: &[u8]) -> Failure {
         let why = match self {
             Self::Newer { found, known } => format!(
                 "has format {found}, and this Muster knows formats up to {known}: start the newer Muster that wrote it"
@@ -42,7 +42,7 @@ impl Damage {
     }
 }
 
-pub(super) fn put_number(mut number: u64, into: &mut Vec<u8>) {
+pub(in crate::store) fn put_number(mut number: u64, into: &mut Vec<u8>) {
     while number >= 0x80 {
         into.push(number as u8 | 0x80);
         number >>= 7;
@@ -50,12 +50,12 @@ pub(super) fn put_number(mut number: u64, into: &mut Vec<u8>) {
     into.push(number as u8);
 }
 
-pub(super) fn put_bytes(bytes: &[u8], into: &mut Vec<u8>) {
+pub(in crate::store) fn put_bytes(bytes: &[u8], into: &mut Vec<u8>) {
     put_number(bytes.len() as u64, into);
     into.extend_from_slice(bytes);
 }
 
-pub(super) fn put_id(id: &Id, into: &mut Vec<u8>) {
+pub(in crate::store) fn put_id(id: &Id, into: &mut Vec<u8>) {
     match id.uuid_bytes() {
         Some(bytes) => {
             into.push(0);
@@ -71,11 +71,11 @@ pub(super) fn put_id(id: &Id, into: &mut Vec<u8>) {
 
 /// Takes what was put, from the front.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Taker<'a>(pub(super) &'a [u8]);
+pub(in crate::store) struct Taker<'a>(pub(in crate::store) &'a [u8]);
 
 impl<'a> Taker<'a> {
     /// Takes the first byte of a value, its format, and refuses formats that are not known.
-    pub(super) fn format(value: &'a [u8], known: u8) -> Result<Self, Damage> {
+    pub(in crate::store) fn format(value: &'a [u8], known: u8) -> Result<Self, Damage> {
         let mut taker = Self(value);
         match taker.byte()? {
             0 => Err(Damage::Senseless),
@@ -84,19 +84,19 @@ impl<'a> Taker<'a> {
         }
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Damage> {
+    pub(in crate::store) fn byte(&mut self) -> Result<u8, Damage> {
         let (&byte, rest) = self.0.split_first().ok_or(Damage::Senseless)?;
         self.0 = rest;
         Ok(byte)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
+    pub(in crate::store) fn array<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
         let (bytes, rest) = self.0.split_first_chunk().ok_or(Damage::Senseless)?;
         self.0 = rest;
         Ok(*bytes)
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, Damage> {
+    pub(in crate::store) fn number(&mut self) -> Result<u64, Damage> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -113,20 +113,20 @@ impl<'a> Taker<'a> {
         Err(Damage::Senseless)
     }
 
-    pub(super) fn small(&mut self) -> Result<u32, Damage> {
+    pub(in crate::store) fn small(&mut self) -> Result<u32, Damage> {
         u32::try_from(self.number()?).map_err(|_| Damage::Senseless)
     }
 
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Damage> {
+    pub(in crate::store) fn bytes(&mut self) -> Result<&'a [u8], Damage> {
         let len = usize::try_from(self.number()?).map_err(|_| Damage::Senseless)?;
         self.some(len)
     }
 
-    pub(super) fn text(&mut self) -> Result<&'a str, Damage> {
+    pub(in crate::store) fn text(&mut self) -> Result<&'a str, Damage> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Damage::Senseless)
     }
 
-    pub(super) fn id(&mut self) -> Result<Id, Damage> {
+    pub(in crate::store) fn id(&mut self) -> Result<Id, Damage> {
         match self.byte()? {
             0 => Ok(Id::from_uuid(self.array()?)),
             len => {
@@ -138,7 +138,7 @@ impl<'a> Taker<'a> {
     }
 
     /// Nothing may be left.
-    pub(super) fn end(self) -> Result<(), Damage> {
+    pub(in crate::store) fn end(self) -> Result<(), Damage> {
         if self.0.is_empty() { Ok(()) } else { Err(Damage::Senseless) }
     }
 

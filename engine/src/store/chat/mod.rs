@@ -11,9 +11,11 @@
 //! [`Commits`]) is a table of ordered rows, which memory and the ledger are; how a conversation becomes rows is told
 //! in [`keys`] and [`values`], and done in [`write`], [`read`], [`sweep`] and [`forget`], once for both.
 //!
-//! The [`worker`] is the threads: one commits, some read, so that no read waits for a disk's sync.
+//! The [`worker`] is the threads: one commits, some read, so that no read waits for a disk's sync. A database behind a
+//! network is [`Pipelined`] instead: it has many requests under way, and its threads only hand them over ([`dispatch`]).
 
-mod bytes;
+pub(in crate::store) mod bytes;
+mod dispatch;
 mod embedded;
 mod forget;
 mod keys;
@@ -24,13 +26,13 @@ mod read;
 mod rows;
 mod status;
 mod sweep;
-mod values;
+pub(in crate::store) mod values;
 mod walk;
 pub mod worker;
 mod write;
 
 #[cfg(test)]
-mod suite;
+pub(in crate::store) mod suite;
 
 use std::fmt;
 use std::io;
@@ -122,6 +124,26 @@ pub trait Reads: Send + Sync {
         _ = (place, each);
         Err(Failure::new(FailureKind::Refused, "this store cannot be gone through"))
     }
+}
+
+/// Called once, from any thread and without blocking, with what became of a request.
+pub type Done = Box<dyn FnOnce(ChatStored) + Send>;
+
+/// Called with what a panic said.
+pub type OnPanic = Box<dyn Fn(String) + Send + Sync>;
+
+/// A store that has many requests under way at once, on threads of its own. It gets the writes of a conversation in
+/// their order, and keeps to it.
+pub trait Pipelined: Send + Sync {
+    /// Begins, and tells this how it goes. `on_panic` is called should a part of it die of a bug: some requests would
+    /// not be answered any more.
+    fn watch(&self, status: Arc<Status>, on_panic: OnPanic);
+
+    /// Takes a request. Blocks while there is no room for it.
+    fn take(&self, ask: ChatAsk, done: Done);
+
+    /// Waits for what is under way, for some seconds, and closes the store. Nothing is taken afterwards.
+    fn end(&self);
 }
 
 /// What to make of a failure.
@@ -221,6 +243,8 @@ pub struct Opened {
     pub writes: Box<dyn Writes>,
     /// As well.
     pub reads: Arc<dyn Reads>,
+    /// If there is this, the worker uses it in place of the other two.
+    pub pipelined: Option<Arc<dyn Pipelined>>,
     /// What and where, for the log.
     pub what: String,
 }
@@ -234,7 +258,7 @@ impl fmt::Debug for Opened {
 impl Opened {
     fn over(log: impl Commits + 'static, rows: Arc<dyn Rows>, what: String) -> Self {
         let writes = Box::new(RowWriter::new(Box::new(log), rows.clone()));
-        Self { writes, reads: Arc::new(RowReader::new(rows)), what }
+        Self { writes, reads: Arc::new(RowReader::new(rows)), pipelined: None, what }
     }
 }
 
@@ -252,6 +276,7 @@ pub fn open(kind: &Store, settings: &Settings, salt: u64) -> io::Result<Opened> 
             let path = settings.path.clone().unwrap_or_else(|| folder(presence));
             embedded::open(&path, settings, salt).map_err(io::Error::other)
         }
+        Store::Scylla(scylla) => Ok(scylla.chats()),
     }
 }
 

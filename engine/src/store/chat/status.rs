@@ -123,17 +123,32 @@ impl Status {
         self.in_doubt.load(Ordering::Relaxed)
     }
 
-    pub(super) fn count(&self, failure: &Failure) {
+    /// So many more writes are on stable storage.
+    pub(in crate::store) fn wrote(&self, writes: u64) {
+        self.writes.fetch_add(writes, Ordering::Relaxed);
+    }
+
+    /// So many more writes are in doubt, or so many fewer.
+    pub(in crate::store) fn doubts(&self, more: i64) {
+        self.in_doubt.fetch_add(more as u64, Ordering::Relaxed);
+    }
+
+    /// It begins to fail.
+    pub(in crate::store) fn begins(&self) {
+        self.episodes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(in crate::store) fn count(&self, failure: &Failure) {
         let count = if failure.kind == FailureKind::Busy { &self.busy } else { &self.failed };
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn show(&self, health: Health) {
+    pub(in crate::store) fn show(&self, health: Health) {
         *lock(&self.writing) = health;
     }
 
     /// A read has failed: one line in the log, until reading has been well for a while.
-    pub(super) fn read_failed(&self, now: Instant, error: &str) {
+    pub(in crate::store) fn read_failed(&self, now: Instant, error: &str) {
         let mut reading = lock(&self.reading);
         reading.latest = Some(now);
         let since = match reading.health {
@@ -149,7 +164,7 @@ impl Status {
     }
 
     /// A read has succeeded.
-    pub(super) fn read_passed(&self, now: Instant) {
+    pub(in crate::store) fn read_passed(&self, now: Instant) {
         if !self.reads_fail.load(Ordering::Relaxed) {
             return;
         }

@@ -238,12 +238,12 @@ fn said(message: &Message) -> Part {
 }
 
 /// The parts that make a group of Ann and Bob; for the tests of the threads.
-pub(super) fn group_of(place: Place) -> Vec<Part> {
+pub(in crate::store) fn group_of(place: Place) -> Vec<Part> {
     vec![made(place, "group"), Part::Member(member(1, "ann")), Part::Member(member(2, "bob"))]
 }
 
 /// The part that Ann says something then.
-pub(super) fn one_more(place: Place, at: u64) -> Part {
+pub(in crate::store) fn one_more(place: Place, at: u64) -> Part {
     said(&message(place, at, at, 1))
 }
 
@@ -342,6 +342,16 @@ mod memory {
         assert_eq!(all(Some(ids[8]), 4), []);
         assert_eq!(all(None, 0), []);
     }
+}
+
+mod scylla {
+    use super::Store;
+    use crate::store::scylla::tests::Tables;
+
+    chat_suite!(|| {
+        let tables = Tables::new();
+        Store::new(move || tables.open().chats())
+    });
 }
 
 mod embedded {

@@ -12,22 +12,22 @@ use super::bytes::{Damage, Taker, put_bytes, put_id, put_number};
 use crate::machine::store::{Horizon, MemberRow, Place};
 
 /// The format that this Muster writes, of every sort of row.
-pub(super) const FORMAT: u8 = 1;
+pub(in crate::store) const FORMAT: u8 = 1;
 
 /// What is known of a conversation without reading all of its row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Life {
+pub(in crate::store) struct Life {
     /// See [`super::keys`].
-    pub(super) epoch: u8,
+    pub(in crate::store) epoch: u8,
     /// When it was made; `None`: it is gone.
-    pub(super) made: Option<u64>,
+    pub(in crate::store) made: Option<u64>,
 }
 
 const GONE: u8 = 1;
 const NAMED: u8 = 2;
 
 /// A conversation's row.
-pub(super) fn conversation(epoch: u8, conversation: &Conversation) -> Vec<u8> {
+pub(in crate::store) fn conversation(epoch: u8, conversation: &Conversation) -> Vec<u8> {
     let mut value = Vec::with_capacity(64 + conversation.extra.len());
     let flags = if conversation.name.is_some() { NAMED } else { 0 };
     value.extend([FORMAT, flags, epoch]);
@@ -43,12 +43,12 @@ pub(super) fn conversation(epoch: u8, conversation: &Conversation) -> Vec<u8> {
 }
 
 /// The row of a conversation that is gone.
-pub(super) fn gone(epoch: u8) -> [u8; 3] {
+pub(in crate::store) fn gone(epoch: u8) -> [u8; 3] {
     [FORMAT, GONE, epoch]
 }
 
 /// Reads the beginning of a conversation's row.
-pub(super) fn read_life(value: &[u8]) -> Result<Life, Damage> {
+pub(in crate::store) fn read_life(value: &[u8]) -> Result<Life, Damage> {
     let mut taker = Taker::format(value, FORMAT)?;
     let (flags, epoch) = (taker.byte()?, taker.byte()?);
     let made = if flags & GONE == 0 { Some(taker.number()?) } else { None };
@@ -56,7 +56,7 @@ pub(super) fn read_life(value: &[u8]) -> Result<Life, Damage> {
 }
 
 /// Reads the row of a conversation that is not gone.
-pub(super) fn read_conversation((_, id): Place, value: &[u8]) -> Result<Conversation, Damage> {
+pub(in crate::store) fn read_conversation((_, id): Place, value: &[u8]) -> Result<Conversation, Damage> {
     let mut taker = Taker::format(value, FORMAT)?;
     let (flags, _epoch) = (taker.byte()?, taker.byte()?);
     if flags & !NAMED != 0 {
@@ -80,7 +80,7 @@ const PINNED: u8 = 8;
 const BLOCKED: u8 = 16;
 
 /// A member's row. The user comes first, so that whoever wants the name of a reader reads no more.
-pub(super) fn member(row: &MemberRow) -> Vec<u8> {
+pub(in crate::store) fn member(row: &MemberRow) -> Vec<u8> {
     let member = &row.member;
     let flag = |is: bool, flag: u8| if is { flag } else { 0 };
     let flags = flag(member.read_at.is_some(), READ)
@@ -111,21 +111,21 @@ pub(super) fn member(row: &MemberRow) -> Vec<u8> {
 }
 
 /// What stays of a member that has left: its row's number is taken, and its receipts keep their name.
-pub(super) fn left(user: &Id) -> Vec<u8> {
+pub(in crate::store) fn left(user: &Id) -> Vec<u8> {
     let mut value = vec![FORMAT, LEFT];
     put_id(user, &mut value);
     value
 }
 
 /// Reads whose row it is, and whether they have left.
-pub(super) fn read_user(value: &[u8]) -> Result<(Id, bool), Damage> {
+pub(in crate::store) fn read_user(value: &[u8]) -> Result<(Id, bool), Damage> {
     let mut taker = Taker::format(value, FORMAT)?;
     let flags = taker.byte()?;
     Ok((taker.id()?, flags & LEFT != 0))
 }
 
 /// Reads a member's row; `None`: the member has left.
-pub(super) fn read_member(row: u32, value: &[u8]) -> Result<Option<MemberRow>, Damage> {
+pub(in crate::store) fn read_member(row: u32, value: &[u8]) -> Result<Option<MemberRow>, Damage> {
     let mut taker = Taker::format(value, FORMAT)?;
     let flags = taker.byte()?;
     let user = taker.id()?;
@@ -163,7 +163,7 @@ const CHANGED: u8 = 16;
 const SPECIAL: u8 = 32;
 
 /// A message's row.
-pub(super) fn message(message: &Message) -> Vec<u8> {
+pub(in crate::store) fn message(message: &Message) -> Vec<u8> {
     let flag = |is: bool, flag: u8| if is { flag } else { 0 };
     let flags = flag(message.edited, EDITED)
         | flag(message.deleted, DELETED)
@@ -195,12 +195,12 @@ pub(super) fn message(message: &Message) -> Vec<u8> {
 }
 
 /// Whether a message's row says that it was deleted.
-pub(super) fn is_deleted(value: &[u8]) -> Result<bool, Damage> {
+pub(in crate::store) fn is_deleted(value: &[u8]) -> Result<bool, Damage> {
     Ok(Taker::format(value, FORMAT)?.byte()? & DELETED != 0)
 }
 
 /// Reads a message's row.
-pub(super) fn read_message(id: MessageId, value: &[u8]) -> Result<Message, Damage> {
+pub(in crate::store) fn read_message(id: MessageId, value: &[u8]) -> Result<Message, Damage> {
     let mut taker = Taker::format(value, FORMAT)?;
     let flags = taker.byte()?;
     let sequence = taker.number()?;
@@ -237,14 +237,14 @@ pub(super) fn read_message(id: MessageId, value: &[u8]) -> Result<Message, Damag
 }
 
 /// A row that is one number: a receipt's time, a deleted message's row, what a client's id stands for.
-pub(super) fn number(number: u64) -> Vec<u8> {
+pub(in crate::store) fn number(number: u64) -> Vec<u8> {
     let mut value = vec![FORMAT];
     put_number(number, &mut value);
     value
 }
 
 /// Reads [`number`].
-pub(super) fn read_number(value: &[u8]) -> Result<u64, Damage> {
+pub(in crate::store) fn read_number(value: &[u8]) -> Result<u64, Damage> {
     let mut taker = Taker::format(value, FORMAT)?;
     let number = taker.number()?;
     taker.end()?;
@@ -252,7 +252,7 @@ pub(super) fn read_number(value: &[u8]) -> Result<u64, Damage> {
 }
 
 /// What was forgotten.
-pub(super) fn horizon(horizon: Horizon) -> Vec<u8> {
+pub(in crate::store) fn horizon(horizon: Horizon) -> Vec<u8> {
     let mut value = vec![FORMAT];
     put_number(horizon.at, &mut value);
     put_number(horizon.sequence, &mut value);
@@ -262,7 +262,7 @@ pub(super) fn horizon(horizon: Horizon) -> Vec<u8> {
 }
 
 /// Reads [`horizon`].
-pub(super) fn read_horizon(value: &[u8]) -> Result<Horizon, Damage> {
+pub(in crate::store) fn read_horizon(value: &[u8]) -> Result<Horizon, Damage> {
     let mut taker = Taker::format(value, FORMAT)?;
     let (at, sequence) = (taker.number()?, taker.number()?);
     let (row, sent) = (taker.small()?, taker.number()?);

@@ -9,10 +9,11 @@
 //! kept, and tried again when the store has recovered, which proves that it had not happened; until then further
 //! writes are refused untried.
 
+use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,9 @@ use crossbeam::sync::{Parker, Unparker};
 use schema::ShardId;
 
 use super::orders::{self, ReaderInbox};
-use super::{ChatOrder, Failure, FailureKind, Opened, Orders, Reads, Settings, Status, Writes};
+use super::{
+    ChatOrder, Failure, FailureKind, Opened, Orders, Pipelined, Reads, Settings, Status, Writes, dispatch,
+};
 use crate::machine::ChatAnswer;
 use crate::machine::store::{ChatAsk, ChatStored, Write};
 use crate::mesh::Inbox;
@@ -39,11 +42,17 @@ const FORGET_ROUNDS: (u32, Duration, Duration) = (8, Duration::from_secs(10), Du
 const FORGET_SLACK: Duration = Duration::from_secs(60);
 
 /// The running threads.
-#[derive(Debug)]
 pub struct Worker {
     status: Arc<Status>,
     stop: Arc<AtomicBool>,
     threads: Vec<(Unparker, JoinHandle<()>)>,
+    pipelined: Option<Arc<dyn Pipelined>>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("threads", &self.threads.len()).finish_non_exhaustive()
+    }
 }
 
 impl Worker {
@@ -63,9 +72,31 @@ impl Worker {
         answer: impl Fn(ShardId, ChatAnswer) + Clone + Send + 'static,
         on_panic: impl Fn(String) + Clone + Send + 'static,
     ) -> io::Result<(Self, Orders)> {
-        let (orders, inboxes) = orders::open(settings.readers, places);
+        let readers = if opened.pipelined.is_some() { 1 } else { settings.readers };
+        let (orders, inboxes) = orders::open(readers, places);
         let status = Arc::new(Status::default());
-        let mut worker = Self { status: status.clone(), stop: Arc::default(), threads: Vec::new() };
+        let pipelined = opened.pipelined;
+        let mut worker = Self {
+            status: status.clone(),
+            stop: Arc::default(),
+            threads: Vec::new(),
+            pipelined: pipelined.clone(),
+        };
+        if let Some(pipelined) = pipelined {
+            let told = Mutex::new(on_panic.clone());
+            let tell = move |what| told.lock().unwrap_or_else(PoisonError::into_inner)(what);
+            pipelined.watch(status, Box::new(tell));
+            let reads = inboxes.readers.into_iter().map(|inbox| ("chat-read", inbox.all_at_once()));
+            for (name, inbox) in reads.chain([("chat-write", inboxes.writer)]) {
+                let parker = waking(&inbox);
+                let (pipelined, answer) = (pipelined.clone(), answer.clone());
+                let work = move |parker: &Parker, stop: &AtomicBool| {
+                    dispatch::run(&*pipelined, inbox, answer, parker, stop);
+                };
+                worker.begin(name.to_owned(), parker, on_panic.clone(), work)?;
+            }
+            return Ok((worker, orders));
+        }
         for (number, inbox) in inboxes.readers.into_iter().enumerate() {
             let parker = waking(&inbox.orders);
             let look = Look {
@@ -128,6 +159,9 @@ impl Worker {
         for (unparker, thread) in self.threads {
             unparker.unpark();
             result = result.and(thread.join());
+        }
+        if let Some(pipelined) = self.pipelined {
+            pipelined.end();
         }
         result
     }

@@ -1,0 +1,169 @@
+//! The program with its store in a real CQL server: what was said survives, and so does the program when the server does not.
+
+#![allow(clippy::disallowed_methods, reason = "a test waits for real time to pass")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+#[path = "support/clients.rs"]
+mod clients;
+#[path = "support/servers.rs"]
+mod servers;
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use servers::Cql;
+use support::process::{Process, command};
+use support::{Answer, Site, within};
+
+const BASE: &str = "/api/v1";
+const BOB: &str = "0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55";
+/// Making the tables, on a machine that does much else.
+const LONG: Duration = Duration::from_secs(180);
+
+fn call(site: &Site, method: &str, path: &str, key: Option<&str>, body: &Value) -> Answer {
+    let bearer = format!("Bearer {}", site.token("ann"));
+    let mut headers = vec![("Authorization", &*bearer), ("Content-Type", "application/json")];
+    headers.extend(key.map(|key| ("Idempotency-Key", key)));
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    site.call(method, &format!("{BASE}{path}"), &headers, &body)
+}
+
+/// Sends until it is taken.
+fn say(site: &Site, conversation: &str, key: &str) -> Value {
+    let body = json!({"conversationId": conversation, "content": key});
+    within(LONG, "a message is taken", || {
+        let answer = call(site, "POST", "/messages", Some(key), &body);
+        assert!([201, 503, 504].contains(&answer.status), "{} {}", answer.status, answer.body);
+        (answer.status == 201).then(|| answer.json())
+    })
+}
+
+fn direct(site: &Site) -> String {
+    let body = json!({"participantIds": [BOB], "conversationType": "direct"});
+    within(LONG, "a conversation is made", || {
+        let answer = call(site, "POST", "/conversations", None, &body);
+        assert!([201, 503, 504].contains(&answer.status), "{} {}", answer.status, answer.body);
+        (answer.status == 201).then(|| answer.json()["id"].as_str().unwrap().to_owned())
+    })
+}
+
+/// What was said, the oldest first.
+fn history(site: &Site, conversation: &str) -> Vec<String> {
+    let path = format!("/messages/conversation/{conversation}?limit=100");
+    let answer = within(LONG, "the history is read", || {
+        let answer = call(site, "GET", &path, None, &Value::Null);
+        (answer.status == 200).then_some(answer)
+    });
+    let page = answer.json();
+    let messages = page["messages"].as_array().unwrap();
+    messages.iter().rev().map(|message| message["content"].as_str().unwrap().to_owned()).collect()
+}
+
+fn ready(site: &Site) -> Value {
+    support::call(site.addresses.admin, "GET", "/ready", &[], "").json()
+}
+
+/// `muster migrate` with the configuration of this folder.
+fn migrate(folder: &Path, more: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+    command.arg("migrate").arg("--config").arg(folder.join("muster.toml")).args(more);
+    clients::passed(&clients::run("muster migrate", command, LONG))
+}
+
+#[test]
+fn what_was_said_survives_in_tables() {
+    let cql = Cql::new(1);
+    cql.start();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = cql.settings("tables");
+    // Writes the configuration.
+    _ = command(folder.path(), "ring", &settings, &[]);
+    let plan = migrate(folder.path(), &["--dry-run"]);
+    assert!(
+        plan.contains("CREATE KEYSPACE IF NOT EXISTS tables") && plan.contains("0001_tables.cql"),
+        "{plan}"
+    );
+    assert_eq!(migrate(folder.path(), &["--dry-run"]), plan, "nothing was changed");
+    assert!(migrate(folder.path(), &[]).ends_with("-- done\n"));
+    let plan = migrate(folder.path(), &["--dry-run"]);
+    assert_eq!(plan, "-- the tables in tables are as they should be\n");
+
+    let server = Process::start_in(folder.path(), "ring", &settings);
+    let conversation = direct(&server);
+    let first = say(&server, &conversation, "one");
+    assert_eq!(say(&server, &conversation, "two")["content"], "two");
+    assert_eq!(history(&server, &conversation), ["one", "two"]);
+    let state = ready(&server);
+    assert_eq!((&state["store"]["state"], &state["conversations"]["state"]), (&json!("ok"), &json!("ok")));
+    assert!(server.metric("muster_chat_store_writes_total") >= 3);
+    server.kill();
+
+    let server = Process::start_in(folder.path(), "ring", &settings);
+    assert_eq!(history(&server, &conversation), ["one", "two"]);
+    // The same again is the same.
+    assert_eq!(say(&server, &conversation, "one")["id"], first["id"]);
+    say(&server, &conversation, "three");
+    assert_eq!(history(&server, &conversation), ["one", "two", "three"]);
+    server.terminate();
+    let ended = server.ended();
+    assert!(ended.status.success(), "{}", ended.log);
+
+    // The tables are another's as long as that one lives: this one waits, and takes them when it has stopped.
+    let server = Process::start_in(folder.path(), "ring", &format!("{settings}server.node = \"another\"\n"));
+    assert_eq!(history(&server, &conversation), ["one", "two", "three"]);
+}
+
+#[test]
+fn the_program_goes_on_without_its_tables() {
+    let cql = Cql::new(1);
+    let folder = tempfile::tempdir().unwrap();
+    let settings = format!("{}scylla.timeout = \"1s\"\n", cql.settings("without"));
+    let server = Process::start_in(folder.path(), "ring", &settings);
+    // Nobody is there: nothing can be said, and who is online is known all the same.
+    let body = json!({"participantIds": [BOB], "conversationType": "direct"});
+    let answer = call(&server, "POST", "/conversations", None, &body);
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    let bob = server.online("bob");
+    assert_eq!(server.get(&format!("{BASE}/presence/online-count")).status, 200);
+    let state = ready(&server);
+    assert_eq!(
+        (&state["ready"], &state["conversations"]["state"]),
+        (&json!(true), &json!("failing")),
+        "{state}"
+    );
+    assert!(server.log().contains("nothing can be said until it works"), "{}", server.log());
+
+    cql.start();
+    let conversation = direct(&server);
+    say(&server, &conversation, "one");
+    within(LONG, "it is well again", || (ready(&server)["conversations"]["state"] == "ok").then_some(()));
+
+    // The server stands still: what is sent may have been written or not. Whoever sends gets no wrong answer.
+    cql.signal(0, Signal::STOP);
+    let body = json!({"conversationId": conversation, "content": "two"});
+    let sent = std::thread::scope(|scope| {
+        let (server, body) = (&server, &body);
+        let send = scope.spawn(move || call(server, "POST", "/messages", Some("two"), body).status);
+        within(LONG, "it is seen that it fails", || {
+            (ready(server)["conversations"]["state"] == "failing").then_some(())
+        });
+        assert_eq!(server.get(&format!("{BASE}/presence/online-count")).status, 200);
+        cql.signal(0, Signal::CONT);
+        send.join().unwrap()
+    });
+    assert!([201, 503, 504].contains(&sent), "{sent}");
+    say(&server, &conversation, "two");
+    say(&server, &conversation, "three");
+    assert_eq!(history(&server, &conversation), ["one", "two", "three"], "each of them once");
+
+    // Killed, and started again: the same.
+    cql.signal(0, Signal::KILL);
+    cql.start();
+    say(&server, &conversation, "four");
+    assert_eq!(history(&server, &conversation), ["one", "two", "three", "four"]);
+    drop(bob);
+}
