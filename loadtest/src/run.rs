@@ -396,7 +396,8 @@ impl Run<'_> {
                 break;
             }
         }
-        if !self.stopped() {
+        // Half of it proves nothing.
+        if !self.stopped() && self.fleet.waits() == 0 {
             self.found.kept = Some(self.fleet.kept());
         }
         Ok(())

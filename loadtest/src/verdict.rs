@@ -162,6 +162,9 @@ fn conversations(found: &Found, checks: &mut Vec<Check>) {
         );
         checks.push(check("no acknowledged message is missing", missing == 0, detail));
         checks.push(equal("no message is kept twice", "found again", all.get(Count::KeptTwice), 0));
+    } else if found.plan.mix.messages.read_back {
+        let detail = "the server did not give all pages: see the notes".to_owned();
+        checks.push(check("everything was read back", false, detail));
     }
 }
 

@@ -22,6 +22,8 @@ import socketio
 PATIENCE = 15
 MAJOR = 5 if "auth" in socketio.Client.connect.__code__.co_varnames else 4
 URL = sys.argv[1].rstrip("/")
+# Between packets of one poll, version 4 counts characters where the protocol (and the reference server) counts units of UTF-16.
+WORDS = "é 😀" if MAJOR == 5 else "é ß"
 TRANSPORTS = {"polling then upgrade": None, "polling": ["polling"], "websocket": ["websocket"]}
 EVENTS = ["message:new", "message:edited", "message:deleted", "message:read", "conversation:joined", "user:typing"]
 EVENTS += ["user:stopped-typing", "user:online", "user:offline", "users:online", "error", "connect", "disconnect", "connect_error"]
@@ -96,11 +98,11 @@ def a_bad_token_is_refused(transports):
 
 def messages(transports):
     ann, bob, conversation, sessions = scene(transports)
-    ack = sessions[0].ask("message:send", {"conversationId": conversation, "content": "é 😀"})
+    ack = sessions[0].ask("message:send", {"conversationId": conversation, "content": WORDS})
     assert ack["success"] is True, ack
     for session in sessions:
         (message,) = session.hears("message:new")
-        assert (message["id"], message["senderId"], message["content"]) == (ack["id"], ann, "é 😀")
+        assert (message["id"], message["senderId"], message["content"]) == (ack["id"], ann, WORDS)
     by_rest = call(bob, "POST", "/messages", {"conversationId": conversation, "content": "by REST"})
     for session in sessions:
         (message,) = session.hears("message:new")

@@ -5,6 +5,9 @@ import { createHmac, randomUUID } from "node:crypto";
 import { createRequire } from "node:module";
 import { until, within } from "./cases.mjs";
 
+// Version 2 of the client would take it instead of `ws`, and it sends no headers.
+delete globalThis.WebSocket;
+
 const require = createRequire(process.env.MUSTER_TEST_CLIENTS ?? import.meta.url);
 const PATIENCE = 15_000;
 
