@@ -147,6 +147,7 @@ fn message(at: u64) -> Message {
         sequence: at,
         sent: 0,
         sender: id("a"),
+        to: None,
         row: 1,
         client_id: None,
         kind: 0,

@@ -121,6 +121,7 @@ fn message(number: u64, sequence: u64) -> Write {
         sequence,
         sent: sequence,
         sender: Id::new("ann").unwrap(),
+        to: None,
         row: 1,
         client_id: Some(format!("client-{sequence}").into()),
         kind: 0,

@@ -116,6 +116,8 @@ pub enum Want {
     Open(Box<Open>),
     /// Command as a session.
     Command { session: SessionRef, tag: u64, command: Command },
+    /// A session's client has shown a newer token, which ends then (leeway included), milliseconds since the Unix epoch.
+    Renew { session: SessionRef, expires_at: u64 },
     /// End a session; its client knows.
     CloseSession { session: SessionRef, reason: CloseReason },
     /// Call [`Protocol::deadline`] then (monotonic milliseconds), and forget the deadline set before.
@@ -170,6 +172,11 @@ impl Wishes<'_> {
     /// See [`Effects::command`].
     pub fn command(&mut self, session: SessionRef, tag: u64, command: Command) {
         self.wants.push(Want::Command { session, tag, command });
+    }
+
+    /// A session lives on under a newer token, until this one ends (leeway included), milliseconds since the Unix epoch.
+    pub fn renew(&mut self, session: SessionRef, expires_at: u64) {
+        self.wants.push(Want::Renew { session, expires_at });
     }
 
     /// See [`Effects::close_session`].

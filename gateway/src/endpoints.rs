@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::edges::messaging;
 use crate::edges::socketio::{Endpoint, Speaker};
+use crate::edges::{messaging, trade};
 use crate::engineio::handshake::Offer;
 use crate::serve::millis;
 use crate::socketio::Namespaces;
@@ -23,7 +23,22 @@ pub fn of_config(config: &Config) -> Vec<Endpoint> {
         let speaker = Speaker::Messaging(Arc::new(settings));
         endpoints.push(endpoint(config, &api.socket_path, speaker, Namespaces::new(&[])));
     }
+    if config.trade_api.enabled {
+        endpoints.push(trade(config));
+    }
     endpoints
+}
+
+/// The buyer/seller API speaks on WebSockets only.
+fn trade(config: &Config) -> Endpoint {
+    let base = &config.trade_api.base_path;
+    let bounds = trade::Bounds { user_id: config.limits.user_id, watch: config.presence.watch_limit };
+    let namespaces = Namespaces::new(&[&format!("{base}{}", trade::NAMESPACE)]);
+    let path = format!("{base}{}", trade::PATH);
+    let mut endpoint = endpoint(config, &path, Speaker::Trade(bounds), namespaces);
+    endpoint.offer.polling = false;
+    (endpoint.io.busy_ack, endpoint.io.busy_event) = (trade::BUSY.into(), trade::BUSY.into());
+    endpoint
 }
 
 /// An endpoint with the numbers of the configuration.
@@ -54,5 +69,22 @@ fn endpoint(config: &Config, path: &str, speaker: Speaker, namespaces: Namespace
         },
         events_per_second: limits.commands_per_second,
         events_burst: limits.commands_burst,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buyers_and_sellers_find_their_endpoint() {
+        let mut config = Config::default();
+        let found =
+            of_config(&config).into_iter().find(|one| matches!(one.speaker, Speaker::Trade(_))).unwrap();
+        assert_eq!(&*found.path, "/v1/conversations/sockets");
+        assert!(found.io.namespaces.find("/v1/conversations/events").is_some());
+        assert!(!found.offer.polling && found.offer.version3);
+        config.trade_api.enabled = false;
+        assert!(!of_config(&config).iter().any(|one| matches!(one.speaker, Speaker::Trade(_))));
     }
 }

@@ -114,6 +114,7 @@ fn message_of(sender: Id, n: u64) -> Message {
         sent: 0,
         client_id: Some(sender.to_string().into()),
         sender,
+        to: None,
         row: 1,
         kind: 0,
         content: "x".repeat(100).into(),

@@ -201,6 +201,9 @@ impl Seats {
                     let asker = Asker::Session(session);
                     self.machine.handle(self.now, Input::Command { asker, actor: None, tag, command });
                 }
+                Want::Renew { session, expires_at } => {
+                    self.machine.handle(self.now, Input::Renew { session, expires_at });
+                }
                 // Nothing here has a socket.
                 Want::CloseSession { .. }
                 | Want::Deadline(_)

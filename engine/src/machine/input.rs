@@ -67,6 +67,8 @@ pub enum Input {
     /// (`None`, the door itself, may only count the default realm); a session is known. The reply comes with the tag as [`super::Output::Event`] (sessions) or
     /// [`super::Output::Front`], exactly one for each command but [`Command::Activity`].
     Command { asker: Asker, actor: Option<Actor>, tag: u64, command: Command },
+    /// A session's client has shown a newer token: it ends then (leeway included), milliseconds since the Unix epoch.
+    Renew { session: SessionRef, expires_at: u64 },
     /// A session's connection is over, or its client has left. Nothing is said to it any more.
     Closed { session: SessionRef, reason: CloseReason },
     /// Another shard speaks.

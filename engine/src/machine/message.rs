@@ -67,8 +67,8 @@ pub enum Question {
     Disconnect { sessions: Vec<SessionRef>, realm: Realm, owner: Option<Id>, reason: CloseReason },
     /// End all sessions of this user of yours.
     DisconnectUser { user: Key, reason: CloseReason },
-    /// Do this in a conversation of yours. A service acts as itself.
-    Chat { who: Actor, command: Box<ChatCommand> },
+    /// Do this in a conversation of yours. A service acts as itself. `by`: the session that says so, if one does.
+    Chat { who: Actor, by: Option<SessionAddr>, command: Box<ChatCommand> },
     /// Forget what was created before this time in a conversation of yours. Not answered.
     Forget { place: Place, before: u64 },
     /// Which conversations has this user of yours, or (`count`) in how many is something unread?

@@ -186,6 +186,7 @@ impl Machine {
         match input {
             Input::Open(open) => self.open(*open),
             Input::Command { asker, actor, tag, command } => self.command(asker, actor, tag, command),
+            Input::Renew { session, expires_at } => self.renew(session, expires_at),
             Input::Closed { session, reason } => self.closed(session, reason),
             Input::Message { from, message } => self.message(from, message),
             Input::Store(reply) => self.stored(reply),

@@ -29,7 +29,9 @@ impl Machine {
                 self.disconnect(&sessions, realm, owner.as_ref(), reason).map(Some)
             }
             Question::DisconnectUser { user, reason } => self.disconnect_user(whom, &user, reason),
-            Question::Chat { who, command } => self.chat_question(whom, who, *command).map(|()| None),
+            Question::Chat { who, by, command } => {
+                self.chat_question(whom, (who, by), *command).map(|()| None)
+            }
             Question::Forget { place, before } => {
                 self.forget_at_home(place, before);
                 Ok(None)

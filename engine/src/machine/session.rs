@@ -7,7 +7,7 @@ use schema::{CloseReason, Device, Key, Refusal, SessionAddr, SessionRef};
 
 use super::input::{Now, Open};
 use super::peers::Dirty;
-use super::sessions::{Listening, OWNER_SLOT, Owner, Session};
+use super::sessions::{Listening, OWNER_SLOT, Owner, Session, second};
 use super::slab::Slotted;
 use super::timer::Timer;
 use super::user::{Attachment, User};
@@ -163,6 +163,15 @@ impl Machine {
         {
             found.life = now.mono as u32;
         }
+    }
+
+    /// A session lives on under a newer token.
+    pub(super) fn renew(&mut self, session: SessionRef, expires_at: u64) {
+        let Some(slot) = self.alive(session) else { return };
+        if let Some(found) = self.sessions.get_mut(slot) {
+            found.expires = second(expires_at);
+        }
+        self.arm_session(slot);
     }
 
     /// The user of this session did something.

@@ -138,6 +138,11 @@ impl Session {
     }
 }
 
+/// The second at which a token is over.
+pub(super) fn second(expires_at: u64) -> u32 {
+    u32::try_from(expires_at.div_ceil(1_000)).unwrap_or(u32::MAX)
+}
+
 /// The table.
 pub(super) struct Sessions {
     rate: Rate,
@@ -184,7 +189,7 @@ impl Sessions {
             listening: NOTHING,
             life: now as u32,
             silence: open.silence,
-            expires: u32::try_from(open.expires_at.div_ceil(1_000)).unwrap_or(u32::MAX),
+            expires: second(open.expires_at),
             bucket: Bucket::new(now, self.rate),
             armed: 0,
             peer,

@@ -6,7 +6,8 @@ use engine::limits::Limits;
 use proptest::prelude::*;
 use schema::SessionAddr;
 use schema::chat::{
-    ChatCommand, ChatReply, ConversationId, Kind, ListCursor, MessageId, Role, Summary, Whose,
+    ChatCommand, ChatReply, ConversationId, Kind, ListCursor, MemberChange, MessageId, NewConversation,
+    NewMember, Role, Summary, Whose,
 };
 
 use crate::chats::{Chatting, draft};
@@ -23,6 +24,10 @@ enum Step {
     ReadTo(usize, usize),
     Join(usize),
     Leave(usize),
+    /// Somebody hides the conversation, or shows it again.
+    Hide(usize, bool),
+    /// Somebody makes it again.
+    Again(usize),
     /// Everything in memory is forgotten.
     Forget,
     /// So much time passes, of which some messages grow too old.
@@ -38,10 +43,21 @@ fn step() -> impl Strategy<Value = Step> {
         1 => user.clone().prop_map(Step::ReadAll),
         1 => (user.clone(), 0usize..50).prop_map(|(user, message)| Step::ReadTo(user, message)),
         1 => user.clone().prop_map(Step::Join),
-        1 => user.prop_map(Step::Leave),
+        1 => user.clone().prop_map(Step::Leave),
+        1 => (user.clone(), any::<bool>()).prop_map(|(user, hidden)| Step::Hide(user, hidden)),
+        1 => user.prop_map(Step::Again),
         1 => Just(Step::Forget),
         2 => (0u64..60).prop_map(Step::Age),
     ]
+}
+
+/// What a member has hidden.
+#[derive(Clone, Copy, Default)]
+struct Veil {
+    /// The conversation.
+    hidden: bool,
+    /// So many messages.
+    messages: usize,
 }
 
 struct Said {
@@ -71,6 +87,7 @@ fn play(kind: Kind, steps: Vec<Step>, keeps: bool) {
     let chat = net.make(at[0], kind, &["bob"]).id;
     let mut members: BTreeSet<usize> = [0, 1].into();
     let mut said: Vec<Said> = Vec::new();
+    let mut veils = [Veil::default(); USERS.len()];
     for step in steps {
         match step {
             Step::Send(user) => {
@@ -84,6 +101,7 @@ fn play(kind: Kind, steps: Vec<Step>, keeps: bool) {
                 }
                 let read = [user].into();
                 said.push(Said { id: message.id, by: user, deleted: false, gone: false, read });
+                veils.iter_mut().for_each(|veil| veil.hidden = false);
             }
             Step::Remove(n) if !said.is_empty() => {
                 let n = n % said.len();
@@ -95,6 +113,7 @@ fn play(kind: Kind, steps: Vec<Step>, keeps: bool) {
                 let n = n % said.len();
                 let reply = net.chat(at[user], ChatCommand::Read { message: said[n].id });
                 assert_eq!(reply.is_ok(), !said[n].gone);
+                // What is hidden was read when it was hidden.
                 said[n].read.insert(user);
             }
             Step::ReadAll(user) if members.contains(&user) => {
@@ -124,6 +143,31 @@ fn play(kind: Kind, steps: Vec<Step>, keeps: bool) {
                 let member = Whose::User(id(USERS[user]));
                 net.chat(at[user], ChatCommand::RemoveMember { conversation: chat, member }).unwrap();
                 members.remove(&user);
+                veils[user] = Veil::default();
+            }
+            Step::Hide(user, hidden) if members.contains(&user) => {
+                let change = MemberChange { hidden: Some(hidden), ..MemberChange::default() };
+                net.chat(at[user], ChatCommand::SetMember { conversation: chat, change }).unwrap();
+                veils[user].hidden = hidden;
+                if hidden {
+                    veils[user].messages = said.len();
+                    said.iter_mut().for_each(|said| {
+                        said.read.insert(user);
+                    });
+                }
+            }
+            Step::Again(user) if kind == Kind::Trade && members.contains(&user) => {
+                let both = [0, 1].map(|n| NewMember { user: id(USERS[n]), role: Role::Member });
+                let new = NewConversation {
+                    id: Some(chat),
+                    kind,
+                    name: None,
+                    members: both.into(),
+                    extra: [].into(),
+                };
+                let made = net.chat(at[user], ChatCommand::Create(Box::new(new)));
+                assert!(matches!(made, Ok(ChatReply::Made { new: false, .. })), "{made:?}");
+                veils.iter_mut().for_each(|veil| veil.hidden = false);
             }
             Step::Forget => {
                 let shelf = std::mem::take(&mut net.shelf);
@@ -148,6 +192,7 @@ fn play(kind: Kind, steps: Vec<Step>, keeps: bool) {
             assert!(said.iter().all(|said| !said.gone || said.id.at <= young), "what is not, stays");
         }
         check(&mut net, &at, chat, &members, &said);
+        check_veils(&mut net, &at, chat, &members, &said, &veils);
     }
 }
 
@@ -162,6 +207,38 @@ fn check(net: &mut Net, at: &[SessionAddr], chat: ConversationId, members: &BTre
     let found: BTreeMap<usize, u64> =
         members.iter().map(|&user| (user, net.unread(at[user], chat))).collect();
     assert_eq!(found, expected);
+}
+
+/// Who hides the conversation, and what each sees of it.
+fn check_veils(
+    net: &mut Net,
+    at: &[SessionAddr],
+    chat: ConversationId,
+    members: &BTreeSet<usize>,
+    said: &[Said],
+    veils: &[Veil],
+) {
+    for &user in members {
+        let Ok(ChatReply::Conversation(shown)) = net.chat(at[user], ChatCommand::Find { conversation: chat })
+        else {
+            panic!("{} is in it", USERS[user]);
+        };
+        for member in &shown.members {
+            let who = USERS.iter().position(|name| id(name) == member.user).unwrap();
+            assert_eq!(member.hidden_at.is_some(), veils[who].hidden, "{}", USERS[who]);
+        }
+        let all = ChatCommand::History {
+            conversation: chat,
+            before: None,
+            after: None,
+            forward: false,
+            limit: 100,
+        };
+        let Ok(ChatReply::History(history)) = net.chat(at[user], all) else { panic!("no history") };
+        let found: Vec<MessageId> = history.messages.iter().map(|message| message.id).collect();
+        let seen = said[veils[user].messages..].iter().rev().filter(|said| !said.gone).map(|said| said.id);
+        assert_eq!(found, seen.take(100).collect::<Vec<_>>(), "{}", USERS[user]);
+    }
 }
 
 /// One page of a list, and whether there is more.

@@ -19,4 +19,5 @@ mod oracle;
 mod presence;
 mod restart;
 mod shelf;
+mod trades;
 mod watch;

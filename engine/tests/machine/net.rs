@@ -192,6 +192,14 @@ impl Net {
         self.run();
     }
 
+    /// The session's client has shown a newer token.
+    pub(crate) fn renew(&mut self, session: SessionAddr, expires_at: u64) {
+        let input = Input::Renew { session: session.session, expires_at };
+        let now = self.clock();
+        self.machines[usize::from(session.shard.0)].handle(now, input);
+        self.run();
+    }
+
     pub(crate) fn touch(&mut self, session: SessionAddr) {
         let now = self.clock();
         self.machines[usize::from(session.shard.0)].touch(now, session.session);

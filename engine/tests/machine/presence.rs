@@ -168,6 +168,30 @@ fn a_token_ends() {
 }
 
 #[test]
+fn a_newer_token_takes_the_place_of_the_old_one() {
+    let mut net = net();
+    let mut open = net.opening("alice");
+    open.expires_at = WALL + 600_000;
+    let session = net.try_open(0, open).unwrap();
+    net.touch(session);
+    net.renew(session, WALL + 700_000);
+    for _ in 0..69 {
+        net.pass(10_000);
+        net.touch(session);
+    }
+    assert_eq!(net.closed, []);
+    net.pass(10_000);
+    assert_eq!(net.closed, [(session, CloseReason::TokenExpired)]);
+    // It may also end sooner, and what is over stays over.
+    let session = net.open("alice");
+    net.renew(session, net.now.wall + 1_000);
+    net.pass(1_000);
+    assert_eq!(net.closed[1..], [(session, CloseReason::TokenExpired)]);
+    net.renew(session, u64::MAX);
+    assert_eq!(net.closed.len(), 2);
+}
+
+#[test]
 fn a_token_ends_although_the_wall_clock_was_set() {
     let mut net = net();
     let mut open = net.opening("alice");

@@ -6,3 +6,4 @@ pub mod drafts;
 pub mod messaging;
 pub mod presence;
 pub mod server;
+pub mod trade;

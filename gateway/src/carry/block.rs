@@ -297,6 +297,7 @@ impl Block {
             sequence,
             sent: if pair { someone.sent } else { line.sent.unwrap_or(0) },
             sender,
+            to: None,
             row,
             client_id: line.client_id.as_deref().map(Arc::from),
             kind: line.kind,

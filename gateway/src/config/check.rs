@@ -99,10 +99,11 @@ impl Checks<'_> {
                 format!("http.origins: {origin:?} is no origin: write \"https://host\" or \"http://host:port\", or \"*\"")
             });
         }
-        let Config { presence_api, messaging_api, .. } = self.config;
+        let Config { presence_api, messaging_api, trade_api, .. } = self.config;
         for (key, base) in [
             ("presence_api.base_path", &presence_api.base_path),
             ("messaging_api.base_path", &messaging_api.base_path),
+            ("trade_api.base_path", &trade_api.base_path),
             ("messaging_api.socket_path", &messaging_api.socket_path),
         ] {
             let path = base.starts_with('/')
@@ -113,6 +114,13 @@ impl Checks<'_> {
                 format!("{key} = {base:?}: write a path such as \"/api/v1\", without a slash at its end")
             });
         }
+        let both = messaging_api.enabled && trade_api.enabled;
+        let apart = !both || messaging_api.base_path != trade_api.base_path;
+        self.require(apart, &["trade_api.base_path", "messaging_api.base_path"], || {
+            "trade_api.base_path and messaging_api.base_path are the same, and both APIs have /messages: give one of them \
+             another path"
+                .into()
+        });
     }
 
     fn listeners(&mut self) {
@@ -498,6 +506,12 @@ mod tests {
         check("[presence_api]\nbase_path = \"api\"", "presence_api.base_path");
         check("[presence_api]\nbase_path = \"/api/\"", "presence_api.base_path");
         check("[messaging_api]\nbase_path = \"/api/\"", "m.toml:2: messaging_api.base_path");
+        check("[trade_api]\nbase_path = \"conversations\"", "m.toml:2: trade_api.base_path");
+        check(
+            "[trade_api]\nbase_path = \"/api/v1\"",
+            "m.toml:2: trade_api.base_path and messaging_api.base_path",
+        );
+        fine("[trade_api]\nbase_path = \"/api/v1\"\n[messaging_api]\nenabled = false");
         check("[binary]\nheartbeat = \"1m\"", "m.toml:2: binary.silence must be at least twice");
         check("[presence]\nsilence = \"40s\"", "m.toml:2: presence.silence must be at least twice");
         check("[limits]\noutbox_bytes = \"64KiB\"", "limits.outbox_bytes must be more");

@@ -236,6 +236,18 @@ settings! {
         version3: bool = "true";
     }
 
+    /// The buyer/seller API: its REST calls, and its Socket.IO.
+    [trade_api] TradeApi {
+        /// Whether to serve it.
+        enabled: bool = "true";
+        /// Path that its routes start with; below it `/sockets` is the path of its Socket.IO, and `/events` the namespace.
+        base_path: String = "/v1/conversations";
+        /// Calls about rooms and messages per minute and user.
+        calls_limit: u32 = "1200" in "1"..="1000000";
+        /// Most messages of one answer.
+        messages_limit: u32 = "100" in "1"..="1000";
+    }
+
     /// What may be attached to messages.
     [attachments] Attachments {
         /// Whether an attachment's address must be one that an upload was answered with; else any `http` or `https` address

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 pub use choice::{Algorithm, GroupHistory, HostChoice, IoChoice, KeyStyle, LogFormat, MediaStore, StoreKind};
 pub use keys::{
     Admin, Attachments, Auth, Binary, Config, Conversations, Engine, Http, Limits, Media, MessagingApi,
-    Presence, PresenceApi, SECTIONS, ScyllaStore, Server, SocketIo, Store,
+    Presence, PresenceApi, SECTIONS, ScyllaStore, Server, SocketIo, Store, TradeApi,
 };
 pub use print::{markdown, toml};
 pub use problem::{ConfigError, Problem};

@@ -10,6 +10,7 @@ pub mod pace;
 pub mod presence;
 mod presence_words;
 pub mod socketio;
+pub mod trade;
 
 use std::sync::Arc;
 

@@ -19,6 +19,8 @@ pub struct Caller {
     pub actor: Actor,
     /// When it ends, leeway included, milliseconds since the Unix epoch.
     pub expires_at: u64,
+    /// The role that it says, if it says one.
+    pub role: Option<String>,
 }
 
 /// Why a caller is none.
@@ -42,6 +44,19 @@ impl Front {
     /// See [`Denied`].
     pub fn caller(&self, headers: &HeaderMap, client: Client) -> Result<Caller, Denied> {
         self.verify(authorization(headers), client)
+    }
+
+    /// The caller of a REST call of an API whose clients may bring their token in the query.
+    ///
+    /// # Errors
+    /// See [`Denied`].
+    pub fn caller_with_query(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        client: Client,
+    ) -> Result<Caller, Denied> {
+        self.websocket_caller(headers, None, query, client)
     }
 
     /// The caller of a WebSocket handshake, which may also bring its token in the sub-protocols (taken out by the
@@ -78,7 +93,7 @@ impl Front {
             },
         };
         let admitted = found.and_then(|identity| match self.realms.actor(&identity) {
-            Ok(actor) => Ok(Caller { actor, expires_at: identity.cut_off_ms }),
+            Ok(actor) => Ok(Caller { actor, expires_at: identity.cut_off_ms, role: identity.role }),
             Err(message) => Err(("TOKEN_REALM", message)),
         });
         admitted.map_err(|(code, message)| {

@@ -33,6 +33,7 @@ use crate::api::messaging::storage;
 use crate::auth::credentials;
 use crate::conn::Arrival;
 use crate::device;
+use crate::edges;
 use crate::edges::socketio::errand::Errand;
 use crate::edges::socketio::sid::{self, Place, SECRET};
 use crate::edges::socketio::visit::{Found, Opening, Origin, Reply, Visit, Waiting};
@@ -105,7 +106,7 @@ async fn answer(
         Some(sid) => of_session(front, endpoint, request, sid, asking).await,
         None => match asking.of_stranger(&endpoint.offer)? {
             Asked::Handshake { version, transport, base64 } => {
-                open(front, id, request, &text, (version, transport, base64)).await
+                open(front, endpoint, id, request, &text, (version, transport, base64)).await
             }
             _ => Err(Refusal::BadRequest),
         },
@@ -116,6 +117,7 @@ async fn answer(
 
 async fn open(
     front: &Arc<Front>,
+    endpoint: &Endpoint,
     id: EndpointId,
     request: &mut Request,
     query: &str,
@@ -142,6 +144,9 @@ async fn open(
         return Ok(busy("the system has no randomness"));
     }
     let mut origin = Origin::new(client.0, device::of_headers(request.headers()), found);
+    if matches!(endpoint.speaker, Speaker::Trade(_)) {
+        origin.query = edges::trade::who_says(query);
+    }
     origin.own = own(front, id, request).map(Arc::from);
     let opening = Box::new(Opening { endpoint: id, version, base64, shard, secret, origin });
     match transport {

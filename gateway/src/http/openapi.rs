@@ -16,7 +16,7 @@ use utoipa_swagger_ui::{Config as Page, SwaggerUi};
 
 use super::pages::CONTENT_POLICY;
 use super::state::Front;
-use crate::api::{messaging, presence, server};
+use crate::api::{messaging, presence, server, trade};
 use crate::config::Config;
 
 /// Where the description is.
@@ -40,6 +40,9 @@ pub fn document(config: &Config) -> utoipa::openapi::OpenApi {
     }
     if config.messaging_api.enabled {
         document = document.nest(config.messaging_api.base_path.clone(), messaging::Document::openapi());
+    }
+    if config.trade_api.enabled {
+        document = document.nest(config.trade_api.base_path.clone(), trade::Document::openapi());
     }
     document = document.nest("/server/v1", server::Document::openapi());
     let components = document.components.get_or_insert_default();

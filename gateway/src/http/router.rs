@@ -12,7 +12,7 @@ use http::StatusCode;
 use super::around::around;
 use super::state::Front;
 use super::{engineio, openapi, pages};
-use crate::api::{messaging, presence, server};
+use crate::api::{messaging, presence, server, trade};
 use crate::edges::socketio::EndpointId;
 
 /// The router of the public listener.
@@ -32,6 +32,7 @@ pub fn router(front: Arc<Front>) -> Router {
     }
     routes
         .merge(messaging::routes(&front))
+        .merge(trade::routes(&front))
         .merge(openapi::routes(&front.config))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
@@ -56,6 +57,8 @@ pub(super) fn problem(front: &Front, path: &str, status: StatusCode) -> Response
         presence::problem(status)
     } else if messaging::is_path(&front.config, path) {
         messaging::problem::of_router(status)
+    } else if trade::is_path(&front.config, path) {
+        trade::problem::of_router(status)
     } else {
         server::problem(status)
     }

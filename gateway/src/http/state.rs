@@ -63,6 +63,8 @@ pub struct RouteLimits {
     pub check_multiple: Limiter<Key>,
     /// Calls about conversations and messages, by user.
     pub messaging: Limiter<Key>,
+    /// Calls about rooms of buyers and sellers, by user.
+    pub trade: Limiter<Key>,
     /// Bad tokens by client address, on every route.
     pub failed_auth: Limiter<Origin>,
     /// WebSocket handshakes by client address, where that is bounded.
@@ -83,6 +85,7 @@ impl RouteLimits {
             check: Limiter::per_minute(api.check_limit),
             check_multiple: Limiter::per_minute(api.check_multiple_limit),
             messaging: Limiter::per_minute(config.messaging_api.calls_limit),
+            trade: Limiter::per_minute(config.trade_api.calls_limit),
             failed_auth: Limiter::per_minute(api.failed_auth_limit),
             connects_per_address: (per_address > 0).then(|| Limiter::per_minute(per_address)),
             connects_per_user: (per_user > 0).then(|| Limiter::per_minute(per_user)),
@@ -115,6 +118,7 @@ impl RouteLimits {
             of("check", &self.check),
             of("check_multiple", &self.check_multiple),
             of("messaging", &self.messaging),
+            of("trade", &self.trade),
             of("failed_auth", &self.failed_auth),
         ];
         figures.extend(self.connects_per_address.as_ref().map(|one| of("connects_per_address", one)));

@@ -86,6 +86,12 @@ impl<'b> Talk<'_, 'b> {
         self.turn.now
     }
 
+    /// Whether the client has joined a namespace.
+    #[must_use]
+    pub fn has_joined(&self, namespace: Namespace) -> bool {
+        self.io.has_joined(namespace)
+    }
+
     /// Lets the client join a namespace it has asked for. `sid` becomes its id there (version 5; of characters that
     /// need no escape in JSON): not the Engine.IO session's, which is a secret.
     pub fn accept(&mut self, namespace: Namespace, sid: &str) -> bool {

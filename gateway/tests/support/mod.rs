@@ -75,6 +75,7 @@ fn configuration_text(io: &str, extra: &str) -> String {
         ("presence", vec![]),
         ("presence_api", vec![]),
         ("messaging_api", vec![]),
+        ("trade_api", vec![]),
         ("attachments", vec![]),
         ("media", vec![]),
         ("conversations", vec![]),
@@ -127,16 +128,31 @@ pub(crate) struct Site {
 
 impl Site {
     fn order(&self, user: &str, service: bool) -> String {
-        let ring = KeyRing::load(&self.config, MissingSecret::Leave).unwrap();
-        let order = Order {
+        self.mint(Order {
             user: user.into(),
             service,
             role: None,
             ttl: Duration::from_secs(3_600),
             claims: vec![],
             id: "test".into(),
-        };
+        })
+    }
+
+    fn mint(&self, order: Order) -> String {
+        let ring = KeyRing::load(&self.config, MissingSecret::Leave).unwrap();
         mint(&self.config, &Verifier::new(&self.config, ring), &order, self.clock.unix_ms()).unwrap()
+    }
+
+    /// A user's token that lives so many seconds, with a role.
+    pub(crate) fn short_token(&self, user: &str, seconds: u64, role: Option<&str>) -> String {
+        self.mint(Order {
+            user: user.into(),
+            service: false,
+            role: role.map(Into::into),
+            ttl: Duration::from_secs(seconds),
+            claims: vec![],
+            id: "test".into(),
+        })
     }
 
     /// A user's token.

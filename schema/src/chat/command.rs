@@ -17,7 +17,8 @@ use crate::id::Id;
 /// One command.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ChatCommand {
-    /// Make a conversation, or find the one that is there. Answered with [`ChatReply::Made`](super::ChatReply).
+    /// Make a conversation, or find the one that is there: a trade that is there is shown again to both who are in it,
+    /// as by `SetMember`. Answered with [`ChatReply::Made`](super::ChatReply).
     Create(Box<NewConversation>),
     /// Which conversation is this? Answered with `Conversation`, all members included.
     Find { conversation: ConversationId },

@@ -4,13 +4,18 @@
 
 use std::sync::Arc;
 
+use super::command::MemberChange;
 use super::ids::{ConversationId, MessageId};
 use super::model::{Conversation, History, Member, Message, Summary};
 use crate::event::Class;
-use crate::id::Id;
+use crate::id::{Id, SessionAddr};
 
 /// What happened in a conversation. Told to every session that follows its user's conversations, of every member, the
-/// acting session included; typing only to sessions that have joined, and not to the typist's.
+/// acting session included. Typing is told only to sessions that have joined, and not to the typist's; in a trade to every
+/// session of both that follows, but for the acting one.
+///
+/// `with`: the other member, in conversations of two; `change`: what of a member has changed. They are told inside the node,
+/// for edges that name a conversation by its pair; the binary protocol leaves them out.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ChatEvent {
     /// Somebody said something.
@@ -24,8 +29,8 @@ pub enum ChatEvent {
     /// Somebody has read everything up to a creation time. `newly`: the newest messages (at most 50, newest first) that
     /// became read with it; none in conversations of more than a hundred members.
     ReadAll { conversation: ConversationId, user: Id, at: u64, up_to: u64, newly: Vec<MessageId> },
-    /// Somebody types, or no longer.
-    Typing { conversation: ConversationId, user: Id, on: bool },
+    /// Somebody types, or no longer. `with` is there in trades only; `by`: the session that is not told there.
+    Typing { conversation: ConversationId, user: Id, on: bool, with: Option<Id>, by: Option<SessionAddr> },
     /// A conversation was made with this user in it, or this user was added to it.
     Created(Arc<Conversation>),
     /// Its name, or what the edge keeps with it, has changed. Without its members.
@@ -34,8 +39,9 @@ pub enum ChatEvent {
     MemberAdded { conversation: ConversationId, member: Member },
     /// Somebody left or was taken out; told to them too.
     MemberRemoved { conversation: ConversationId, member: Member },
-    /// A member has pinned, hidden or blocked it (or no longer). Told to that member's sessions; blocking to all.
-    MemberChanged { conversation: ConversationId, member: Member },
+    /// A member has pinned, hidden or blocked it (or no longer). Told to that member's sessions; blocking, and hiding a
+    /// trade, to all.
+    MemberChanged { conversation: ConversationId, member: Member, with: Option<Id>, change: MemberChange },
     /// It is no more.
     Deleted { conversation: ConversationId },
 }

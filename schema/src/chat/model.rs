@@ -157,6 +157,9 @@ pub struct Message {
     pub sent: u64,
     /// Who sent it.
     pub sender: Id,
+    /// The other member, in conversations of two. Told inside the node with what was just said, for edges that name a
+    /// conversation by its pair; else `None`. Boxed, for a message lies in every reply.
+    pub to: Option<Box<Id>>,
     /// The sender's row.
     pub row: u32,
     /// The client's own name for it: the same one again is the same message.

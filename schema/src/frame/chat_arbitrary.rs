@@ -158,6 +158,7 @@ fn any_message() -> impl Strategy<Value = Message> {
                 sequence,
                 sent: 0,
                 sender,
+                to: None,
                 row,
                 client_id,
                 kind,
@@ -238,13 +239,20 @@ pub(super) fn any_event() -> impl Strategy<Value = ChatEvent> {
         (id(), any_id(), any::<bool>()).prop_map(|(conversation, user, on)| E::Typing {
             conversation,
             user,
-            on
+            on,
+            with: None,
+            by: None,
         }),
         any_conversation().prop_map(|it| E::Created(Arc::new(it))),
         any_conversation().prop_map(|it| E::Updated(Arc::new(it))),
         (id(), any_member()).prop_map(|(conversation, member)| E::MemberAdded { conversation, member }),
         (id(), any_member()).prop_map(|(conversation, member)| E::MemberRemoved { conversation, member }),
-        (id(), any_member()).prop_map(|(conversation, member)| E::MemberChanged { conversation, member }),
+        (id(), any_member()).prop_map(|(conversation, member)| E::MemberChanged {
+            conversation,
+            member,
+            with: None,
+            change: MemberChange::default()
+        }),
         id().prop_map(|conversation| E::Deleted { conversation }),
     ]
 }

@@ -111,6 +111,7 @@ impl<'a> Messages<'a> {
             // The home counts with it and tells it to nobody.
             sent: 0,
             sender,
+            to: None,
             row: row.row(),
             client_id: row.has_client_id().then(|| Arc::from(client_id)),
             kind: row.kind(),

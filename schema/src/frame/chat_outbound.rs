@@ -9,7 +9,7 @@ use flatbuffers::{UnionWIPOffset, WIPOffset};
 use super::values::{self, Bad};
 use super::{Encoder, ServerFrame, chat_columns, chat_rows};
 use crate::chat::ids::LAST_MS;
-use crate::chat::{ChatEvent, ChatReply, ConversationId, History, Member, Message, MessageId};
+use crate::chat::{ChatEvent, ChatReply, ConversationId, History, Member, MemberChange, Message, MessageId};
 use crate::event::Reply;
 use crate::generated::wire::{self, Body, Frame};
 
@@ -70,8 +70,12 @@ fn read_event(frame: &Frame<'_>) -> Option<Result<ChatEvent, Bad>> {
             .map(|(conversation, member)| ChatEvent::MemberAdded { conversation, member }),
         Body::MemberRemoved => chat_columns::one_member(frame.body_as_member_removed()?)
             .map(|(conversation, member)| ChatEvent::MemberRemoved { conversation, member }),
-        Body::MemberChanged => chat_columns::one_member(frame.body_as_member_changed()?)
-            .map(|(conversation, member)| ChatEvent::MemberChanged { conversation, member }),
+        Body::MemberChanged => {
+            chat_columns::one_member(frame.body_as_member_changed()?).map(|(conversation, member)| {
+                let change = MemberChange::default();
+                ChatEvent::MemberChanged { conversation, member, with: None, change }
+            })
+        }
         Body::Deleted => values::conversation(frame.body_as_deleted()?.conversation())
             .map(|conversation| ChatEvent::Deleted { conversation }),
         _ => return None,
@@ -100,7 +104,8 @@ fn read_read_all(body: wire::AllReadBy<'_>) -> Result<ChatEvent, Bad> {
 
 fn read_types(body: wire::Types<'_>) -> Result<ChatEvent, Bad> {
     let conversation = values::conversation(body.conversation())?;
-    Ok(ChatEvent::Typing { conversation, user: values::id(body.user())?, on: body.on() })
+    let user = values::id(body.user())?;
+    Ok(ChatEvent::Typing { conversation, user, on: body.on(), with: None, by: None })
 }
 
 type Written = (Body, WIPOffset<UnionWIPOffset>);
@@ -138,7 +143,7 @@ impl Encoder {
                 };
                 (Body::AllReadBy, wire::AllReadBy::create(&mut self.builder, &args).as_union_value())
             }
-            ChatEvent::Typing { conversation, user, on } => {
+            ChatEvent::Typing { conversation, user, on, .. } => {
                 let args = wire::TypesArgs {
                     conversation: Some(&values::conversation_to_wire(*conversation)),
                     user: Some(self.id(user)),
@@ -154,7 +159,7 @@ impl Encoder {
             ChatEvent::MemberRemoved { conversation, member } => {
                 (Body::MemberRemoved, self.one_member(*conversation, member))
             }
-            ChatEvent::MemberChanged { conversation, member } => {
+            ChatEvent::MemberChanged { conversation, member, .. } => {
                 (Body::MemberChanged, self.one_member(*conversation, member))
             }
             ChatEvent::Deleted { conversation } => self.of(Body::Deleted, *conversation),

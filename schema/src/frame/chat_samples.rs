@@ -34,6 +34,7 @@ pub(super) fn message() -> Message {
         sequence: 41,
         sent: 0,
         sender: id("user-2"),
+        to: None,
         row: 2,
         client_id: Some("draft-1".into()),
         kind: 0,
@@ -319,7 +320,11 @@ pub(super) fn server() -> Vec<Sample<ServerFrame>> {
                 newly: vec![message_id(), MessageId { at: NOW - 1, ..message_id() }],
             }),
         ),
-        ("types", "user-2 types", event(ChatEvent::Typing { conversation: id_, user, on: true })),
+        (
+            "types",
+            "user-2 types",
+            event(ChatEvent::Typing { conversation: id_, user, on: true, with: None, by: None }),
+        ),
         ("created", "you are in a new group", event(ChatEvent::Created(Arc::new(conversation())))),
         ("updated", "its name has changed", event(ChatEvent::Updated(Arc::new(without_members())))),
         (
@@ -335,7 +340,12 @@ pub(super) fn server() -> Vec<Sample<ServerFrame>> {
         (
             "member-changed",
             "user-2 blocked it",
-            event(ChatEvent::MemberChanged { conversation: id_, member: busy_member() }),
+            event(ChatEvent::MemberChanged {
+                conversation: id_,
+                member: busy_member(),
+                with: None,
+                change: MemberChange::default(),
+            }),
         ),
         ("deleted", "it is no more", event(ChatEvent::Deleted { conversation: id_ })),
     ]

@@ -124,9 +124,14 @@ impl Oracle {
         let place = (key.realm, id);
         let seen = || format!("{session} of {key:?} hears {event:?}");
         let ear = self.chats.ears.entry(session).or_default();
-        if let ChatEvent::Typing { user, on, .. } = event {
-            check(ear.joined.contains_key(&id), "typing is for those who look", seen)?;
-            check(*user != key.id, "nobody is told of their own typing", seen)?;
+        if let ChatEvent::Typing { user, on, with, by, .. } = event {
+            if with.is_some() && !service {
+                check(ear.follows.is_some(), "only who follows hears of conversations", seen)?;
+                check(*by != Some(session), "no session is told of its own typing", seen)?;
+            } else {
+                check(ear.joined.contains_key(&id), "typing is for those who look", seen)?;
+                check(*user != key.id, "nobody is told of their own typing", seen)?;
+            }
             if *on {
                 ear.types.insert((place, user.clone()));
             } else {
@@ -155,7 +160,8 @@ impl Oracle {
         match event {
             ChatEvent::Said(message) => {
                 let all = room.messages.get(&message.id.at);
-                let stored = all.and_then(|all| all.iter().find(|stored| stored.versions[0].1 == *message));
+                let kept = schema::chat::Message { to: None, ..message.clone() };
+                let stored = all.and_then(|all| all.iter().find(|stored| stored.versions[0].1 == kept));
                 let Some(stored) = stored else {
                     return broken("nothing is told before it is stored", seen());
                 };

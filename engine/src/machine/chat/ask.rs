@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use schema::chat::{ChatCommand, ChatEvent, ChatReply, History};
-use schema::{Actor, Event, Id, Refusal};
+use schema::chat::{ChatCommand, ChatEvent, ChatReply, History, Kind};
+use schema::{Actor, Event, Id, Refusal, SessionAddr};
 
 use super::super::Machine;
 use super::super::gather::Whom;
@@ -33,7 +33,7 @@ impl Machine {
         &mut self,
         slot: u32,
         whom: Whom,
-        who: &Actor,
+        (who, by): (&Actor, Option<SessionAddr>),
         command: ChatCommand,
     ) -> Result<(), Refusal> {
         let room = self.chats.rooms.get_mut(slot).ok_or(Refusal::Busy)?;
@@ -61,8 +61,16 @@ impl Machine {
                 }
                 if receipts {
                     let user = who.key.id.clone();
-                    let event = Arc::new(Event::Chat(ChatEvent::Typing { conversation: place.1, user, on }));
-                    self.publish_internally(sessions::typing_channel(place), &event);
+                    let with = facts.other(&user).filter(|_| facts.conversation.kind == Kind::Trade).cloned();
+                    let both = with.clone().map(|with| [user.clone(), with]);
+                    let typing = ChatEvent::Typing { conversation: place.1, user, on, with, by };
+                    match both {
+                        Some(both) => self.tell_typing(place, &both, typing),
+                        None => {
+                            let event = Arc::new(Event::Chat(typing));
+                            self.publish_internally(sessions::typing_channel(place), &event);
+                        }
+                    }
                 }
                 ChatReply::Done
             }

@@ -138,6 +138,12 @@ impl Facts {
         self.members.get(at)
     }
 
+    /// The other one of a conversation of two.
+    pub(super) fn other(&self, user: &Id) -> Option<&Id> {
+        let mut others = self.members.iter().map(|row| &row.member.user).filter(|other| *other != user);
+        others.next().filter(|_| self.is_pair())
+    }
+
     /// The members by their homes.
     pub(super) fn homes(&mut self, home: impl Fn(&Id) -> ShardId) -> Homes {
         let users = self.members.iter().map(|row| &row.member.user);

@@ -24,7 +24,7 @@ mod sessions;
 use std::collections::{BTreeMap, VecDeque};
 
 use schema::chat::{ChatCommand, ConversationId, Kind, NewConversation};
-use schema::{Actor, Id, Key, Refusal, ShardId};
+use schema::{Actor, Id, Key, Refusal, SessionAddr, ShardId};
 
 use super::Machine;
 use super::command::{Caller, Outcome};
@@ -140,7 +140,8 @@ impl Machine {
                 let command = self.with_id(&who, command)?;
                 let conversation = command.conversation().ok_or(Refusal::Invalid)?;
                 let key = Key::new(who.key.realm, conversation.id());
-                self.ask_home(caller.whom, &key, Question::Chat { who, command: Box::new(command) })
+                let by = caller.session.map(|session| self.addr(session));
+                self.ask_home(caller.whom, &key, Question::Chat { who, by, command: Box::new(command) })
             }
         }
     }
@@ -254,7 +255,7 @@ impl Machine {
     pub(super) fn chat_question(
         &mut self,
         whom: Whom,
-        who: Actor,
+        who: (Actor, Option<SessionAddr>),
         command: ChatCommand,
     ) -> Result<(), Refusal> {
         let conversation = command.conversation().ok_or(Refusal::Invalid)?;

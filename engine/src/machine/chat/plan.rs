@@ -136,8 +136,25 @@ impl Scene<'_> {
                 return Err(Refusal::Conflict);
             }
             may_change(facts, who)?;
-            let conversation = Arc::new(facts.shown(usize::MAX, &who.key.id));
-            return Ok(Step::Over(Ok(ChatReply::Made { conversation, new: false })));
+            let hidden: Vec<MemberRow> = match new.kind {
+                Kind::Trade => facts
+                    .members()
+                    .iter()
+                    .filter(|row| facts.told(row).hidden_at.is_some())
+                    .cloned()
+                    .collect(),
+                _ => Vec::new(),
+            };
+            if hidden.is_empty() {
+                let conversation = Arc::new(facts.shown(usize::MAX, &who.key.id));
+                return Ok(Step::Over(Ok(ChatReply::Made { conversation, new: false })));
+            }
+            let shown = hidden
+                .into_iter()
+                .map(|row| MemberRow { member: Member { hidden_at: None, ..row.member }, ..row });
+            let shown: Vec<MemberRow> = shown.collect();
+            let parts = shown.iter().cloned().map(Part::Member).collect();
+            return Ok(Step::Write(parts, Effect::Shown(shown)));
         }
         let fits = match new.kind {
             Kind::Direct | Kind::Trade => members.len() == 2,
@@ -200,6 +217,7 @@ impl Scene<'_> {
             sequence,
             sent: if facts.is_pair() { facts.issued_sent(row.member.row) + 1 } else { 0 },
             sender: who.key.id.clone(),
+            to: None,
             row: row.member.row,
             client_id: draft.client_id.clone(),
             kind: draft.kind,
@@ -367,8 +385,10 @@ impl Scene<'_> {
             let member = facts.told(row);
             return Ok(Step::Over(Ok(ChatReply::Member { conversation: self.place.1, member })));
         }
-        let blocking = change.blocked.is_some();
-        Ok(Step::Write(vec![Part::Member(now.clone())], Effect::Changed { row: now, blocking }))
+        // Who deals with somebody is to know that the other one has left the table.
+        let hiding = change.hidden.is_some() && facts.conversation.kind == Kind::Trade;
+        let to_all = change.blocked.is_some() || hiding;
+        Ok(Step::Write(vec![Part::Member(now.clone())], Effect::Changed { row: now, change, to_all }))
     }
 }
 

@@ -11,6 +11,7 @@ use schema::{Event, Id, Realm, SessionRef, ShardId};
 
 use super::super::Machine;
 use super::super::message::Message;
+use super::super::store::Place;
 use super::facts::by_home;
 use super::sessions;
 
@@ -46,6 +47,25 @@ impl Machine {
         if only.is_empty() {
             self.publish_internally(sessions::service_channel(place), &event);
         }
+    }
+
+    /// Tells both of a trade that one of them types. Where there is no room it is dropped: it is soon out of date.
+    pub(super) fn tell_typing(&mut self, place: Place, both: &[Id], event: ChatEvent) {
+        let router = &self.router;
+        let homes = by_home(both.iter(), |user| router.home_of(place.0, user));
+        let event = Arc::new(Event::Chat(event));
+        for (home, users) in homes.iter() {
+            let waits = self.chats.outgoing.iter().any(|(other, _)| other == home);
+            if *home == self.shard {
+                self.chat_told(place.0, Arc::clone(users), Arc::clone(&event));
+            } else if !waits && self.has_room(*home) {
+                let (users, event) = (Arc::clone(users), Arc::clone(&event));
+                self.tell_shard(*home, Message::Chat { realm: place.0, users, event });
+            } else {
+                self.counters.publishes_dropped += 1;
+            }
+        }
+        self.publish_internally(sessions::service_channel(place), &event);
     }
 
     fn send_or_keep(&mut self, to: ShardId, message: Message) {

@@ -85,6 +85,6 @@ impl Machine {
         }
         let who = Actor { key: Key::new(place.0, place.1.id()), service: true };
         let whom = Whom::Shard { shard: self.shard, ask: 0 };
-        self.queue(slot, whom, who, Deed::Forget { before });
+        self.queue(slot, whom, (who, None), Deed::Forget { before });
     }
 }

@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use schema::chat::{ChatCommand, ChatReply, Message};
-use schema::{Actor, Id, Key, Realm, Refusal};
+use schema::chat::{ChatCommand, ChatReply, MemberChange, Message};
+use schema::{Actor, Id, Key, Realm, Refusal, SessionAddr};
 
 use super::super::gather::Whom;
 use super::super::slab::Slotted;
@@ -56,6 +56,8 @@ pub(super) struct Op {
     /// Who sent the same message meanwhile.
     pub(super) also: Vec<Whom>,
     pub(super) who: Actor,
+    /// The session that commands, if one does.
+    pub(super) by: Option<SessionAddr>,
     pub(super) deed: Deed,
     pub(super) stage: Stage,
 }
@@ -88,15 +90,34 @@ pub(super) enum Stage {
 /// What a command changes once it is on stable storage.
 pub(super) enum Effect {
     Made(Box<Facts>),
-    Said { message: Arc<Message>, sender: Option<MemberRow> },
+    Said {
+        message: Arc<Message>,
+        sender: Option<MemberRow>,
+    },
     Edited(Arc<Message>),
     Removed(Arc<Message>),
-    Read { row: Option<MemberRow>, message: Arc<Message>, user: Id, at: u64, told: bool },
-    ReadAll { row: MemberRow, at: u64, newly: Vec<u64> },
+    Read {
+        row: Option<MemberRow>,
+        message: Arc<Message>,
+        user: Id,
+        at: u64,
+        told: bool,
+    },
+    ReadAll {
+        row: MemberRow,
+        at: u64,
+        newly: Vec<u64>,
+    },
     Updated(Arc<schema::chat::Conversation>),
     Added(MemberRow),
     Left(u32),
-    Changed { row: MemberRow, blocking: bool },
+    Changed {
+        row: MemberRow,
+        change: MemberChange,
+        to_all: bool,
+    },
+    /// A trade that was hidden is shown again to these.
+    Shown(Vec<MemberRow>),
     Forgotten(Horizon),
     Gone,
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use schema::chat::{ChatCommand, ChatEvent, ChatReply, Conversation, ConversationId, MessageId};
-use schema::{Actor, Refusal};
+use schema::chat::{
+    ChatCommand, ChatEvent, ChatReply, Conversation, ConversationId, MemberChange, MessageId,
+};
+use schema::{Actor, Refusal, SessionAddr};
 
 use super::super::Machine;
 use super::super::gather::Whom;
@@ -37,7 +39,7 @@ impl Machine {
     pub(super) fn enter(
         &mut self,
         whom: Whom,
-        who: Actor,
+        (who, by): (Actor, Option<SessionAddr>),
         conversation: ConversationId,
         command: ChatCommand,
     ) -> Result<(), Refusal> {
@@ -55,7 +57,7 @@ impl Machine {
         }
         let Some(room) = self.chats.rooms.get_mut(slot) else { return Err(Refusal::Busy) };
         if !room.loading && is_reading(&command) {
-            return self.read_room(slot, whom, &who, command);
+            return self.read_room(slot, whom, (&who, by), command);
         }
         if room.queue.len() >= self.limits.chat_queue as usize {
             return Err(Refusal::Busy);
@@ -67,16 +69,22 @@ impl Machine {
             first.also.push(whom);
             return Ok(());
         }
-        self.queue(slot, whom, who, Deed::Command(command));
+        self.queue(slot, whom, (who, by), Deed::Command(command));
         Ok(())
     }
 
     /// Something is to be done in a room.
-    pub(super) fn queue(&mut self, slot: u32, whom: Whom, who: Actor, deed: Deed) {
+    pub(super) fn queue(
+        &mut self,
+        slot: u32,
+        whom: Whom,
+        (who, by): (Actor, Option<SessionAddr>),
+        deed: Deed,
+    ) {
         let Some(room) = self.chats.rooms.get_mut(slot) else { return };
         self.chats.serial += 1;
         let number = self.chats.serial;
-        room.queue.push_back(Op { number, whom, also: Vec::new(), who, deed, stage: Stage::Waiting });
+        room.queue.push_back(Op { number, whom, also: Vec::new(), who, by, deed, stage: Stage::Waiting });
         self.chats.ops += 1;
         self.drive(slot);
     }
@@ -143,13 +151,15 @@ impl Machine {
         let mut reading = Vec::new();
         for op in std::mem::take(&mut room.queue) {
             match op.deed {
-                Deed::Command(command) if is_reading(&command) => reading.push((op.whom, op.who, command)),
+                Deed::Command(command) if is_reading(&command) => {
+                    reading.push((op.whom, (op.who, op.by), command))
+                }
                 deed => room.queue.push_back(Op { deed, ..op }),
             }
         }
-        for (whom, who, command) in reading {
+        for (whom, (who, by), command) in reading {
             self.chats.ops -= 1;
-            if let Err(refusal) = self.read_room(slot, whom, &who, command) {
+            if let Err(refusal) = self.read_room(slot, whom, (&who, by), command) {
                 self.answer(whom, Answer::Refused(refusal));
             }
         }
@@ -352,7 +362,8 @@ impl Machine {
                 if let Some(row) = sender {
                     facts.put_member(row);
                 }
-                let event = ChatEvent::Said(schema::chat::Message::clone(&message));
+                let to = facts.other(&message.sender).cloned().map(Box::new);
+                let event = ChatEvent::Said(schema::chat::Message { to, ..(*message).clone() });
                 (ChatReply::Message { message: Arc::unwrap_or_clone(message), again: false }, event, &[])
             }
             Effect::Edited(message) => {
@@ -409,11 +420,27 @@ impl Machine {
                 self.tell_members(slot, event.clone(), &[gone.member.user]);
                 (ChatReply::Done, event, &[])
             }
-            Effect::Changed { row, blocking } => {
-                let member = facts.told(&row);
+            Effect::Changed { row, change, to_all } => {
+                let (member, with) = (facts.told(&row), facts.other(&row.member.user).cloned());
                 facts.put_member(row);
-                let event = ChatEvent::MemberChanged { conversation: id, member: member.clone() };
-                (ChatReply::Member { conversation: id, member }, event, if blocking { &[] } else { &own })
+                let event =
+                    ChatEvent::MemberChanged { conversation: id, member: member.clone(), with, change };
+                (ChatReply::Member { conversation: id, member }, event, if to_all { &[] } else { &own })
+            }
+            Effect::Shown(rows) => {
+                let told = rows.iter().map(|row| ChatEvent::MemberChanged {
+                    conversation: id,
+                    member: facts.told(row),
+                    with: facts.other(&row.member.user).cloned(),
+                    change: MemberChange { hidden: Some(false), ..MemberChange::default() },
+                });
+                let told: Vec<ChatEvent> = told.collect();
+                rows.into_iter().for_each(|row| facts.put_member(row));
+                let conversation = Arc::new(facts.shown(usize::MAX, &who.key.id));
+                for event in told {
+                    self.tell_members(slot, event, &[]);
+                }
+                return Ok(ChatReply::Made { conversation, new: false });
             }
             // Nobody is told: what is old goes from everybody's sight alike.
             Effect::Forgotten(horizon) => {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use schema::chat::{ChatCommand, ChatEvent, ConversationId};
-use schema::{Actor, Event, Id, Key, Refusal, Reply};
+use schema::{Actor, Event, Id, Key, Refusal, Reply, SessionRef};
 
 use super::super::Machine;
 use super::super::command::{Caller, Outcome, slot_of};
@@ -47,7 +47,8 @@ impl Machine {
         let service = caller.service;
         let harvest = Harvest::Join { session, conversation, service, answer: None };
         let command = Box::new(ChatCommand::Join { conversation });
-        self.ask_all(caller.whom, vec![(home, Question::Chat { who, command })], harvest).map(|_| None)
+        self.ask_all(caller.whom, vec![(home, Question::Chat { who, by: None, command })], harvest)
+            .map(|_| None)
     }
 
     /// The home has agreed.
@@ -123,7 +124,10 @@ impl Machine {
             let who = Actor { key: Key::new(key.realm, user), service: false };
             let command = Box::new(ChatCommand::Typing { conversation, on: false });
             if self.has_room(home) {
-                self.tell_shard(home, Message::Ask { ask: 0, question: Question::Chat { who, command } });
+                self.tell_shard(
+                    home,
+                    Message::Ask { ask: 0, question: Question::Chat { who, by: None, command } },
+                );
             }
         }
     }
@@ -133,7 +137,8 @@ impl Machine {
         let Event::Chat(event) = event else { return true };
         let Some(session) = self.sessions.get(slot) else { return false };
         match event {
-            ChatEvent::Typing { user, .. } => !self.is_owner(session.owner(), user),
+            ChatEvent::Typing { user, with: None, .. } => !self.is_owner(session.owner(), user),
+            ChatEvent::Typing { by: Some(by), .. } if *by == self.addr(session_ref(slot, session)) => false,
             _ => session.follows() || matches!(session.owner(), super::super::sessions::Owner::Service(_)),
         }
     }
@@ -141,4 +146,8 @@ impl Machine {
     fn is_owner(&self, owner: super::super::sessions::Owner, user: &Id) -> bool {
         self.owner_key(owner).is_some_and(|key| key.id == *user)
     }
+}
+
+fn session_ref(slot: u32, session: &Session) -> SessionRef {
+    SessionRef { slot, generation: session.generation }
 }

@@ -338,6 +338,9 @@ impl<P: Protocol> Floor<P> {
                     let asker = Asker::Session(session);
                     self.machine.handle(self.now, Input::Command { asker, actor: None, tag, command });
                 }
+                Want::Renew { session, expires_at } => {
+                    self.machine.handle(self.now, Input::Renew { session, expires_at });
+                }
                 Want::CloseSession { session, reason } => {
                     self.conns.unseat(token, session);
                     self.machine.handle(self.now, Input::Closed { session, reason });

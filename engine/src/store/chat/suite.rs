@@ -220,6 +220,7 @@ fn message(place: Place, sequence: u64, at: u64, row: u32) -> Message {
         sequence,
         sent: sequence,
         sender: id("ann"),
+        to: None,
         row,
         client_id: None,
         kind: 0,

@@ -144,6 +144,7 @@ mod tests {
             sequence,
             sent: 1,
             sender: Id::new("ann").unwrap(),
+            to: None,
             row: 1,
             client_id: None,
             kind: 0,

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use schema::Id;
 use schema::chat::{Attachment, ConversationId, Draft};
@@ -17,6 +16,7 @@ use utoipa::ToSchema;
 use super::Problem;
 use super::gate::Told;
 use crate::api::drafts::{attachment, client_id, content};
+use crate::http::json::is_json;
 use crate::http::{Front, body, strict};
 
 /// Characters of a group's name.
@@ -152,20 +152,6 @@ pub async fn read<T: DeserializeOwned>(front: &Front, headers: &HeaderMap, body:
     strict::object(&bytes).map_err(|error| Problem::bad(format!("The body cannot be used: {error}")))
 }
 
-/// Whether a body may be read as JSON: it says so, or it says nothing.
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(CONTENT_TYPE) else { return true };
-    let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
-    let mut parts = kind.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    let json =
-        essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json");
-    json && parts.all(|part| match part.strip_prefix("charset=") {
-        Some(charset) => charset.trim_matches('"') == "utf-8",
-        None => true,
-    })
-}
-
 /// The id of a user of at most `longest` characters, where a body names one.
 pub fn user(longest: u16, field: &str, text: &str) -> Result<Id, Problem> {
     if text.chars().count() > usize::from(longest) {
@@ -293,24 +279,6 @@ impl NewMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_counts_as_json() {
-        let check = |kind: &str, expected: bool| {
-            let headers = [(CONTENT_TYPE, kind.parse().unwrap())].into_iter().collect();
-            assert_eq!(is_json(&headers), expected, "{kind}");
-        };
-        assert!(is_json(&HeaderMap::new()));
-        check("application/json", true);
-        check("Application/JSON; charset=UTF-8", true);
-        check("application/json;charset=\"utf-8\"", true);
-        check("application/merge-patch+json", true);
-        check("application/json; charset=latin1", false);
-        check("application/x-www-form-urlencoded", false);
-        check("text/plain", false);
-        check("text/json+json", false);
-        check("", false);
-    }
 
     #[test]
     fn names_of_groups() {

@@ -318,6 +318,7 @@ mod tests {
             sequence: 1,
             sent: 1,
             sender: id("ann"),
+            to: None,
             row: 1,
             client_id: None,
             kind: 0,

@@ -77,7 +77,7 @@ fn admit(
 ) -> Result<(Admission, ShardId), Box<Response>> {
     let query = request.uri().query();
     match front.websocket_caller(request.headers(), accepted.token.as_deref(), query, client) {
-        Ok(Caller { actor, expires_at }) => {
+        Ok(Caller { actor, expires_at, .. }) => {
             if let Some(verdict) = front.limits.too_many_sessions(&actor.key, now) {
                 return Err(Box::new(too_many(&verdict, now)));
             }

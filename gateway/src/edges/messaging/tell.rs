@@ -3,8 +3,8 @@
 //! Presence is not told here: who a user's partners are is a matter of each connection ([`super::partners`]). The payloads
 //! and channels of services have no words in this API, nor have pins, hiding and blocking.
 
-use schema::Event;
-use schema::chat::{ChatEvent, Conversation};
+use schema::chat::{ChatEvent, Conversation, ConversationId, Message};
+use schema::{Event, Id};
 use serde::Serialize;
 
 use super::words::{Edited, OfConversation, OfMessage, Read, Typist, json};
@@ -16,6 +16,7 @@ pub fn tell(event: &Event, emit: &mut dyn FnMut(&str, &str)) {
     let Event::Chat(event) = event else { return };
     let mut say = Say(emit);
     match event {
+        ChatEvent::Said(message) if is_of_trade(message) => {}
         ChatEvent::Said(message) => say.event("message:new", &MessageBody::sent(message)),
         ChatEvent::Edited(message) => say.event("message:edited", &Edited::from(message)),
         ChatEvent::Removed { message, .. } => say.event("message:deleted", &OfMessage::from(*message)),
@@ -29,7 +30,9 @@ pub fn tell(event: &Event, emit: &mut dyn FnMut(&str, &str)) {
             }
             say.event("conversation:read", &Read::<OfConversation>::new(*conversation, user, *at));
         }
-        ChatEvent::Typing { conversation, user, on } => {
+        // Somebody to whom it is said: a trade.
+        ChatEvent::Typing { with: Some(_), .. } => {}
+        ChatEvent::Typing { conversation, user, on, .. } => {
             let name = if *on { "user:typing" } else { "user:stopped-typing" };
             say.event(name, &Typist::new(user, *conversation));
         }
@@ -57,6 +60,12 @@ fn is_shown(conversation: &Conversation) -> bool {
     KINDS & 1 << conversation.kind as u8 != 0
 }
 
+/// The other conversations of two have the ids of their pairs.
+fn is_of_trade(message: &Message) -> bool {
+    let pair = |to: &Id| ConversationId::of_pair(&message.sender, to);
+    message.to.as_deref().is_some_and(|to| pair(to) != message.id.conversation)
+}
+
 struct Say<'a>(&'a mut dyn FnMut(&str, &str));
 
 impl Say<'_> {
@@ -69,10 +78,8 @@ impl Say<'_> {
 pub(super) mod tests {
     use std::sync::Arc;
 
-    use schema::chat::{
-        Attachment, Conversation, ConversationId, Kind, Member, Message, MessageId, Receipt, Role,
-    };
-    use schema::{Id, Status, UserPresence};
+    use schema::chat::{Attachment, Kind, Member, MemberChange, MessageId, Receipt, Role};
+    use schema::{Status, UserPresence};
     use serde_json::{Value, json};
 
     use super::*;
@@ -90,6 +97,7 @@ pub(super) mod tests {
             sequence: 1,
             sent: 1,
             sender: id("ann"),
+            to: None,
             row: 1,
             client_id: Some("m-1".into()),
             kind: 0,
@@ -180,7 +188,9 @@ pub(super) mod tests {
     #[test]
     fn typing_and_conversations() {
         let place = message().id.conversation;
-        let typing = |on| told(ChatEvent::Typing { conversation: place, user: id("bob"), on });
+        let typing_with =
+            |on, with| told(ChatEvent::Typing { conversation: place, user: id("bob"), on, with, by: None });
+        let typing = |on| typing_with(on, None);
         let body = json!({"userId": "bob", "conversationId": place.to_string()});
         assert_eq!(typing(true), [("user:typing".to_owned(), body.clone())]);
         assert_eq!(typing(false), [("user:stopped-typing".to_owned(), body)]);
@@ -211,11 +221,19 @@ pub(super) mod tests {
     #[test]
     fn what_has_no_words() {
         let place = message().id.conversation;
-        assert_eq!(told(ChatEvent::MemberChanged { conversation: place, member: member() }), []);
+        let (with, change) = (Some(id("ann")), MemberChange::default());
+        let changed = ChatEvent::MemberChanged { conversation: place, member: member(), with, change };
+        assert_eq!(told(changed), []);
         let row = UserPresence { user: id("bob"), status: Status::Online, last_seen: Default::default() };
         tell(&Event::Presence(vec![row]), &mut |name, _| panic!("{name}"));
         let trade = || Arc::new(Conversation { kind: Kind::Trade, ..Conversation::clone(&conversation()) });
         assert_eq!(told(ChatEvent::Created(trade())), []);
         assert_eq!(told(ChatEvent::Updated(trade())), []);
+        let place = ConversationId::natural(Kind::Trade, &["ann", "bob"]);
+        let of_trade = MessageId { conversation: place, at: AT };
+        let message = Message { id: of_trade, to: Some(Box::new(id("bob"))), ..message() };
+        assert_eq!(told(ChatEvent::Said(message)), []);
+        let (user, with) = (id("ann"), Some(id("bob")));
+        assert_eq!(told(ChatEvent::Typing { conversation: place, user, on: true, with, by: None }), []);
     }
 }

@@ -8,13 +8,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::SocketAddr;
 
 use engine::machine::Now;
 use engine::protocol::Wishes;
 use schema::{Actor, CloseReason, Command, Refusal, Reply};
 
+use super::errand::Errands;
 use super::visit::Origin;
-use crate::http::auth::Denied;
+use crate::http::auth::{Caller, Denied};
 use crate::socketio::{Arguments, Credentials, Event, Namespace, Talk};
 
 /// What a client that wants to join a namespace is asked for.
@@ -64,6 +66,8 @@ pub struct Call<'a, 'b> {
     /// The client.
     pub talk: Talk<'a, 'b>,
     pub(super) wishes: Wishes<'a>,
+    pub(super) errands: &'a Errands,
+    pub(super) peer: SocketAddr,
 }
 
 impl fmt::Debug for Call<'_, '_> {
@@ -87,6 +91,28 @@ impl Call<'_, '_> {
         }
         session.is_some()
     }
+
+    /// Asks the front door for a verdict on a token that the client shows although it has joined;
+    /// [`Api::verified`] follows. False: too many are under way.
+    pub fn verify(&mut self, namespace: Namespace, token: &str) -> bool {
+        self.errands.send(self.wishes.conn(), namespace, token, self.peer)
+    }
+
+    /// Makes the client leave the namespace in which it has its session, which ends for this reason. It does not come back by
+    /// itself.
+    pub fn leave(&mut self, namespace: Namespace, reason: CloseReason) {
+        self.talk.disconnect(namespace);
+        if let Some(session) = self.wishes.session() {
+            self.wishes.close_session(session, reason);
+        }
+    }
+
+    /// The client's session lives on until then, milliseconds since the Unix epoch.
+    pub fn renew(&mut self, expires_at: u64) {
+        if let Some(session) = self.wishes.session() {
+            self.wishes.renew(session, expires_at);
+        }
+    }
 }
 
 /// An API that is spoken over Socket.IO; one value a connection.
@@ -102,6 +128,17 @@ pub trait Api: fmt::Debug {
 
     /// Why a token let nobody in.
     fn denied(&self, denied: &Denied) -> Refused;
+
+    /// Whether the one whom a good token speaks for is who the client says it is.
+    ///
+    /// # Errors
+    /// What the client is told otherwise.
+    fn admits(&mut self, _namespace: Namespace, _caller: &Caller) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    /// The verdict on a token that was shown later ([`Call::verify`]).
+    fn verified(&mut self, _call: &mut Call<'_, '_>, _verdict: Result<Caller, Denied>) {}
 
     /// Why the machine has no session for this client.
     fn refused(&self, refusal: Refusal) -> Refused;

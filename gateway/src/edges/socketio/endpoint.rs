@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::edges::messaging;
+use crate::edges::{messaging, trade};
 use crate::engineio::handshake::Offer;
 use crate::{engineio, socketio, websocket};
 
@@ -19,6 +19,8 @@ pub enum Speaker {
     EngineEcho,
     /// The messaging API.
     Messaging(Arc<messaging::Settings>),
+    /// The buyer/seller API.
+    Trade(trade::Bounds),
 }
 
 /// An endpoint.

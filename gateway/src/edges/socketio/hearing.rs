@@ -49,8 +49,10 @@ fn left(reason: Reason) -> CloseReason {
 }
 
 impl Hearing<'_> {
-    fn call<'c, 'b>(wishes: &'c mut Wishes<'_>, talk: &'c mut Talk<'_, 'b>) -> Call<'c, 'b> {
-        Call { talk: talk.again(), wishes: wishes.again() }
+    /// The API, and what its call may use.
+    fn call<'c, 'b>(&'c mut self, talk: &'c mut Talk<'_, 'b>) -> (&'c mut Speech, Call<'c, 'b>) {
+        let Self { speech, origin, errands, wishes, .. } = self;
+        (speech, Call { talk: talk.again(), wishes: wishes.again(), errands, peer: origin.peer })
     }
 
     fn refuse(talk: &mut Talk<'_, '_>, namespace: Namespace, refused: &Refused) {
@@ -77,10 +79,17 @@ impl Hearing<'_> {
         verdict: Result<Caller, Denied>,
     ) {
         if !talk.is_pending(namespace) {
+            if talk.has_joined(namespace) {
+                let (speech, mut call) = self.call(talk);
+                speech.verified(&mut call, verdict);
+            }
             return;
         }
         match verdict {
-            Ok(caller) => self.open(namespace, caller),
+            Ok(caller) => match self.speech.admits(namespace, &caller) {
+                Ok(()) => self.open(namespace, caller),
+                Err(refused) => Self::refuse(talk, namespace, &refused),
+            },
             Err(denied) => Self::refuse(talk, namespace, &self.speech.denied(&denied)),
         }
     }
@@ -126,7 +135,8 @@ impl Hearing<'_> {
     }
 
     fn joined(&mut self, talk: &mut Talk<'_, '_>, namespace: Namespace, actor: Option<&Actor>) {
-        self.speech.joined(&mut Self::call(&mut self.wishes, talk), namespace, actor);
+        let (speech, mut call) = self.call(talk);
+        speech.joined(&mut call, namespace, actor);
     }
 
     /// Anything else the API is to be told.
@@ -135,7 +145,8 @@ impl Hearing<'_> {
         talk: &mut Talk<'_, '_>,
         call: impl FnOnce(&mut Speech, &mut Call<'_, '_>) -> T,
     ) -> T {
-        call(self.speech, &mut Self::call(&mut self.wishes, talk))
+        let (speech, mut own) = self.call(talk);
+        call(speech, &mut own)
     }
 }
 
@@ -177,11 +188,13 @@ impl Application for Hearing<'_> {
     }
 
     fn event(&mut self, talk: &mut Talk<'_, '_>, namespace: Namespace, event: Event<'_>) {
-        self.speech.event(&mut Self::call(&mut self.wishes, talk), namespace, event);
+        let (speech, mut call) = self.call(talk);
+        speech.event(&mut call, namespace, event);
     }
 
     fn acked(&mut self, talk: &mut Talk<'_, '_>, namespace: Namespace, id: u32, arguments: Arguments<'_>) {
-        self.speech.acked(&mut Self::call(&mut self.wishes, talk), namespace, id, arguments);
+        let (speech, mut call) = self.call(talk);
+        speech.acked(&mut call, namespace, id, arguments);
     }
 
     fn disconnected(&mut self, namespace: Namespace, reason: Reason) {

@@ -10,7 +10,8 @@ use super::endpoint::{Endpoint, Speaker};
 use super::visit::Origin;
 use crate::conn;
 use crate::edges::messaging::Messaging;
-use crate::http::auth::Denied;
+use crate::edges::trade::Trade;
+use crate::http::auth::{Caller, Denied};
 use crate::socketio::{Arguments, Credentials, Event, Namespace};
 
 /// See the file's header.
@@ -18,6 +19,7 @@ use crate::socketio::{Arguments, Credentials, Event, Namespace};
 pub(super) enum Speech {
     Echo(Box<Echo>),
     Messaging(Box<Messaging>),
+    Trade(Box<Trade>),
 }
 
 impl Speech {
@@ -27,6 +29,7 @@ impl Speech {
                 Self::Echo(Box::new(Echo::new(endpoint.io.namespaces.find("/protected"))))
             }
             Speaker::Messaging(settings) => Self::Messaging(Box::new(Messaging::new(settings.clone()))),
+            Speaker::Trade(bounds) => Self::Trade(Box::new(Trade::new(&endpoint.io.namespaces, *bounds))),
         }
     }
 
@@ -34,6 +37,7 @@ impl Speech {
     pub(super) fn edge(&self) -> Edge {
         match self {
             Self::Echo(_) => Edge::Http,
+            Self::Trade(_) => Edge::Trade,
             Self::Messaging(_) => Edge::Messaging,
         }
     }
@@ -41,7 +45,7 @@ impl Speech {
     /// How its clients are told events: on a socket, or kept for a poll.
     pub(super) fn dialect(&self, polls: bool) -> Dialect {
         match self {
-            Self::Echo(_) => conn::NONE,
+            Self::Echo(_) | Self::Trade(_) => conn::NONE,
             Self::Messaging(_) if polls => conn::MESSAGING_KEPT,
             Self::Messaging(_) => conn::MESSAGING,
         }
@@ -50,6 +54,7 @@ impl Speech {
     fn api(&self) -> &dyn Api {
         match self {
             Self::Echo(echo) => &**echo,
+            Self::Trade(trade) => &**trade,
             Self::Messaging(messaging) => &**messaging,
         }
     }
@@ -57,6 +62,7 @@ impl Speech {
     fn api_mut(&mut self) -> &mut dyn Api {
         match self {
             Self::Echo(echo) => &mut **echo,
+            Self::Trade(trade) => &mut **trade,
             Self::Messaging(messaging) => &mut **messaging,
         }
     }
@@ -78,6 +84,14 @@ impl Api for Speech {
 
     fn denied(&self, denied: &Denied) -> Refused {
         self.api().denied(denied)
+    }
+
+    fn admits(&mut self, namespace: Namespace, caller: &Caller) -> Result<(), Refused> {
+        self.api_mut().admits(namespace, caller)
+    }
+
+    fn verified(&mut self, call: &mut Call<'_, '_>, verdict: Result<Caller, Denied>) {
+        self.api_mut().verified(call, verdict);
     }
 
     fn refused(&self, refusal: Refusal) -> Refused {

@@ -44,6 +44,8 @@ pub struct Origin {
     pub peer: SocketAddr,
     /// From the User-Agent.
     pub device: Device,
+    /// `user_id` and `user_role` of the query, where the endpoint's API looks at them.
+    pub query: Box<str>,
     /// The token of the query or of the headers, and what the front door found out about it.
     pub found: Option<Box<Found>>,
     /// What addresses of attachments must begin with, where that is demanded.
@@ -56,7 +58,7 @@ impl Origin {
     /// A client at this address.
     #[must_use]
     pub fn new(peer: SocketAddr, device: Device, found: Option<Box<Found>>) -> Self {
-        Self { peer, device, found, own: None, caller: None }
+        Self { peer, device, query: "".into(), found, own: None, caller: None }
     }
 }
 

@@ -58,6 +58,7 @@ fn said(place: Place, sequence: u64, content: &str) -> Part {
         sequence,
         sent: sequence,
         sender: id("ann"),
+        to: None,
         row: 1,
         client_id: Some("c".into()),
         kind: 0,

@@ -1,0 +1,62 @@
+//! Who is told of whom, and when.
+
+use serde_json::{Value, json};
+
+use crate::member::{BUYER, Member, ROOM, SELLER, make_room, rest};
+use crate::support::Node;
+
+fn change(user: &str, role: &str, room: &str, status: bool) -> Value {
+    json!({"user_id": user, "user_role": role, "room_id": room, "status": status})
+}
+
+pub(crate) fn who_is_online(io: &str) {
+    let node = Node::start_on(io, "presence.grace = \"0s\"");
+    make_room(&node);
+    // The buyer has rooms with two sellers, one of which is deleted, and sells to one.
+    for (buyer, seller) in [(BUYER, "8"), (BUYER, "9"), ("5", BUYER)] {
+        rest(
+            &node,
+            BUYER,
+            "POST",
+            "/rooms",
+            &json!({"type": "BS", "buyer": buyer, "seller": seller, "shop_id": 1}),
+        );
+    }
+    rest(&node, BUYER, "DELETE", "/rooms/42.9?role=BUYER", &Value::Null);
+    for version in [3, 4] {
+        let mut seller = Member::joined(&node, version, SELLER, "SELLER");
+        let (buyer, rooms) = Member::joined_with(&node, version, &node.token(BUYER), BUYER, "BUYER");
+        let mut rooms: Vec<Value> = rooms.as_array().unwrap().clone();
+        rooms.sort_by_key(|room| room["room_id"].to_string());
+        assert_eq!(
+            rooms,
+            [json!({"room_id": ROOM, "status": true}), json!({"room_id": "42.8", "status": false})]
+        );
+        // The first device is told of, the second is not, nor the end of one of them.
+        seller.hears("user_status_change", &change(BUYER, "BUYER", ROOM, true));
+        let second = Member::joined(&node, version, BUYER, "SELLER");
+        second.leave();
+        seller.has_heard_nothing();
+        // Nobody else is told of anybody.
+        let mut other = Member::joined(&node, version, "8", "BUYER");
+        other.has_heard_nothing();
+        other.leave();
+        buyer.leave();
+        seller.hears("user_status_change", &change(BUYER, "BUYER", ROOM, false));
+        seller.leave();
+    }
+}
+
+pub(crate) fn one_presence_for_all(io: &str) {
+    let node = Node::start_on(io, "presence.grace = \"0s\"");
+    make_room(&node);
+    let mut seller = Member::joined(&node, 3, SELLER, "SELLER");
+    // By another API of the same user.
+    let presence = node.online(BUYER);
+    seller.hears("user_status_change", &change(BUYER, "BUYER", ROOM, true));
+    let member = Member::joined(&node, 4, BUYER, "BUYER");
+    presence.leave();
+    seller.has_heard_nothing();
+    member.leave();
+    seller.hears("user_status_change", &change(BUYER, "BUYER", ROOM, false));
+}
