@@ -266,6 +266,8 @@ const DOORS: Allowed = &[
     ("engine::io::affinity", "the number of cores, for the default number of shards"),
     ("engine::mesh::Capacity", "the configuration's size of the inboxes"),
     ("engine::machine::input::Open", "what an edge says to open a session"),
+    ("engine::machine::input::ConnRef", "the name of a connection, for what the front door brings to it"),
+    ("engine::machine::Now", "the two clocks, as an edge is handed them"),
     ("engine::store::Kind", "the configuration's choice of a store"),
     ("engine::store::Scylla", "the way to the tables is opened by the configuration, before the node is"),
     ("engine::store::scylla", "the configuration's numbers of it, and `muster migrate`"),
@@ -404,6 +406,7 @@ const DRIVERS: Allowed = &[
     ),
     ("sim/src/main.rs", "says how many steps a second were made; no run depends on it"),
     ("gateway/src/auth/secret.rs", "a secret that was generated must not be guessed"),
+    ("gateway/src/http/engineio.rs", "the id of a session is its client's secret, and must not be guessed"),
     (
         "gateway/src/serve.rs",
         "the seeds of a start: incarnation and hash keys come from the system here, once",

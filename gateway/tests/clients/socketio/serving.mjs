@@ -8,7 +8,7 @@ import { connect, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** How long a server may take to start or to end. */
-const PATIENCE = 30_000;
+const PATIENCE = 120_000;
 
 process.once("SIGTERM", () => process.exit(143));
 
