@@ -177,12 +177,22 @@ fn the_description_lists_all_routes_and_the_pages_are_served(io: &str) {
         ("/api/v1/messages/conversation/{conversationId}/unread-count", &["get"]),
         ("/api/v1/storage/upload", &["post"]),
         ("/api/v1/storage/delete", &["delete"]),
+        ("/v1/conversations/rooms", &["get", "post"]),
+        ("/v1/conversations/rooms/unseen", &["get"]),
+        ("/v1/conversations/rooms/{id}", &["get", "delete"]),
+        ("/v1/conversations/rooms/{id}/enable", &["put"]),
+        ("/v1/conversations/rooms/{id}/pin", &["post", "delete"]),
+        ("/v1/conversations/rooms/{id}/seen", &["put"]),
+        ("/v1/conversations/rooms/{id}/block", &["post"]),
+        ("/v1/conversations/messages", &["get", "post"]),
+        ("/v1/conversations/messages/unseen", &["get"]),
+        ("/v1/conversations/messages/{id}", &["put"]),
     ] {
         for method in methods {
             assert!(paths.get(path).is_some_and(|path| path.get(*method).is_some()), "{method} {path}");
         }
     }
-    assert_eq!(paths.len(), 34);
+    assert_eq!(paths.len(), 44);
 
     assert_eq!(node.get("/swagger").status / 100, 3);
     let page = node.get("/swagger/");

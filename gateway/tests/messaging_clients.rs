@@ -1,5 +1,6 @@
 //! The messaging API in real time with clients that we did not write: four versions of the JavaScript client on polling, on a
-//! WebSocket and on both, two of Python's; against the program itself on both socket drivers.
+//! WebSocket and on both, two of Python's, and two browsers that chat through a page; against the program itself on both
+//! socket drivers.
 
 #[path = "support/clients.rs"]
 mod clients;
@@ -53,4 +54,9 @@ fn python_clients_of_engine_io_4() {
 #[test]
 fn python_clients_of_engine_io_3() {
     python("epoll", PythonClient::SocketIo4);
+}
+
+#[test]
+fn two_browsers_chat() {
+    passes("ring", 6, |args, env| run_node("browser_chat/chat.mjs", args, env, LIMIT));
 }

@@ -19,7 +19,7 @@ use admission::{tokens_end_and_are_renewed, who_is_let_in};
 use dealing::{a_room_is_spoken_in, rooms_are_deleted_and_blocked, what_is_refused};
 use restart::a_crash_loses_nothing;
 use support::on_both;
-use who::{one_presence_for_all, who_is_online};
+use who::{one_presence_for_all, one_user_on_every_api, who_is_online};
 
 on_both!(
     a_room_is_spoken_in,
@@ -29,5 +29,6 @@ on_both!(
     tokens_end_and_are_renewed,
     who_is_online,
     one_presence_for_all,
+    one_user_on_every_api,
     a_crash_loses_nothing,
 );

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::member::{BUYER, Member, ROOM, SELLER, make_room, rest};
-use crate::support::Node;
+use crate::support::socketio::Io;
+use crate::support::{Node, eventually};
 
 fn change(user: &str, role: &str, room: &str, status: bool) -> Value {
     json!({"user_id": user, "user_role": role, "room_id": room, "status": status})
@@ -59,4 +60,42 @@ pub(crate) fn one_presence_for_all(io: &str) {
     seller.has_heard_nothing();
     member.leave();
     seller.hears("user_status_change", &change(BUYER, "BUYER", ROOM, false));
+}
+
+/// A user on every API at once is one user, who comes once and goes once.
+pub(crate) fn one_user_on_every_api(io: &str) {
+    let node = Node::start_on(io, "presence.grace = \"300ms\"\npresence_api.require_uuid = false");
+    make_room(&node);
+    let mut seller = Member::joined(&node, 3, SELLER, "SELLER");
+    let mut watcher = node.online("watcher");
+    assert!(!watcher.subscribe(&[BUYER])[BUYER]);
+    let count = || node.get("/api/v1/presence/online-count").json()["count"].as_u64().unwrap();
+    let sessions = || {
+        let path = format!("/server/v1/users/{BUYER}/sessions");
+        node.get_as(&node.service_token(), &path).json()["sessions"].as_array().map_or(0, Vec::len)
+    };
+    let before = count();
+
+    let trade = Member::joined(&node, 3, BUYER, "BUYER");
+    seller.hears("user_status_change", &change(BUYER, "BUYER", ROOM, true));
+    assert_eq!(watcher.presence(), [(BUYER.to_owned(), true)]);
+    let web = node.online(BUYER);
+    let messaging = Io::user(&node, BUYER);
+    let binary = node.client(node.token(BUYER));
+    eventually("four sessions", || (sessions() == 4).then_some(()));
+    assert_eq!(count(), before + 1);
+
+    trade.leave();
+    web.leave();
+    binary.goodbye(false);
+    eventually("one session", || (sessions() == 1).then_some(()));
+    assert_eq!(count(), before + 1);
+    seller.has_heard_nothing();
+    messaging.leave();
+    // The first thing that both hear is the end, once.
+    seller.hears("user_status_change", &change(BUYER, "BUYER", ROOM, false));
+    assert_eq!(watcher.presence(), [(BUYER.to_owned(), false)]);
+    assert_eq!(count(), before);
+    seller.has_heard_nothing();
+    watcher.alive();
 }
