@@ -34,7 +34,8 @@ impl Door {
         let shared = deaf.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let Ok(server) = TcpStream::connect(super::server::address()) else { return };
+                // A server that has no time for one more is asked again by whoever comes next.
+                let Ok(server) = TcpStream::connect(super::server::address()) else { continue };
                 let (back, forth) = (server.try_clone().unwrap(), client.try_clone().unwrap());
                 let never = Arc::<AtomicBool>::default();
                 std::thread::spawn(move || pass(forth, server, &never));
