@@ -28,7 +28,9 @@ struct Door {
 
 impl Door {
     fn open() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // The driver looks for a node at the node's own address, and at the port that it was told first.
+        let server: std::net::SocketAddr = super::server::address().parse().unwrap();
+        let listener = TcpListener::bind((server.ip(), 0)).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let deaf = Arc::<AtomicBool>::default();
         let shared = deaf.clone();
