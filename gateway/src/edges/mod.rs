@@ -5,6 +5,7 @@
 
 pub mod binary;
 pub mod echo;
+mod known;
 pub mod messaging;
 pub mod pace;
 pub mod presence;

@@ -15,7 +15,6 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-
 use engine::front::Door;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, StatusCode};
@@ -147,31 +146,18 @@ async fn open(
     if matches!(endpoint.speaker, Speaker::Trade(_)) {
         origin.query = edges::trade::who_says(query);
     }
-    origin.own = own(front, id, request).map(Arc::from);
+    origin.own = own(front, endpoint, request).map(Arc::from);
     let opening = Box::new(Opening { endpoint: id, version, base64, shard, secret, origin });
     match transport {
         Transport::Polling => begin(front, hung_up(request), shard, opening).await,
-        Transport::WebSocket => {
-            let policy = Policy { origins, protocols: &[], bearer: false };
-            let (method, version) = (request.method(), request.version());
-            let accepted = match handshake::accept(method, version, request.headers(), &policy) {
-                Ok(accepted) => accepted,
-                Err(refusal) => return Ok((refusal.status, refusal.headers, refusal.text).into_response()),
-            };
-            let Some(seat) = front.handover.place() else {
-                return Ok(busy("too many connections are on their way in; try again"));
-            };
-            let receiver = Receiver::Shard(shard);
-            Ok(front.handover.switch(request, accepted.headers, seat, receiver, move |read_ahead| {
-                Arrival::SocketIo(Visit::Socket(opening, read_ahead))
-            }))
-        }
+        Transport::WebSocket => Ok(switch(front, request, Receiver::Shard(shard), move |read_ahead| {
+            Visit::Socket(opening, read_ahead)
+        })),
     }
 }
 
 /// What addresses of attachments must begin with, for clients of an API where that is demanded.
-fn own(front: &Front, id: EndpointId, request: &Request) -> Option<String> {
-    let endpoint = front.endpoints.get(usize::from(id.0))?;
+fn own(front: &Front, endpoint: &Endpoint, request: &Request) -> Option<String> {
     let peer = request.extensions().get::<Peer>().copied()?;
     let demanded = front.config.attachments.own_only && matches!(endpoint.speaker, Speaker::Messaging(_));
     demanded.then(|| storage::own(front, request.headers(), peer)).flatten()
@@ -273,7 +259,10 @@ async fn of_session(
         reply = reply => match reply {
             Ok(Reply::Welcome) => {
                 asked.door = None;
-                welcome(front, request, sid, place)
+                let sid = sid.into();
+                Ok(switch(front, request, Receiver::Connection(place), |read_ahead| {
+                    Visit::Upgrade { sid, read_ahead }
+                }))
             }
             reply => asked.settled(reply),
         },
@@ -316,20 +305,24 @@ async fn insist(door: &Door<Arrival>, place: Place, visit: Visit) -> bool {
     true
 }
 
-/// The WebSocket of an upgrade that the session waits for.
-fn welcome(front: &Front, request: &mut Request, sid: &str, place: Place) -> Result<Response, Refusal> {
+/// The handshake of a WebSocket: accepted, its socket goes to the receiver.
+fn switch(
+    front: &Front,
+    request: &mut Request,
+    receiver: Receiver,
+    visit: impl FnOnce(Vec<u8>) -> Visit + Send + 'static,
+) -> Response {
     let policy = Policy { origins: &front.config.http.origins, protocols: &[], bearer: false };
     let accepted = match handshake::accept(request.method(), request.version(), request.headers(), &policy) {
         Ok(accepted) => accepted,
-        Err(refusal) => return Ok((refusal.status, refusal.headers, refusal.text).into_response()),
+        Err(refusal) => return (refusal.status, refusal.headers, refusal.text).into_response(),
     };
     let Some(seat) = front.handover.place() else {
-        return Ok(busy("too many connections are on their way in; try again"));
+        return busy("too many connections are on their way in; try again");
     };
-    let sid = sid.into();
-    Ok(front.handover.switch(request, accepted.headers, seat, Receiver::Connection(place), |read_ahead| {
-        Arrival::SocketIo(Visit::Upgrade { sid, read_ahead })
-    }))
+    front
+        .handover
+        .switch(request, accepted.headers, seat, receiver, |read_ahead| Arrival::SocketIo(visit(read_ahead)))
 }
 
 /// A request that a session knows of. Dropped before it is settled, its client has given it up.

@@ -4,12 +4,11 @@
 //! Partners are those of direct conversations. Their ids are kept by the machine, which tells of them; a connection keeps
 //! a fingerprint of each one that its client believes to be online.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use schema::chat::{Conversation, Kind, Summary};
 use schema::{Id, Status, UserPresence};
 
 use super::words::json;
+use crate::edges::known::{fingerprint, set};
 
 /// What a client knows of its partners.
 #[derive(Debug, Default)]
@@ -80,23 +79,6 @@ pub fn partner<'a>(conversation: &'a Conversation, user: &Id) -> Option<&'a Id> 
 #[must_use]
 pub fn of_list(rows: &[Summary], user: &Id) -> Vec<Id> {
     rows.iter().filter_map(|row| partner(&row.conversation, user)).cloned().collect()
-}
-
-/// Puts something in or takes it out; whether that changed anything.
-fn set(sorted: &mut Vec<u64>, one: u64, is_in: bool) -> bool {
-    match (sorted.binary_search(&one), is_in) {
-        (Err(at), true) => sorted.insert(at, one),
-        (Ok(at), false) => _ = sorted.remove(at),
-        _ => return false,
-    }
-    true
-}
-
-/// 64 bits that two partners of one user share by no chance that matters.
-fn fingerprint(user: &Id) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    user.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -4,14 +4,13 @@
 //! A room counts while the user has not deleted it. Ids are kept by the machine, which tells of them; a connection keeps
 //! a fingerprint of each one that its client believes to be online, and of each one that does not count.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use schema::chat::Summary;
 use schema::{Id, Status, UserPresence};
 
 use super::words::{ActiveUsers, StatusChange, json};
 use crate::api::trade::names::{Room, Side};
 use crate::api::trade::words::Sides;
+use crate::edges::known::{fingerprint, set};
 
 /// What a client knows of the others.
 #[derive(Debug, Default)]
@@ -126,23 +125,6 @@ impl Others {
 /// The other one of a room in which the connection's user is on the connection's side.
 fn other_of<'a>(room: &'a Room, own: &Own) -> Option<&'a Id> {
     (room.on(own.side) == &own.user).then(|| room.on(own.side.other()))
-}
-
-/// Puts something in or takes it out; whether that changed anything.
-fn set(sorted: &mut Vec<u64>, one: u64, is_in: bool) -> bool {
-    match (sorted.binary_search(&one), is_in) {
-        (Err(at), true) => sorted.insert(at, one),
-        (Ok(at), false) => _ = sorted.remove(at),
-        _ => return false,
-    }
-    true
-}
-
-/// 64 bits that two whom one user deals with share by no chance that matters.
-fn fingerprint(user: &Id) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    user.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
