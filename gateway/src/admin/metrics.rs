@@ -17,6 +17,7 @@ use schema::command::Edge;
 use schema::{CloseReason, Command, Refusal};
 
 use super::Admin;
+use super::memory::memory;
 use super::text::{self, Kind, Text};
 use crate::http::Front;
 
@@ -31,6 +32,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     store(&mut text, &admin.store, &reports);
     chats(&mut text, &admin.chats);
     front_door(&mut text, &admin.front);
+    memory(&mut text);
     ([(CONTENT_TYPE, text::CONTENT_TYPE)], text.finish()).into_response()
 }
 

@@ -10,6 +10,7 @@
 //! Reading only: nothing here changes anything. It goes on answering while the rest drains.
 
 mod health;
+mod memory;
 mod metrics;
 pub mod text;
 mod turns;
