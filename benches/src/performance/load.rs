@@ -331,7 +331,7 @@ pub fn crowd(context: &Context) -> Result<Vec<Row>, Trouble> {
 }
 
 /// Users that talk, and conversations: each user is in four hundred.
-const TALK: &str = "run messages -n 500 --conversations 100000 --twice 0 --every 0s --pages 200 --lists 0 \
+const TALK: &str = "run messages -n 500 --conversations 100000 --twice 0 --every 0s --lists 0 \
                     --set limits.commands_per_second=1000000 --set limits.commands_burst=1000000";
 
 /// Messages through the server, with the embedded store.
@@ -365,7 +365,7 @@ fn page_row(outcome: &Outcome, when: &str, command: &str) -> Result<Row, Trouble
 }
 
 fn flat_out(context: &Context) -> Result<Vec<Row>, Trouble> {
-    let (outcome, command) = run(context, &format!("{TALK} --in-flight 1024 --warm-up 5s --hold 5m"))?;
+    let (outcome, command) = run(context, &format!("{TALK} --pages 200 --in-flight 1024 --warm-up 5s --hold 5m"))?;
     let kept = latency(&outcome, "kept")?;
     let note = format!(
         "each told to both members; acknowledged after {:.1} ms (p50), {:.1} ms (p99), {:.0} ms at most; {}; {}",
@@ -383,7 +383,7 @@ fn flat_out(context: &Context) -> Result<Vec<Row>, Trouble> {
 }
 
 fn at_a_rate(context: &Context) -> Result<Vec<Row>, Trouble> {
-    let (outcome, command) = run(context, &format!("{TALK} --rate 15000 --warm-up 5s --hold 60s"))?;
+    let (outcome, command) = run(context, &format!("{TALK} --pages 200 --rate 15000 --warm-up 5s --hold 60s"))?;
     let (kept, told) = (latency(&outcome, "kept")?, latency(&outcome, "delivery")?);
     let what = |quantile: &str| format!("message on stable storage, 15,000 a second: {quantile}");
     let note = format!(
