@@ -7,6 +7,7 @@
 
 #![allow(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "a measurement: it reports, stops at the first error, and reads clocks"
@@ -34,7 +35,36 @@ const HELP: &str = "\
 --flight 1024         under way in the closed --dir PATH       where (a folder of its own is made and removed)
 --table 32 --segment 16 --merged 16 --cache 64   MiB   --spares 8            --runs 4  --separate 64|no
 --fill 0              messages written before anything is measured
+--rows                print figures and what they should be as JSON, a row a line, and the words to standard error
 --reopen 0            instead: write as many messages, none of them flushed, and time the opening";
+
+/// Whether standard output is for rows.
+static ROWS: AtomicBool = AtomicBool::new(false);
+
+/// Words for whoever watches.
+macro_rules! say {
+    ($($words:tt)*) => {
+        if ROWS.load(Ordering::Relaxed) { eprintln!($($words)*) } else { println!($($words)*) }
+    };
+}
+
+/// A figure and the bound it should keep, as a reader of rows takes it: `≤ 3` and `≥ 60000`.
+fn row(what: &str, unit: &str, value: f64, bound: Option<(&str, f64)>, note: &str) {
+    if !ROWS.load(Ordering::Relaxed) {
+        return;
+    }
+    let (target, met) = match bound {
+        Some((sign, bound)) => {
+            let met = if sign == "≤" { value <= bound } else { value >= bound };
+            (format!("\"{sign} {bound} {unit}\""), met.to_string())
+        }
+        None => ("null".into(), "null".into()),
+    };
+    println!(
+        "{{\"what\":\"{what}\",\"unit\":\"{unit}\",\"min\":{value},\"median\":{value},\"max\":{value},\"runs\":1,\
+         \"target\":{target},\"met\":{met},\"note\":\"{note}\"}}"
+    );
+}
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -42,6 +72,7 @@ fn main() {
         println!("{HELP}");
         return;
     }
+    ROWS.store(arguments.iter().any(|it| it == "--rows"), Ordering::Relaxed);
     let text = |name: &str| {
         let at = arguments.iter().position(|it| it.strip_prefix("--") == Some(name))?;
         arguments.get(at + 1).cloned()
@@ -119,7 +150,7 @@ fn reopen(folder: &Path, mut options: Options, messages: u64) {
     drop(subject);
     let begun = Instant::now();
     let (_writer, reader) = ledger::open(&path, options).unwrap();
-    println!("opened in {:.2} s", begun.elapsed().as_secs_f64());
+    say!("opened in {:.2} s", begun.elapsed().as_secs_f64());
     let mut count = 0;
     reader
         .scan(Space::Messages, (&[0], &[0xff; 16]), false, usize::MAX, |_, _| {
@@ -127,7 +158,7 @@ fn reopen(folder: &Path, mut options: Options, messages: u64) {
             true
         })
         .unwrap();
-    println!("{count} messages are there");
+    say!("{count} messages are there");
 }
 
 /// What is written to.
@@ -337,8 +368,9 @@ fn measure(name: &str, run: &Run, subject: &mut Subject, mut traffic: Traffic, f
         writer.wait_until_merged();
     }
     let after = Usage::now(folder);
+    let at = |it: &Histogram<u64>, part: f64| it.value_at_quantile(part) as f64 / 1_000.0;
     let milliseconds = |it: &Histogram<u64>| {
-        let at = |part: f64| it.value_at_quantile(part) as f64 / 1_000.0;
+        let at = |part: f64| at(it, part);
         format!(
             "p50 {:.2}, p99 {:.2}, p99.9 {:.2}, max {:.2} ms",
             at(0.5),
@@ -348,30 +380,60 @@ fn measure(name: &str, run: &Run, subject: &mut Subject, mut traffic: Traffic, f
         )
     };
     let each = |bytes: u64| bytes as f64 / payload as f64;
-    println!(
+    say!(
         "{name}: {:.0} messages/s ({messages} in {:.1} s)",
         messages as f64 / took.as_secs_f64(),
         took.as_secs_f64()
     );
-    println!("    acknowledged after  {}", milliseconds(&latencies));
-    println!(
+    say!("    acknowledged after  {}", milliseconds(&latencies));
+    say!(
         "    a commit ({:.0} on average) {}; busy {busy} times",
         messages as f64 / commits.len() as f64,
         milliseconds(&commits)
     );
     let processor =
         behind.processor.saturating_sub(before.processor) as f64 - aside.load(Ordering::Relaxed) as f64;
-    println!(
+    say!(
         "    {:.1} µs of processor a message, generator and reader not counted",
         processor / 1_000.0 / messages as f64
     );
-    println!(
+    say!(
         "    written ÷ payload: {:.2} by the process (/proc/self/io), {:.2} at the whole disk (/sys/dev/block/*/stat)",
         each(after.process - before.process),
         each(after.disk - before.disk)
     );
+    let ours = matches!(subject, Subject::Ledger(..));
+    let bound = |sign, bound| ours.then_some((sign, bound));
+    let rate = messages as f64 / took.as_secs_f64();
+    let note = format!(
+        "{messages} in {:.0} s; acknowledged after {}; busy {busy} times",
+        took.as_secs_f64(),
+        milliseconds(&latencies)
+    );
+    match pace {
+        Pace::Closed(_) => row(&format!("{name}: messages"), "/s", rate, bound("≥", 60_000.0), &note),
+        Pace::Open(_) => {
+            let name = format!("{name}: acknowledged after, p99");
+            row(&name, "ms", at(&latencies, 0.99), bound("≤", 10.0), &note);
+            row(&format!("{name}.9"), "ms", at(&latencies, 0.999), bound("≤", 40.0), "");
+        }
+    }
+    let longest = commits.max() as f64 / 1_000.0;
+    row(&format!("{name}: longest commit"), "ms", longest, bound("≤", 100.0), "");
+    if ours {
+        let written = each(after.disk - before.disk);
+        row(&format!("{name}: written to the disk ÷ payload"), "×", written, bound("≤", 3.0), "");
+    }
     if let Some((pages, rows)) = pages {
-        println!(
+        let note = format!("{} pages, {PAGES} a second; {}", pages.len(), milliseconds(&pages));
+        row(
+            &format!("{name}: page of {PAGE} meanwhile, p99"),
+            "ms",
+            at(&pages, 0.99),
+            bound("≤", 20.0),
+            &note,
+        );
+        say!(
             "    {} pages of {PAGE}: {} ({:.0} rows on average)",
             pages.len(),
             milliseconds(&pages),
@@ -380,11 +442,18 @@ fn measure(name: &str, run: &Run, subject: &mut Subject, mut traffic: Traffic, f
     }
     if let Subject::Ledger(_, reader) = subject {
         let warm = warm_pages(reader, &traffic.shares);
-        println!("    warm and idle: {}", milliseconds(&warm));
+        row(
+            &format!("{name}: page of {PAGE} after it, warm, p50"),
+            "ms",
+            at(&warm, 0.5),
+            bound("≤", 1.0),
+            "",
+        );
+        say!("    warm and idle: {}", milliseconds(&warm));
         for space in [Space::Messages, Space::Sends] {
-            println!("    {space:?}: {:?}", reader.shape(space));
+            say!("    {space:?}: {:?}", reader.shape(space));
         }
-        println!("    {} MiB of memory", resident() >> 20);
+        say!("    {} MiB of memory", resident() >> 20);
     }
     traffic
 }

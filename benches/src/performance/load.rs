@@ -365,7 +365,8 @@ fn page_row(outcome: &Outcome, when: &str, command: &str) -> Result<Row, Trouble
 }
 
 fn flat_out(context: &Context) -> Result<Vec<Row>, Trouble> {
-    let (outcome, command) = run(context, &format!("{TALK} --pages 200 --in-flight 1024 --warm-up 5s --hold 5m"))?;
+    let (outcome, command) =
+        run(context, &format!("{TALK} --pages 200 --in-flight 1024 --warm-up 5s --hold 5m"))?;
     let kept = latency(&outcome, "kept")?;
     let note = format!(
         "each told to both members; acknowledged after {:.1} ms (p50), {:.1} ms (p99), {:.0} ms at most; {}; {}",
@@ -383,7 +384,8 @@ fn flat_out(context: &Context) -> Result<Vec<Row>, Trouble> {
 }
 
 fn at_a_rate(context: &Context) -> Result<Vec<Row>, Trouble> {
-    let (outcome, command) = run(context, &format!("{TALK} --pages 200 --rate 15000 --warm-up 5s --hold 60s"))?;
+    let (outcome, command) =
+        run(context, &format!("{TALK} --pages 200 --rate 15000 --warm-up 5s --hold 60s"))?;
     let (kept, told) = (latency(&outcome, "kept")?, latency(&outcome, "delivery")?);
     let what = |quantile: &str| format!("message on stable storage, 15,000 a second: {quantile}");
     let note = format!(

@@ -116,6 +116,19 @@ pub fn sections() -> &'static [Section] {
             run: Run::Here(super::load::crowd),
         },
         Section {
+            name: "store",
+            title: "The store of messages by itself",
+            about: "The embedded store without a server: 100,000 conversations, the popular ones as popular as Zipf's law has it, an fsync before each \
+                    acknowledgement, its index keeping up, 200 pages of history read a second. Closed: 1,024 under way for five minutes; open: 15,000 a \
+                    second for one. The floor, a bare append and fdatasync of the same bytes, takes turns with it.",
+            run: Run::Program(&[
+                "bash",
+                "-c",
+                "for turn in 'closed --seconds 300' 'open --seconds 60'; do \
+                 cargo run --release -q -p muster-engine --example commits -- --rows --loops $turn || exit; done",
+            ]),
+        },
+        Section {
             name: "messages",
             title: "Messages",
             about: "A fresh server with the embedded store, an fsync before each acknowledgement, and the harness on this machine: 500 users, each in \
