@@ -12,7 +12,7 @@ use crate::cli::{
     Command, CompareArgs, MillionArgs, OutputArgs, RunArgs, ServerArgs, Speak, What, scenario_names,
 };
 use crate::clock::Clock;
-use crate::dialect::Choice;
+use crate::dialect::{Choice, SocketIoSettings};
 use crate::fleet;
 use crate::mix::{BUILT_IN, Mix};
 use crate::outcome::{Check, Latency, Outcome, Tick};
@@ -34,6 +34,9 @@ const WATCH: Duration = Duration::from_secs(1);
 const STOP: Duration = Duration::from_secs(60);
 /// The grace of a server that is started for a storm: everybody is back within it, so nobody is to be told anything.
 const STORM_GRACE: &str = "30s";
+/// Connections of the front door that long polls leave to others, and what it has in any case.
+const DOOR_SPARE: u64 = 200;
+const DOOR_LEAST: u64 = 4_096;
 /// What a crowd must have taken for the memory that stays to be told from the noise of pages and pools.
 const MEMORY_JUDGED: u64 = 16 << 20;
 /// How far memory may stay above what it was, once the crowd has left.
@@ -142,6 +145,13 @@ fn choice(
             let settings = arguments.map(|arguments| arguments.echo.settings(target.to_string()));
             Choice::Echo(settings.unwrap_or_default())
         }
+        Speak::SocketIo | Speak::SocketIoPolling => {
+            let settings = match arguments {
+                Some(arguments) => arguments.socketio.settings(target.to_string()),
+                None => SocketIoSettings { host: target.to_string(), ..SocketIoSettings::default() },
+            };
+            if dialect == Speak::SocketIo { Choice::SocketIo(settings) } else { Choice::Polling(settings) }
+        }
     }
 }
 
@@ -190,7 +200,7 @@ fn fresh(
     }
     let address = match dialect {
         Speak::Binary => server.binary.ok_or("the server's binary listener is switched off")?,
-        Speak::Presence => server.http,
+        Speak::Presence | Speak::SocketIo | Speak::SocketIoPolling => server.http,
         Speak::Echo => return Err("the echo dialect is for other servers: give one with --target".into()),
     };
     let watcher = watch(server.pid(), Some(server.admin), clock)?;
@@ -240,7 +250,29 @@ fn costs(dialect: Speak) -> Costs {
     match dialect {
         Speak::Binary => Costs::BINARY,
         Speak::Presence | Speak::Echo => Costs::WEBSOCKET,
+        Speak::SocketIo => Costs::SOCKET_IO,
+        Speak::SocketIoPolling => Costs::LONG_POLL,
     }
+}
+
+/// What a server has to be told for a dialect: how often it sends the heartbeats that are its own, and that long polls stay at
+/// its front door.
+fn fitting(dialect: Speak, mix: &Mix) -> Result<Vec<(String, String)>, String> {
+    let mut variables = Vec::new();
+    if matches!(dialect, Speak::SocketIo | Speak::SocketIoPolling) && mix.heartbeat.every > 0.0 {
+        if !(1.0..=600.0).contains(&mix.heartbeat.every) {
+            return Err(
+                "the server sends these heartbeats, every second to every ten minutes: change --every".into(),
+            );
+        }
+        let every = (mix.heartbeat.every * 1e3) as u64;
+        variables.push(("MUSTER_SOCKETIO__PING_INTERVAL".into(), format!("{every}ms")));
+    }
+    if dialect == Speak::SocketIoPolling {
+        let connections = (mix.connections + DOOR_SPARE).clamp(DOOR_LEAST, 1_000_000);
+        variables.push(("MUSTER_HTTP__CONNECTIONS".into(), connections.to_string()));
+    }
+    Ok(variables)
 }
 
 fn run_scenario(arguments: &RunArgs) -> Result<ExitCode, String> {
@@ -259,6 +291,9 @@ fn run_scenario(arguments: &RunArgs) -> Result<ExitCode, String> {
     };
     arguments.mix.apply(&mut mix);
     mix.check()?;
+    if arguments.dialect == Speak::SocketIoPolling && !arguments.socketio.socketio_event.is_empty() {
+        return Err("events go over a WebSocket: choose --dialect socketio".into());
+    }
     let (clock, stopper) = (Clock::start(), Stopper::new()?);
     let target = match arguments.server.target {
         Some(address) => running(&arguments.server, address, clock)?,
@@ -279,6 +314,7 @@ fn run_scenario(arguments: &RunArgs) -> Result<ExitCode, String> {
             if mix.storm.times > 0 {
                 settings.variables.push(("MUSTER_PRESENCE__GRACE".into(), STORM_GRACE.into()));
             }
+            settings.variables.extend(fitting(arguments.dialect, &mix)?);
             settings.variables.extend(arguments.server.settings.iter().cloned());
             fresh(&settings, arguments.dialect, clock, &stopper)?
         }
@@ -320,6 +356,7 @@ fn million(arguments: &MillionArgs) -> Result<ExitCode, String> {
     let (clock, stopper) = (Clock::start(), Stopper::new()?);
     let mut settings = spawn::Settings { program: arguments.program.clone(), ..spawn::Settings::default() };
     settings.variables = fits.variables();
+    settings.variables.extend(fitting(arguments.dialect, &mix)?);
     settings.variables.extend(arguments.settings.iter().cloned());
     let guard = Guard::new().map_err(|error| format!("/proc: {error}"))?;
     let target = fresh(&settings, arguments.dialect, clock, &stopper)?;

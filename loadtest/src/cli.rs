@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::dialect::EchoSettings;
+use crate::dialect::{EchoSettings, SocketIoSettings};
 use crate::mix::{BUILT_IN, Mix};
 use crate::report::thresholds::Thresholds;
 
@@ -45,6 +45,12 @@ pub enum Speak {
     Presence,
     /// Any WebSocket server that answers a text with a text (--ws-…).
     Echo,
+    /// Socket.IO 5 over a WebSocket, as the messaging API has it.
+    #[value(name = "socketio")]
+    SocketIo,
+    /// The same over long polls.
+    #[value(name = "socketio-polling")]
+    SocketIoPolling,
 }
 
 /// A socket driver.
@@ -88,6 +94,9 @@ pub struct RunArgs {
     /// What the echo dialect says.
     #[command(flatten)]
     pub echo: EchoArgs,
+    /// What the Socket.IO dialects say.
+    #[command(flatten)]
+    pub socketio: SocketIoArgs,
     /// The generator.
     #[command(flatten)]
     pub generator: GeneratorArgs,
@@ -302,6 +311,27 @@ impl EchoArgs {
             request: self.ws_request.clone(),
             expect: self.ws_expect.clone(),
         }
+    }
+}
+
+/// The Socket.IO dialects.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Socket.IO dialects")]
+pub struct SocketIoArgs {
+    /// Path of the endpoint.
+    #[arg(long, default_value = "/socket.io/")]
+    pub socketio_path: String,
+    /// An event, such as '["name",{"key":1}]', that is emitted as the heartbeat and wants an ack (over a WebSocket); empty:
+    /// the heartbeats are the server's pings, which are answered.
+    #[arg(long, default_value = "")]
+    pub socketio_event: String,
+}
+
+impl SocketIoArgs {
+    /// As the dialect takes it.
+    #[must_use]
+    pub fn settings(&self, host: String) -> SocketIoSettings {
+        SocketIoSettings { host, path: self.socketio_path.clone(), event: self.socketio_event.clone() }
     }
 }
 

@@ -95,7 +95,19 @@ fn questions(found: &Found, checks: &mut Vec<Check>) {
 fn heartbeats(found: &Found, checks: &mut Vec<Check>) {
     let (mix, all) = (&found.plan.mix, &found.all);
     let (beats, answers, cut) = (all.get(Count::Beats), all.get(Count::Answers), all.get(Count::Unanswered));
-    if !mix.heartbeat.answer || beats == 0 || found.interrupted {
+    if found.interrupted {
+        return;
+    }
+    if found.plan.dialect.make().patience().is_some() {
+        let silent = all.get(Count::Silent);
+        let detail = format!(
+            "{} of the server's answered, {silent} sessions heard none in time",
+            figures::count(beats)
+        );
+        checks.push(check("heartbeats came to every session", silent == 0, detail));
+        return;
+    }
+    if !mix.heartbeat.answer || beats == 0 {
         return;
     }
     // A session that drops or logs out does not wait for the answer that is under way.

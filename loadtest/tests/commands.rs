@@ -139,6 +139,25 @@ fn a_small_million_holds_and_counts_on_both_sides() {
     assert!(has("memory came back") != noted, "{:?}", outcome.notes);
 }
 
+#[test]
+fn a_small_million_of_socket_io_on_both_transports() {
+    let folder = folder();
+    let json = path(&folder, "million.json");
+    // So few that nobody judges whether their memory comes back: it is mostly pages and pools.
+    for dialect in ["socketio", "socketio-polling"] {
+        let run = ["million", "-n", "200", "--hold", "3s", "--every", "1s", "--json", &json];
+        exits(0, &[&run[..], &["--dialect", dialect]].concat());
+        let outcome = read(&json);
+        assert_eq!((outcome.counts["connected"], outcome.counts["lost"]), (200, 0), "{dialect}");
+        assert!(outcome.counts["heartbeats"] >= 200 && outcome.counts["silent"] == 0, "{dialect}");
+        let has = |name: &str| outcome.checks.iter().any(|check| check.name == name);
+        assert!(has("both sides count alike") && has("heartbeats came to every session"), "{dialect}");
+    }
+    let said =
+        exits(2, &["run", "heartbeat", "--dialect", "socketio-polling", "--socketio-event", "[\"a\"]"]);
+    assert!(said.contains("--dialect socketio"), "{said}");
+}
+
 /// Kills what a failed test leaves behind.
 struct Running(Child);
 

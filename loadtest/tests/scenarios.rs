@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use engine::io::Choice as Io;
 use loadtest::clock::Clock;
-use loadtest::dialect::{Choice, EchoSettings};
+use loadtest::dialect::{Choice, EchoSettings, SocketIoSettings};
 use loadtest::fleet::Plan;
 use loadtest::mix::{Messages, Mix};
 use loadtest::outcome::Outcome;
@@ -32,9 +32,13 @@ enum Speak {
     Binary,
     Presence,
     Echo,
+    SocketIo,
+    /// With an event as its heartbeat.
+    Events,
+    Polling,
 }
 
-use Speak::{Binary, Echo, Presence};
+use Speak::{Binary, Echo, Events, Polling, Presence, SocketIo};
 
 /// A built-in scenario that takes seconds.
 fn short(name: &str) -> Mix {
@@ -60,6 +64,13 @@ fn plan(server: &Server, speak: Speak, mix: Mix) -> Plan {
                 ..EchoSettings::default()
             };
             (server.http, Choice::Echo(settings))
+        }
+        SocketIo | Events | Polling => {
+            let event =
+                if matches!(speak, Events) { r#"["typing:stop",{"conversationId":"none"}]"# } else { "" };
+            let settings = SocketIoSettings { host, event: event.into(), ..SocketIoSettings::default() };
+            let polls = matches!(speak, Polling);
+            (server.http, if polls { Choice::Polling(settings) } else { Choice::SocketIo(settings) })
         }
     };
     Plan {
@@ -184,9 +195,58 @@ fn counts_are_asked_while_a_crowd_is_held() {
 
 #[test]
 fn heartbeat() {
-    for speak in [Binary, Presence, Echo] {
+    for speak in [Binary, Presence, Echo, Events] {
         beats(&on_fresh(&[], speak, short("heartbeat")));
     }
+}
+
+#[test]
+fn heartbeats_of_the_server() {
+    for speak in [SocketIo, Polling] {
+        let mix = Mix { hold: 3.0, ..short("heartbeat") };
+        let done = on_fresh(&[("SOCKETIO__PING_INTERVAL", "1s")], speak, mix);
+        assert_eq!((done.count("connected"), done.count("silent")), (SESSIONS, 0));
+        assert!(done.count("heartbeats") >= SESSIONS && done.checked("heartbeats came to every session"));
+        assert_eq!((done.count("answers"), done.count("unanswered")), (done.count("heartbeats"), 0));
+        assert_eq!(done.server.as_ref().map(|server| &*server.unit), Some("heartbeat"));
+    }
+}
+
+#[test]
+fn a_server_whose_heartbeats_stay_away_is_found_out() {
+    // It lets one session in, says that it pings ten times a second, and never does.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut socket = tungstenite::accept(stream).unwrap();
+        let open = r#"0{"sid":"a","upgrades":[],"pingInterval":100,"pingTimeout":100,"maxPayload":1000}"#;
+        socket.send(tungstenite::Message::text(open)).unwrap();
+        assert_eq!(socket.read().unwrap().to_text().unwrap(), "40");
+        socket.send(tungstenite::Message::text(r#"40{"sid":"b"}"#)).unwrap();
+        while socket.read().is_ok() {}
+    });
+    let settings = SocketIoSettings { host: target.to_string(), ..SocketIoSettings::default() };
+    let mix = Mix { connections: 1, ..short("heartbeat") };
+    let clock = Clock::start();
+    let plan = Plan {
+        target,
+        dialect: Choice::SocketIo(settings),
+        staff: None,
+        tokens: Tokens::None,
+        mix,
+        rings: 1,
+        cpus: Vec::new(),
+        io: Io::Auto,
+        clock,
+    };
+    let (command, stop) = ("a test".to_owned(), Arc::default());
+    let order = Order { plan, command, server: None, inquiry: None, stop, measure_after: false };
+    let outcome = run(order, &mut Nobody).unwrap_or_else(|error| panic!("{error}"));
+    let failed: Vec<_> =
+        outcome.checks.iter().filter(|check| !check.passed).map(|check| &*check.name).collect();
+    assert_eq!((outcome.counts["silent"], &*failed), (1, &["heartbeats came to every session"][..]));
+    server.join().unwrap();
 }
 
 #[test]
@@ -257,6 +317,15 @@ fn churn_on_two_rings() {
     let server = support::fresh(&[]);
     let plan = plan(&server, Binary, short("churn"));
     came_and_went(&carry_out(&server, Plan { rings: 2, ..plan }));
+}
+
+#[test]
+fn churn_of_sessions_that_nobody_watches() {
+    let mut mix = short("churn");
+    mix.watch = Default::default();
+    let done = on_fresh(&[], SocketIo, mix);
+    assert_eq!(done.count("connected"), SESSIONS + done.count("changes") / 2);
+    assert!(done.count("changes") > 0);
 }
 
 #[test]
@@ -415,6 +484,16 @@ fn what_a_dialect_cannot_say_is_refused_before_a_connect() {
     assert!(talk.contains("talk in conversations"), "{talk}");
     let watch = refused(plan(&server, Echo, short("churn")));
     assert!(watch.contains("watch users"), "{watch}");
+    let hear = refused(plan(&server, SocketIo, short("send")));
+    assert!(hear.contains("hear what is sent"), "{hear}");
+    let mut closed = short("heartbeat");
+    closed.heartbeat.in_flight = 8;
+    let closed = refused(plan(&server, SocketIo, closed));
+    assert!(closed.contains("--socketio-event"), "{closed}");
+    let mut churn = short("churn");
+    churn.watch = Default::default();
+    let leave = refused(plan(&server, Polling, churn));
+    assert!(leave.contains("log out"), "{leave}");
     let send = refused(Plan { staff: None, ..plan(&server, Presence, short("send")) });
     assert!(send.contains("--binary"), "{send}");
     let metrics = Source::open(server.admin).scrape(support::PATIENCE).unwrap();

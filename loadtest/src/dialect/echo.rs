@@ -42,9 +42,9 @@ impl Default for EchoSettings {
 
 /// The close code of who leaves on purpose.
 const NORMAL: u16 = 1000;
-const HANDSHAKE: Step = 0;
-const WAITING: Step = 1;
-const OPEN: Step = 2;
+const HANDSHAKE: u8 = 0;
+const WAITING: u8 = 1;
+const OPEN: u8 = 2;
 
 /// See [`super::Choice::Echo`].
 pub struct Echo {
@@ -73,6 +73,10 @@ impl Dialect for Echo {
         matches!(ask, Ask::Beat { answer: true } | Ask::Leave)
     }
 
+    fn hears_messages(&self) -> bool {
+        false
+    }
+
     fn hello(&mut self, token: &str, out: &mut Vec<u8>) {
         let with_token = |text: &str| text.replace("{token}", token);
         let headers: Vec<_> =
@@ -96,23 +100,23 @@ impl Dialect for Echo {
         tell: &mut dyn FnMut(Word),
     ) -> Result<usize, Fault> {
         let mut taken = 0;
-        if *step == HANDSHAKE {
+        if step.at == HANDSHAKE {
             let Some(length) = response(bytes)? else { return Ok(0) };
             taken = length;
             if let Some(first) = &self.settings.first {
                 self.masks.text(first.as_bytes(), out);
             }
-            *step = WAITING;
+            step.at = WAITING;
             if self.settings.welcome.is_none() {
-                *step = OPEN;
+                step.at = OPEN;
                 tell(Word::Welcome);
             }
         }
         while let Some((frame, length)) = frame(&bytes[taken..])? {
             match frame {
-                Frame::Message(text) if *step == WAITING => {
+                Frame::Message(text) if step.at == WAITING => {
                     if self.settings.welcome.as_deref().is_some_and(|welcome| contains(text, welcome)) {
-                        *step = OPEN;
+                        step.at = OPEN;
                         tell(Word::Welcome);
                     }
                 }

@@ -3,6 +3,7 @@
 
 mod binary;
 mod echo;
+mod polling;
 mod presence;
 mod socketio;
 mod websocket;
@@ -11,11 +12,26 @@ use std::time::Duration;
 
 pub use binary::Binary;
 pub use echo::{Echo, EchoSettings};
+pub use polling::Polling;
 pub use presence::Presence;
 pub use socketio::{SocketIo, SocketIoSettings};
 
-/// How far a connection is, for dialects that have steps before the welcome. 0 is the first.
-pub type Step = u8;
+/// How far a connection is, for dialects that have steps before the welcome.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Step {
+    /// 0 is the first.
+    pub at: u8,
+    /// What the server calls the session, where a client has to say it again with each request.
+    pub name: Box<str>,
+}
+
+impl Step {
+    /// So far, under no name.
+    #[must_use]
+    pub fn at(at: u8) -> Self {
+        Self { at, name: Box::default() }
+    }
+}
 
 /// A conversation of the crowd.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +117,8 @@ pub enum Word {
     Welcome,
     /// A heartbeat was answered.
     Beat,
+    /// The server has sent a heartbeat, and is answered.
+    Pinged,
     /// A watch or subscription stands.
     Done,
     /// A send or publish was taken.
@@ -180,6 +198,17 @@ pub trait Dialect: Send {
     /// What a client says first.
     fn hello(&mut self, token: &str, out: &mut Vec<u8>);
 
+    /// Where the heartbeats are the server's, which a client answers: the longest time between two of them before a client
+    /// gives the connection up, as the server says. `None`: they are the client's.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether its clients are told what is sent to a user.
+    fn hears_messages(&self) -> bool {
+        true
+    }
+
     /// Appends what says this; nothing where the dialect has no words for it.
     fn say(&mut self, ask: &Ask<'_>, out: &mut Vec<u8>);
 
@@ -219,6 +248,8 @@ pub enum Choice {
     Echo(EchoSettings),
     /// Socket.IO 5 over a WebSocket.
     SocketIo(SocketIoSettings),
+    /// Socket.IO 5 over long polls.
+    Polling(SocketIoSettings),
 }
 
 impl Choice {
@@ -230,6 +261,7 @@ impl Choice {
             Self::Presence { host, path } => Box::new(Presence::new(host, path)),
             Self::Echo(settings) => Box::new(Echo::new(settings.clone())),
             Self::SocketIo(settings) => Box::new(SocketIo::new(settings.clone())),
+            Self::Polling(settings) => Box::new(Polling::new(settings.clone())),
         }
     }
 }

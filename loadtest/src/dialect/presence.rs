@@ -14,8 +14,8 @@ pub struct Presence {
     masks: Masks,
 }
 
-const HANDSHAKE: Step = 0;
-const OPEN: Step = 1;
+const HANDSHAKE: u8 = 0;
+const OPEN: u8 = 1;
 
 impl Presence {
     /// A client of the server at `host`.
@@ -61,10 +61,10 @@ impl Dialect for Presence {
         tell: &mut dyn FnMut(Word),
     ) -> Result<usize, Fault> {
         let mut taken = 0;
-        if *step == HANDSHAKE {
+        if step.at == HANDSHAKE {
             let Some(length) = response(bytes)? else { return Ok(0) };
             taken = length;
-            *step = OPEN;
+            step.at = OPEN;
         }
         while let Some((frame, length)) = frame(&bytes[taken..])? {
             match frame {

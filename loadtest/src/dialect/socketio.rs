@@ -1,7 +1,9 @@
-//! Socket.IO 5 on Engine.IO 4 over a WebSocket: joins the main namespace with the user's token, answers the server's pings,
-//! and emits an event that wants an ack as its heartbeat. Any Socket.IO server can be measured with it.
+//! Socket.IO 5 on Engine.IO 4 over a WebSocket: joins the main namespace with the user's token and answers the server's
+//! pings, which are its heartbeats; or its heartbeats are events that want an ack. Any Socket.IO server can be measured with it.
 //!
 //! Sources: "Socket.IO protocol", revision 5; "Engine.IO protocol", revision 4.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +11,7 @@ use super::websocket::{Frame, Masks, frame, request, response};
 use super::{Ask, Dialect, Fault, Step, Word};
 use crate::stamp::Stamp;
 
-/// Where to connect, and which event is a heartbeat.
+/// Where to connect, and what a heartbeat is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SocketIoSettings {
@@ -17,37 +19,68 @@ pub struct SocketIoSettings {
     pub host: String,
     /// Path of the endpoint.
     pub path: String,
-    /// Name and arguments of the event that is emitted for every heartbeat, as a JSON array.
+    /// Name and arguments of the event that is emitted for every heartbeat, as a JSON array. Empty: the heartbeats are the
+    /// server's pings.
     pub event: String,
 }
 
 impl Default for SocketIoSettings {
     fn default() -> Self {
-        Self {
-            host: "127.0.0.1".into(),
-            path: "/socket.io/".into(),
-            event: r#"["typing:stop",{"conversationId":"none"}]"#.into(),
-        }
+        Self { host: "127.0.0.1".into(), path: "/socket.io/".into(), event: String::new() }
     }
 }
 
-const HANDSHAKE: Step = 0;
-const OPENING: Step = 1;
-const JOINING: Step = 2;
-const OPEN: Step = 3;
+impl SocketIoSettings {
+    /// The request target of a handshake.
+    pub(super) fn handshake(&self, transport: &str, token: &str) -> String {
+        let join = if self.path.contains('?') { '&' } else { '?' };
+        format!("{}{join}EIO=4&transport={transport}&token={token}", self.path)
+    }
+}
+
+/// What the server says of itself in the packet that opens a session.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Opened {
+    pub(super) sid: Box<str>,
+    ping_interval: u64,
+    ping_timeout: u64,
+}
+
+/// Engine.IO's own numbers, until the server has said others.
+pub(super) const PATIENCE: Duration = Duration::from_secs(25 + 20);
+
+impl Opened {
+    pub(super) fn read(packet: &[u8]) -> Result<Self, Fault> {
+        serde_json::from_slice(packet).map_err(|error| Fault(format!("the packet that opens: {error}")))
+    }
+
+    /// How long a client waits for a ping.
+    pub(super) fn patience(&self) -> Duration {
+        Duration::from_millis(self.ping_interval.saturating_add(self.ping_timeout))
+    }
+}
+
+/// The close code of who leaves on purpose.
+const NORMAL: u16 = 1000;
+const HANDSHAKE: u8 = 0;
+const OPENING: u8 = 1;
+const JOINING: u8 = 2;
+const OPEN: u8 = 3;
 
 /// See [`super::Choice::SocketIo`].
 pub struct SocketIo {
     settings: SocketIoSettings,
     masks: Masks,
     ack: u32,
+    patience: Duration,
 }
 
 impl SocketIo {
     /// A client with these settings.
     #[must_use]
     pub fn new(settings: SocketIoSettings) -> Self {
-        Self { settings, masks: Masks::new(), ack: 0 }
+        Self { settings, masks: Masks::new(), ack: 0, patience: PATIENCE }
     }
 
     fn packet(
@@ -57,13 +90,14 @@ impl SocketIo {
         out: &mut Vec<u8>,
         tell: &mut dyn FnMut(Word),
     ) -> Result<(), Fault> {
-        match (*step, packet) {
-            (OPENING, [b'0', ..]) => {
+        match (step.at, packet) {
+            (OPENING, [b'0', opened @ ..]) => {
+                self.patience = Opened::read(opened)?.patience();
                 self.masks.text(b"40", out);
-                *step = JOINING;
+                step.at = JOINING;
             }
             (JOINING, [b'4', b'0', ..]) => {
-                *step = OPEN;
+                step.at = OPEN;
                 tell(Word::Welcome);
             }
             (JOINING, [b'4', b'4', why @ ..]) => {
@@ -71,7 +105,7 @@ impl SocketIo {
             }
             (_, [b'2', ..]) => {
                 self.masks.text(b"3", out);
-                tell(Word::Other);
+                tell(if self.settings.event.is_empty() { Word::Pinged } else { Word::Other });
             }
             (OPEN, [b'4', b'3', ..]) => tell(Word::Beat),
             (OPEN, [b'4', b'1', ..]) => tell(Word::Closing("disconnected from the namespace".into())),
@@ -95,13 +129,23 @@ impl Dialect for SocketIo {
     }
 
     fn can(&self, ask: &Ask<'_>) -> bool {
-        matches!(ask, Ask::Beat { .. } | Ask::Leave)
+        match ask {
+            Ask::Beat { .. } => !self.settings.event.is_empty(),
+            Ask::Leave => true,
+            _ => false,
+        }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        self.settings.event.is_empty().then_some(self.patience)
+    }
+
+    fn hears_messages(&self) -> bool {
+        false
     }
 
     fn hello(&mut self, token: &str, out: &mut Vec<u8>) {
-        let SocketIoSettings { host, path, .. } = &self.settings;
-        let join = if path.contains('?') { '&' } else { '?' };
-        request(out, host, &format!("{path}{join}EIO=4&transport=websocket&token={token}"), &[]);
+        request(out, &self.settings.host, &self.settings.handshake("websocket", token), &[]);
     }
 
     fn say(&mut self, ask: &Ask<'_>, out: &mut Vec<u8>) {
@@ -113,7 +157,10 @@ impl Dialect for SocketIo {
             }
             // A pong that nobody asked for is a sign of life that asks for nothing.
             Ask::Beat { answer: false } => self.masks.text(b"3", out),
-            Ask::Leave => self.masks.text(b"41", out),
+            Ask::Leave => {
+                self.masks.text(b"41", out);
+                self.masks.close(NORMAL, out);
+            }
             _ => {}
         }
     }
@@ -126,10 +173,10 @@ impl Dialect for SocketIo {
         tell: &mut dyn FnMut(Word),
     ) -> Result<usize, Fault> {
         let mut taken = 0;
-        if *step == HANDSHAKE {
+        if step.at == HANDSHAKE {
             let Some(length) = response(bytes)? else { return Ok(0) };
             taken = length;
-            *step = OPENING;
+            step.at = OPENING;
         }
         while let Some((frame, length)) = frame(&bytes[taken..])? {
             match frame {
@@ -154,15 +201,20 @@ mod tests {
 
     #[test]
     fn joins_answers_pings_and_counts_acks() {
-        let mut dialect = SocketIo::new(SocketIoSettings::default());
-        let (mut step, mut out, mut words) = (OPENING, Vec::new(), Vec::new());
-        let bytes =
-            frames(&[r#"0{"sid":"x"}"#, r#"40{"sid":"y"}"#, "2", "431[{}]", r#"42["message:new",{}]"#]);
-        let taken = dialect.hear(&mut step, &bytes, &mut out, &mut |word| words.push(word)).unwrap();
-        assert_eq!((taken, step), (bytes.len(), OPEN));
-        assert_eq!(words, [Word::Welcome, Word::Other, Word::Beat, Word::Message(None)]);
-        let refused = frames(&[r#"44{"message":"no"}"#]);
-        let fault = dialect.hear(&mut { JOINING }, &refused, &mut out, &mut |_| {}).unwrap_err();
-        assert_eq!(fault.to_string(), r#"refused: {"message":"no"}"#);
+        for (event, ping) in [("", Word::Pinged), (r#"["typing:stop",{}]"#, Word::Other)] {
+            let settings = SocketIoSettings { event: event.into(), ..SocketIoSettings::default() };
+            let mut dialect = SocketIo::new(settings);
+            let (mut step, mut out, mut words) = (Step::at(OPENING), Vec::new(), Vec::new());
+            let open = r#"0{"sid":"x","upgrades":[],"pingInterval":2000,"pingTimeout":500,"maxPayload":9}"#;
+            let bytes = frames(&[open, r#"40{"sid":"y"}"#, "2", "431[{}]", r#"42["message:new",{}]"#]);
+            let taken = dialect.hear(&mut step, &bytes, &mut out, &mut |word| words.push(word)).unwrap();
+            assert_eq!((taken, step.at), (bytes.len(), OPEN));
+            assert_eq!(words, [Word::Welcome, ping, Word::Beat, Word::Message(None)]);
+            let patience = event.is_empty().then_some(Duration::from_millis(2_500));
+            assert_eq!(dialect.patience(), patience);
+            let refused = frames(&[r#"44{"message":"no"}"#]);
+            let fault = dialect.hear(&mut Step::at(JOINING), &refused, &mut out, &mut |_| {}).unwrap_err();
+            assert_eq!(fault.to_string(), r#"refused: {"message":"no"}"#);
+        }
     }
 }

@@ -35,7 +35,8 @@ pub(super) enum State {
 
 /// One connection: what a person of the crowd has, connected or not.
 pub(super) struct Conn {
-    /// When the oldest heartbeat without an answer was due, or the connect.
+    /// When the oldest heartbeat without an answer was due, or the connect. Where heartbeats are the server's: when the last
+    /// one came.
     due: u64,
     /// Number of the channel's last message.
     sequence: u32,
@@ -47,7 +48,7 @@ pub(super) struct Conn {
     /// Heartbeats without an answer.
     waiting: u16,
     pub(super) state: State,
-    step: Step,
+    step: u8,
     blocked: bool,
     /// It comes back by itself.
     returns: bool,
@@ -56,6 +57,8 @@ pub(super) struct Conn {
 /// What few have, and only for a while.
 #[derive(Default)]
 struct Extra {
+    /// What the server calls the session, where that has to be said again.
+    name: Box<str>,
     /// Bytes that are no whole frame yet.
     partial: Vec<u8>,
     /// What waits for a full socket.
@@ -68,7 +71,8 @@ struct Extra {
 
 impl Extra {
     fn is_empty(&self) -> bool {
-        self.partial.is_empty() && self.rest.is_empty() && self.beats.is_empty() && self.messages.is_empty()
+        let said = self.partial.is_empty() && self.rest.is_empty();
+        said && self.name.is_empty() && self.beats.is_empty() && self.messages.is_empty()
     }
 }
 
@@ -342,9 +346,14 @@ impl Crowd {
         }
         let whole: &[u8] = if kept.is_empty() { bytes } else { &kept };
         let start = self.arena.len();
-        let (mut words, mut step) = (std::mem::take(&mut self.words), conn.step);
+        let name = conn.extra.as_mut().map(|extra| std::mem::take(&mut extra.name)).unwrap_or_default();
+        let (mut words, mut step) = (std::mem::take(&mut self.words), Step { at: conn.step, name });
         let heard = self.dialects[kind].hear(&mut step, whole, &mut self.arena, &mut |word| words.push(word));
-        self.conns[slot as usize].step = step;
+        let conn = &mut self.conns[slot as usize];
+        conn.step = step.at;
+        if !step.name.is_empty() {
+            conn.extra.get_or_insert_default().name = step.name;
+        }
         self.stage(slot, start);
         for word in words.drain(..) {
             self.word(slot, word);
@@ -375,6 +384,7 @@ impl Crowd {
         match word {
             Word::Welcome => self.welcome(slot),
             Word::Beat => self.answered(slot),
+            Word::Pinged => self.pinged(slot),
             Word::Done => self.tally.count(Count::Settled, 1),
             Word::Taken => {
                 self.tally.count(Count::Taken, 1);
@@ -409,7 +419,7 @@ impl Crowd {
             return;
         }
         conn.state = State::Open;
-        let due = std::mem::take(&mut conn.due);
+        let due = std::mem::replace(&mut conn.due, self.now);
         self.opening -= 1;
         if Some(slot) == self.staff {
             return;
@@ -447,6 +457,27 @@ impl Crowd {
         }
         self.idle_places += 1;
         self.tally.note(Kind::Beat, self.now.saturating_sub(due));
+    }
+
+    /// A heartbeat of the server's own, which the dialect has answered.
+    fn pinged(&mut self, slot: u32) {
+        self.conns[slot as usize].due = self.now;
+        self.tally.count(Count::Beats, 1);
+        self.tally.count(Count::Answers, 1);
+    }
+
+    /// Counts the sessions that a client would have given up, since the server's heartbeats stay away.
+    pub(super) fn count_silent(&mut self) {
+        let Some(patience) = self.patience() else { return };
+        let since = self.now.saturating_sub(patience.as_nanos() as u64);
+        let conns = &self.conns[..self.persons() as usize];
+        let silent = conns.iter().filter(|conn| conn.state == State::Open && conn.due < since);
+        self.tally.count(Count::Silent, silent.count() as u64);
+    }
+
+    /// See [`Dialect::patience`].
+    pub(super) fn patience(&self) -> Option<std::time::Duration> {
+        self.dialects[0].patience()
     }
 
     fn delivered(&mut self, slot: u32, stamp: Stamp) {

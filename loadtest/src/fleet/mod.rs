@@ -106,6 +106,19 @@ impl Plan {
             |what: &str| Err(format!("{name} clients cannot {what}: choose another dialect or scenario"));
         let mix = &self.mix;
         let beats = mix.heartbeat.every > 0.0 || mix.heartbeat.in_flight > 0;
+        if self.dialect.make().patience().is_some() && (mix.heartbeat.in_flight > 0 || !mix.heartbeat.answer)
+        {
+            return Err(format!(
+                "{name} clients answer the server's heartbeats, which have its pace: for heartbeats of their own, give the \
+                 event that they emit with --socketio-event"
+            ));
+        }
+        if mix.send.rate > 0.0 && !self.dialect.make().hears_messages() {
+            return lacks("hear what is sent to a user");
+        }
+        if mix.churn.rate > 0.0 && !self.can(&Ask::Leave) {
+            return lacks("log out");
+        }
         if mix.watch.watchers > 0 && !self.can(&Ask::Watch(&[])) {
             return lacks("watch users");
         }

@@ -148,7 +148,10 @@ impl Ring<'_> {
                 self.pace_beats(field, now);
             }
             Phase::Settle | Phase::ReadBack => self.pace_beats(field, now),
-            Phase::Rest => self.beats = Pace::never(),
+            Phase::Rest => {
+                self.beats = Pace::never();
+                self.crowd.count_silent();
+            }
             Phase::Run => {
                 self.crowd.news = true;
                 self.pace_beats(field, now);
@@ -173,6 +176,10 @@ impl Ring<'_> {
     /// Each session beats once an interval: a cursor goes round all places in that time. The ramp and the run go on
     /// with the same round.
     fn pace_beats(&mut self, field: &Field, now: u64) {
+        if self.crowd.patience().is_some() {
+            // The server's own heartbeats have the server's pace.
+            return;
+        }
         let heartbeat = field.heartbeat();
         let saturated = heartbeat.in_flight > 0;
         if heartbeat == self.heartbeat && self.beats.next().is_some() && !saturated {

@@ -60,7 +60,7 @@ fn reader(plan: &Plan, one: u64) -> Result<TcpStream, String> {
     let mut out = Vec::new();
     dialect.hello(&plan.tokens.user(plan.mix.connections + one), &mut out);
     socket.write_all(&out).map_err(said)?;
-    let (mut step, mut bytes, mut chunk): (Step, Vec<u8>, _) = (0, Vec::new(), [0; 4_096]);
+    let (mut step, mut bytes, mut chunk): (Step, Vec<u8>, _) = (Step::default(), Vec::new(), [0; 4_096]);
     let mut asked = false;
     loop {
         let read = socket.read(&mut chunk).map_err(said)?;

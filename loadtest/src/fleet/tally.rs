@@ -62,12 +62,14 @@ pub enum Count {
     Connected,
     /// Connections over, for whatever reason.
     Closed,
-    /// Heartbeats sent.
+    /// Heartbeats sent; the server's, where they are.
     Beats,
     /// Heartbeats answered.
     Answers,
     /// Heartbeats without an answer when their connection was over.
     Unanswered,
+    /// Sessions that had heard no heartbeat of the server for too long at the end.
+    Silent,
     /// Watches and subscriptions that stand.
     Settled,
     /// Messages published and sent.
@@ -113,13 +115,14 @@ pub enum Count {
 }
 
 /// All of them, with their names in reports.
-pub const COUNTS: [(Count, &str); 27] = [
+pub const COUNTS: [(Count, &str); 28] = [
     (Count::Connects, "connects"),
     (Count::Connected, "connected"),
     (Count::Closed, "closed"),
     (Count::Beats, "heartbeats"),
     (Count::Answers, "answers"),
     (Count::Unanswered, "unanswered"),
+    (Count::Silent, "silent"),
     (Count::Settled, "settled"),
     (Count::Messages, "messages"),
     (Count::Taken, "taken"),

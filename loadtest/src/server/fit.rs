@@ -55,13 +55,19 @@ pub struct Costs {
     pub kernel: u64,
     /// In the generator's process.
     pub generator: u64,
+    /// The server keeps its socket at the front door, as one of the open files of its process, and not in a ring's table.
+    pub at_the_door: bool,
 }
 
 impl Costs {
     /// A session of the binary protocol in a fresh server, the embedded store's share included.
-    pub const BINARY: Self = Self { server: 610, kernel: 4_833, generator: 128 };
+    pub const BINARY: Self = Self { server: 610, kernel: 4_833, generator: 128, at_the_door: false };
     /// A presence WebSocket.
-    pub const WEBSOCKET: Self = Self { server: 680, kernel: 4_833, generator: 128 };
+    pub const WEBSOCKET: Self = Self { server: 680, ..Self::BINARY };
+    /// Socket.IO over a WebSocket.
+    pub const SOCKET_IO: Self = Self { server: 1_000, ..Self::BINARY };
+    /// Socket.IO with a parked long poll, the HTTP server's buffers included.
+    pub const LONG_POLL: Self = Self { server: 24 << 10, generator: 512, at_the_door: true, ..Self::BINARY };
 }
 
 /// What is wanted.
@@ -198,6 +204,8 @@ pub enum Limit {
     Memory,
     /// Places in the tables of the server's rings: open files.
     ShardTables,
+    /// Open files of the server's process.
+    DoorFiles,
     /// Places in the tables of the generator's rings.
     RingTables,
     /// Ports of the source addresses.
@@ -209,9 +217,10 @@ pub enum Limit {
 }
 
 impl Limit {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Memory,
         Self::ShardTables,
+        Self::DoorFiles,
         Self::RingTables,
         Self::Ports,
         Self::LockedMemory,
@@ -337,6 +346,10 @@ impl Layout {
         match limit {
             Limit::Memory => self.estimate.total() <= facts.usable(),
             Limit::ShardTables => !wish.own_server || self.sessions <= self.shards * places(facts),
+            Limit::DoorFiles => {
+                let door = wish.own_server && wish.costs.at_the_door;
+                !door || self.sessions <= facts.open_files.saturating_sub(SPARE_PLACES)
+            }
             Limit::RingTables => self.sessions <= self.rings * places(facts),
             Limit::Ports => self.sources <= wish.sources,
             Limit::LockedMemory => {
@@ -430,6 +443,10 @@ fn words(facts: &Facts, wish: &Wish, limit: Limit, fits: u64) -> String {
             "the server's descriptors: {fits} fit. {} shards hold {places} connections each, as long as the limit on \
              open files is {open_files}: raise it (ulimit -n, LimitNOFILE), or use more shards",
             thousands(layout.shards)
+        ),
+        Limit::DoorFiles => format!(
+            "the server's open files: {fits} fit. Each long poll is one, and the limit is {open_files}: raise it (ulimit -n, \
+             LimitNOFILE)"
         ),
         Limit::RingTables => format!(
             "the generator's descriptors: {fits} fit. {} rings hold {places} connections each, as long as the limit \
@@ -535,7 +552,13 @@ mod tests {
     #[test]
     fn each_limit_bounds() {
         type Change = fn(&mut Facts, &mut Wish);
-        let cases: [(Change, Limit, u64, &str); 8] = [
+        let cases: [(Change, Limit, u64, &str); 9] = [
+            (
+                |_, wish| wish.costs = Costs::LONG_POLL,
+                Limit::DoorFiles,
+                19_500,
+                "Each long poll is one, and the limit is 20,000",
+            ),
             (
                 |_, wish| wish.shards = Some(4),
                 Limit::ShardTables,
