@@ -255,8 +255,13 @@ fn costs(dialect: Speak) -> Costs {
     }
 }
 
-/// What a server has to be told for a dialect: how often it sends the heartbeats that are its own, and that long polls stay at
-/// its front door.
+/// Clients that send a heartbeat every so many seconds are not taken for dead by the server's defaults (90 s).
+const LIVELY: f64 = 45.0;
+/// The longest silence that a server can be told to bear, seconds.
+const LONGEST_SILENCE: f64 = 1_800.0;
+
+/// What a server has to be told for a dialect: how often it sends the heartbeats that are its own, that long polls stay at
+/// its front door, and how long sessions that seldom send one are silent.
 fn fitting(dialect: Speak, mix: &Mix) -> Result<Vec<(String, String)>, String> {
     let mut variables = Vec::new();
     if matches!(dialect, Speak::SocketIo | Speak::SocketIoPolling) && mix.heartbeat.every > 0.0 {
@@ -267,6 +272,22 @@ fn fitting(dialect: Speak, mix: &Mix) -> Result<Vec<(String, String)>, String> {
         }
         let every = (mix.heartbeat.every * 1e3) as u64;
         variables.push(("MUSTER_SOCKETIO__PING_INTERVAL".into(), format!("{every}ms")));
+    }
+    let silent = match dialect {
+        Speak::Binary => Some("MUSTER_BINARY__SILENCE"),
+        Speak::Presence => Some("MUSTER_PRESENCE__SILENCE"),
+        _ => None,
+    };
+    // No heartbeats at all: as long as it can be.
+    let every = if mix.heartbeat.every > 0.0 { mix.heartbeat.every } else { LONGEST_SILENCE / 2.5 };
+    if let Some(name) = silent.filter(|_| every > LIVELY) {
+        let silence = (every * 2.5).ceil();
+        if silence > LONGEST_SILENCE {
+            return Err(format!(
+                "the server takes sessions for dead that say nothing for {LONGEST_SILENCE} s: --every must be 12m at most"
+            ));
+        }
+        variables.push((name.into(), format!("{silence}s")));
     }
     if dialect == Speak::SocketIoPolling {
         let connections = (mix.connections + DOOR_SPARE).clamp(DOOR_LEAST, 1_000_000);
@@ -466,4 +487,24 @@ fn memory_came_back(outcome: &mut Outcome) {
     detail.push_str(&format!(": {:.1} % of what it took stayed", share * 100.0));
     let passed = share <= MEMORY_BACK;
     outcome.checks.push(Check { name: "memory came back".into(), passed, detail });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_that_seldom_say_something_are_not_taken_for_dead() {
+        let told = |dialect, every| {
+            let mut mix = Mix::built_in("idle", 10).unwrap();
+            mix.heartbeat.every = every;
+            fitting(dialect, &mix)
+        };
+        let silence = |name: &str, time: &str| Ok(vec![(name.to_owned(), time.to_owned())]);
+        assert_eq!(told(Speak::Binary, 30.0), Ok(vec![]));
+        assert_eq!(told(Speak::Binary, 240.0), silence("MUSTER_BINARY__SILENCE", "600s"));
+        assert_eq!(told(Speak::Presence, 60.0), silence("MUSTER_PRESENCE__SILENCE", "150s"));
+        assert_eq!(told(Speak::Binary, 0.0), silence("MUSTER_BINARY__SILENCE", "1800s"));
+        assert!(told(Speak::Binary, 900.0).unwrap_err().contains("12m"));
+    }
 }
