@@ -166,7 +166,7 @@ pub fn density_binary(context: &Context) -> Result<Vec<Row>, Trouble> {
 /// # Errors
 /// As [`million`].
 pub fn density_most(context: &Context) -> Result<Vec<Row>, Trouble> {
-    hold(context, "binary", 256.0, &[(MOST, "1m", "60s")])
+    hold(context, "binary", 256.0, &[(MOST, "1m", "240s")])
 }
 
 /// What a session takes in the server and in the kernel, by kind.

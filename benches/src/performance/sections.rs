@@ -71,7 +71,7 @@ pub fn sections() -> &'static [Section] {
         Section {
             name: "density-most",
             title: "As many binary sessions as fit",
-            about: "As above, as near to 2,000,000 as this machine's memory allows. While they are held, a service asks ten times a second how \
+            about: "As above, as near to 2,000,000 as this machine's memory allows, with one heartbeat in four minutes. While they are held, a service asks ten times a second how \
                     many are online, in every other five seconds: the shards' turns beside that and without it.",
             run: Run::Here(super::load::density_most),
         },
