@@ -27,6 +27,10 @@ pub const CHAT_BATCH: usize = 256;
 /// What one stage of a turn may do before the next stage has its turn: timers, deliveries, journal rows.
 pub const STAGE_BUDGET: usize = 4_096;
 
+/// Deliveries of publishes, or of messages to members, in one turn. Each is a send of its own to the kernel, 7 µs over
+/// loopback: so many are 2 ms, in which everybody else of the shard waits.
+pub const DELIVERY_BUDGET: usize = 256;
+
 /// The numbers of a machine; all times in milliseconds.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -67,7 +67,7 @@ pub use router::Router;
 pub use store::{ChatAnswer, ChatRequest, StoreReply, StoreRequest};
 
 use crate::limits::relax::Relax;
-use crate::limits::{Limits, STAGE_BUDGET};
+use crate::limits::{DELIVERY_BUDGET, Limits, STAGE_BUDGET};
 use gather::Whom;
 use slab::Slab;
 use table::Keyed;
@@ -217,7 +217,7 @@ impl Machine {
             self.settle();
         }
         self.advance_retention();
-        self.advance_fanouts(STAGE_BUDGET);
+        self.advance_fanouts(DELIVERY_BUDGET);
         self.advance_peers(STAGE_BUDGET);
         self.advance_store();
     }

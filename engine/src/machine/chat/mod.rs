@@ -32,6 +32,7 @@ use super::message::{Listing, Message, Question};
 use super::store::{ChatAnswer, ChatAsk, ChatRequest, ChatStored};
 use super::table::Keyed;
 use super::{Output, gather::Whom};
+use crate::limits::DELIVERY_BUDGET;
 
 pub(super) use list::listed;
 
@@ -242,7 +243,7 @@ impl Machine {
     /// Goes on with what was too much, or had no room.
     pub(super) fn advance_chats(&mut self, budget: usize) {
         self.send_outgoing();
-        self.advance_posts(budget);
+        self.advance_posts(budget.min(DELIVERY_BUDGET));
         self.make_room(budget);
     }
 
