@@ -3,6 +3,7 @@
 //! ```text
 //! handshake.rs  query parameters ──► who asks for what, or error 0 to 5      (front door, every request)
 //! session.rs    polls, uploads, frames, deadlines ──► answers, frames, messages   (shard)
+//!   session/      one room each for its polls, its uploads, and its way to a WebSocket
 //!   polling.rs    what only a session on long-polling has: its polls, its queue, its upgrade; boxed
 //!   queue.rs      packets that wait for a poll, bounded in bytes
 //!   answer.rs     what a request is answered

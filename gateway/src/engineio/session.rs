@@ -6,13 +6,18 @@
 //!
 //! Sources: Engine.IO protocol v4 and v3; where they are silent, the reference server.
 
+mod polls;
+mod upgrade;
+mod uploads;
+
 use super::answer::{Answer, Refusal, Ticket};
 use super::handshake::{self, Transport};
 use super::packet::{Data, Kind, Packet};
-use super::payload::Payload;
 use super::polling::{Arriving, Poll, Polling, Upgrade, only};
 use super::queue::Outgoing;
 use super::{Reason, Settings, Version};
+
+pub use uploads::Upload;
 
 /// How long an upload that closes a session may have overtaken a poll, milliseconds.
 const OVERTAKEN: u64 = 50;
@@ -79,10 +84,6 @@ pub enum Class {
     /// It is left out when half of the outbox is full (typing).
     Volatile,
 }
-
-/// The packets of an upload that are yet to be handled; see [`Session::next`].
-#[derive(Debug)]
-pub struct Upload<'a>(Payload<'a>);
 
 /// One session. On a WebSocket it owns nothing on the heap.
 #[derive(Debug)]
@@ -253,184 +254,6 @@ impl Session {
         }
     }
 
-    /// A GET arrived. A second one while the first waits is a mistake that ends the session.
-    pub fn poll(&mut self, turn: &mut Turn<'_>, ticket: Ticket) {
-        self.catch_up(turn);
-        let polling = match &mut self.state {
-            State::Over(_) => return refuse(turn, ticket, Refusal::SessionUnknown),
-            State::Polling(polling) if !matches!(polling.upgrade, Upgrade::Moved { .. }) => polling,
-            _ => return refuse(turn, ticket, Refusal::BadRequest),
-        };
-        if polling.gone {
-            polling.poll = Poll::Waiting(ticket);
-            return self.end(turn, Reason::TransportClose, Kind::Noop);
-        }
-        match &mut polling.poll {
-            Poll::None => polling.poll = Poll::Waiting(ticket),
-            Poll::Answered { next: next @ None, .. } => *next = Some(ticket),
-            Poll::Waiting(_) | Poll::Answered { .. } => {
-                refuse(turn, ticket, Refusal::BadRequest);
-                return self.end(turn, Reason::TransportError, Kind::Close);
-            }
-        }
-        self.flush(turn);
-    }
-
-    /// The client gave up a request that waits: the session is over, as in the reference.
-    pub fn request_gone(&mut self, turn: &mut Turn<'_>, ticket: Ticket) {
-        let State::Polling(polling) = &mut self.state else { return };
-        if polling.waiting() == Some(ticket) {
-            match &mut polling.poll {
-                Poll::Answered { next, .. } => *next = None,
-                poll => *poll = Poll::None,
-            }
-        } else if polling.upload.ticket() == Some(ticket) {
-            polling.upload = Arriving::None;
-        } else {
-            return;
-        }
-        self.end(turn, Reason::TransportError, Kind::Close);
-    }
-
-    /// The answer with this ticket is on its way to the client: its packets are said.
-    pub fn answer_taken(&mut self, turn: &mut Turn<'_>, ticket: Ticket) {
-        self.settle(turn, ticket, true);
-    }
-
-    /// The answer with this ticket found nobody: its packets wait for the next poll.
-    pub fn answer_lost(&mut self, turn: &mut Turn<'_>, ticket: Ticket) {
-        self.settle(turn, ticket, false);
-    }
-
-    fn settle(&mut self, turn: &mut Turn<'_>, ticket: Ticket, taken: bool) {
-        let State::Polling(polling) = &mut self.state else { return };
-        let Poll::Answered { ticket: answered, packets, next } = polling.poll else { return };
-        if answered != ticket {
-            return;
-        }
-        if taken {
-            polling.queue.forget(packets);
-        }
-        polling.poll = next.map_or(Poll::None, Poll::Waiting);
-        if matches!(polling.upgrade, Upgrade::Moved { .. }) {
-            self.settle_on_socket(turn);
-        } else {
-            self.flush(turn);
-        }
-    }
-
-    /// The head of a POST arrived, its body follows with [`Session::upload`]. A second one meanwhile is a mistake
-    /// that ends the session. Callers that read a body before they tell may leave this out.
-    pub fn upload_begins(&mut self, turn: &mut Turn<'_>, ticket: Ticket) {
-        self.catch_up(turn);
-        let polling = match &mut self.state {
-            State::Over(_) => return refuse(turn, ticket, Refusal::SessionUnknown),
-            State::Polling(polling) if !matches!(polling.upgrade, Upgrade::Moved { .. }) => polling,
-            _ => return refuse(turn, ticket, Refusal::BadRequest),
-        };
-        match polling.upload.ticket() {
-            None => polling.upload = Arriving::Begun(ticket),
-            Some(other) if other == ticket => {}
-            Some(_) => {
-                refuse(turn, ticket, Refusal::BadRequest);
-                self.end(turn, Reason::TransportError, Kind::Close);
-            }
-        }
-    }
-
-    /// A POST announces or has more than `maxPayload`: it is refused, and the session ends.
-    pub fn upload_too_large(&mut self, turn: &mut Turn<'_>, ticket: Ticket) {
-        self.upload_begins(turn, ticket);
-        if self.is_uploading(ticket) {
-            self.end(turn, Reason::TooLarge, Kind::Close);
-        }
-    }
-
-    /// A POST arrived. `octets`: its type is application/octet-stream, which only v3 has; any other is text. Call
-    /// [`Session::next`] until it returns `None`; the request is answered by then, whatever was in it.
-    pub fn upload<'a>(
-        &mut self,
-        turn: &mut Turn<'_>,
-        ticket: Ticket,
-        octets: bool,
-        body: &'a [u8],
-    ) -> Option<Upload<'a>> {
-        if body.len() > turn.settings.max_payload as usize {
-            self.upload_too_large(turn, ticket);
-            return None;
-        }
-        self.upload_begins(turn, ticket);
-        if !self.is_uploading(ticket) {
-            return None;
-        }
-        let State::Polling(polling) = &mut self.state else { return None };
-        polling.upload = Arriving::Whole(ticket);
-        let payload = match (octets, self.version) {
-            (true, Version::V3) => Payload::binary(body),
-            (true, Version::V4) => {
-                self.end(turn, Reason::TransportError, Kind::Close);
-                return None;
-            }
-            (false, version) => match std::str::from_utf8(body) {
-                Ok(text) => Payload::text(version, text),
-                Err(_) => {
-                    self.end(turn, Reason::ParseError, Kind::Close);
-                    return None;
-                }
-            },
-        };
-        Some(Upload(payload))
-    }
-
-    fn is_uploading(&self, ticket: Ticket) -> bool {
-        matches!(&self.state, State::Polling(polling) if polling.upload.ticket() == Some(ticket))
-    }
-
-    /// The next message of an upload. At its end, or the session's, the upload is answered.
-    pub fn next<'a>(&mut self, turn: &mut Turn<'_>, upload: &mut Upload<'a>) -> Option<Message<'a>> {
-        while self.is_open() {
-            let packet = match upload.0.next() {
-                None => break,
-                Some(Ok(packet)) => packet,
-                Some(Err(_)) => {
-                    self.end(turn, Reason::ParseError, Kind::Close);
-                    return None;
-                }
-            };
-            let message = self.packet(turn, packet);
-            if message.is_some() {
-                return message;
-            }
-        }
-        if let State::Polling(polling) = &mut self.state
-            && let Arriving::Whole(ticket) = polling.upload
-            && !polling.gone
-        {
-            polling.upload = Arriving::None;
-            turn.outlet.answer(ticket, Answer::Ok);
-        }
-        self.flush(turn);
-        None
-    }
-
-    /// A WebSocket with the session's id arrived: whether it is taken, on trial. One that is not is to be closed,
-    /// and the session does not know it.
-    #[must_use]
-    pub fn socket_arrived(&mut self, turn: &Turn<'_>) -> bool {
-        match &mut self.state {
-            State::Polling(polling)
-                if polling.upgrade == Upgrade::None
-                    && polling.closing.is_none()
-                    && turn.settings.upgrades =>
-            {
-                let until = turn.now.saturating_add(u64::from(turn.settings.upgrade_timeout));
-                polling.upgrade = Upgrade::Opened { until };
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// A message came on the session's WebSocket, be it on trial or for good.
     pub fn frame<'a>(&mut self, turn: &mut Turn<'_>, frame: Frame<'a>) -> Option<Message<'a>> {
         let packet = match frame {
@@ -457,72 +280,6 @@ impl Session {
                 self.trial(turn, upgrade, packet.ok().as_ref());
                 None
             }
-        }
-    }
-
-    /// A packet on a socket on trial: the probe, then the upgrade. Anything else costs the client the socket only.
-    fn trial(&mut self, turn: &mut Turn<'_>, upgrade: Upgrade, packet: Option<&Packet<'_>>) {
-        let State::Polling(polling) = &mut self.state else { return };
-        match (upgrade, packet) {
-            (
-                Upgrade::Opened { until } | Upgrade::Probed { until },
-                Some(Packet { kind: Kind::Ping, data }),
-            ) if *data == Data::Text("probe") => {
-                turn.outlet.text("3probe");
-                polling.upgrade = Upgrade::Probed { until };
-                self.flush(turn);
-            }
-            (Upgrade::Probed { .. }, Some(Packet { kind: Kind::Upgrade, .. })) => {
-                // The client does not read polls any more.
-                if let Some(ticket) = polling.waiting() {
-                    turn.outlet.answer(ticket, only(self.version, Kind::Noop));
-                }
-                if let Some(ticket) = polling.upload.ticket() {
-                    polling.upload = Arriving::None;
-                    refuse(turn, ticket, Refusal::BadRequest);
-                }
-                match &mut polling.poll {
-                    Poll::Answered { next, .. } => *next = None,
-                    poll => *poll = Poll::None,
-                }
-                let until = turn.now.saturating_add(u64::from(turn.settings.upgrade_timeout));
-                polling.upgrade = Upgrade::Moved { until };
-                self.settle_on_socket(turn);
-            }
-            _ => {
-                polling.upgrade = Upgrade::None;
-                turn.outlet.close_socket(None);
-            }
-        }
-    }
-
-    /// The client has moved; unless an answer is still under way, what waits goes out on the socket.
-    fn settle_on_socket(&mut self, turn: &mut Turn<'_>) {
-        let State::Polling(polling) = &mut self.state else { return };
-        if polling.poll != Poll::None {
-            return;
-        }
-        let closing = polling.closing.is_some();
-        let waiting = polling.queue.take();
-        self.state = State::Socket;
-        for outgoing in waiting {
-            self.write(turn, &outgoing);
-        }
-        if closing {
-            self.end(turn, Reason::ForcedClose, Kind::Close);
-        }
-    }
-
-    /// The session's WebSocket is gone. On trial, polling goes on.
-    pub fn socket_closed(&mut self, turn: &mut Turn<'_>) {
-        match &mut self.state {
-            State::Polling(polling) => match polling.upgrade {
-                Upgrade::None => {}
-                Upgrade::Opened { .. } | Upgrade::Probed { .. } => polling.upgrade = Upgrade::None,
-                Upgrade::Moved { .. } => self.end(turn, Reason::TransportClose, Kind::Noop),
-            },
-            State::Socket => self.end(turn, Reason::TransportClose, Kind::Noop),
-            State::Over(_) => {}
         }
     }
 
