@@ -61,6 +61,31 @@ def polls_and_packets():
         seed("engineio_session", f"socket-{version}", bytes([version | 4, 7, 3, 52, 98, 11, 1, 7, 2, 51, 14, 1]))
 
 
+def events():
+    # Ids as Muster makes them: the second is the first with a creation time.
+    conversation, message = (f"1c5ba5ae-8cb4-8d3f-9c14-{0xF0 << 40 | at:012x}" for at in (0, 1_764_085_500_007))
+    place = {"conversationId": conversation}
+    messaging = [
+        ("conversation:join", place), ("joinConversation", conversation), ("leaveConversation", conversation),
+        ("message:send", {**place, "content": "hi", "attachmentUrl": None, "attachmentType": None, "clientMessageId": "m-1"}),
+        ("message:send", {**place, "content": "", "attachmentUrl": "http://files.example/a", "attachmentType": "image"}),
+        ("sendMessage", {"recipientId": "bob", "content": "hi"}), ("message:edit", {"messageId": message, "content": "new"}),
+        ("message:delete", {"messageId": message}), ("message:read", {"messageId": message}), ("conversation:read", place),
+        ("typing:start", place), ("typing:stop", place), ("typing", {**place, "isTyping": True}), ("unknown", {}),
+    ]
+    toward = {"room_id": "42.7", "from": "42", "to": 7}
+    trade = [
+        ("create_room", {"type": "BS", "buyer": 42, "seller": "7", "shop_id": 3, "creator": "42", "shop": {"name": "Red Shoes"}}),
+        ("new_message", {**toward, "type": "IMAGE", "content": "https://h.example/i.png", "client_message_id": "c-1"}),
+        ("typing", toward), ("stop_typing", toward), ("verify_user", {"token": "t", "user_id": "42", "user_role": "BUYER"}),
+        ("seen_messages", {**toward, "last_message_id": message, "last_message_created_at": "2026-03-30T10:30:00.123Z"}),
+        ("seen_messages", {**toward, "last_message_created_at": 1_764_085_500_007}), ("new_message", {**toward, "from": 7, "to": 42}),
+    ]
+    for target, events in (("messaging_events", messaging), ("trade_events", trade)):
+        for number, event in enumerate(events):
+            seed(target, str(number), "2" + json.dumps(event))
+
+
 def configurations():
     every = [line for line in (ROOT / "docs" / "CONFIGURATION.md").read_text().splitlines() if "`" in line]
     seed("config", "empty", "")
@@ -88,3 +113,4 @@ websockets()
 configurations()
 tokens()
 polls_and_packets()
+events()
