@@ -362,6 +362,7 @@ impl SocketIoConn {
         if !self.client.engine().sid().is_some_and(|own| sid::same(own, &sid)) {
             return false;
         }
+        let said = fx.out().len();
         let mut taken = false;
         self.with(shared, fx, |client, scene| taken = client.socket_arrived(&scene.turn));
         if taken {
@@ -370,7 +371,12 @@ impl SocketIoConn {
                 self.received(shared, &mut read_ahead, fx);
             }
         }
-        taken
+        // What came with the handshake may have cost the client the socket already: then it is closed without a word.
+        let wanted = self.socket.is_some();
+        if !wanted {
+            fx.out().truncate(said);
+        }
+        wanted
     }
 
     /// Tells the session what has become of its last answer, if that is known by now.
