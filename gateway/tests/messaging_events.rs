@@ -21,10 +21,12 @@ mod typing;
 
 use away::{who_was_away_catches_up, who_was_away_catches_up_while_more_is_said};
 use bad_input::{attachments_may_be_our_own_only, bad_events_change_nothing, too_many_events};
-use partners::{new_partners, one_user_everywhere, partners_come_and_go, presence_may_be_off};
+use partners::{
+    new_partners, one_user_everywhere, partners_come_and_go, partners_that_part, presence_may_be_off,
+};
 use said::{
-    conversations_and_their_people, reading_all, the_dialect_of_the_front_end, the_same_message_again,
-    told_once_whichever_way_it_came,
+    conversations_and_their_people, conversations_of_other_apis_are_not_told, reading_all,
+    the_dialect_of_the_front_end, the_same_message_again, told_once_whichever_way_it_came,
 };
 use support::on_both;
 use tokens::{a_token_ends, kicked_and_too_many, tokens_from_three_places, version_four_of_the_protocol};
@@ -35,11 +37,13 @@ on_both!(
     the_same_message_again,
     reading_all,
     conversations_and_their_people,
+    conversations_of_other_apis_are_not_told,
     the_dialect_of_the_front_end,
     who_sees_typing,
     typing_ends_with_its_session,
     partners_come_and_go,
     new_partners,
+    partners_that_part,
     presence_may_be_off,
     one_user_everywhere,
     tokens_from_three_places,

@@ -2,7 +2,7 @@
 
 #![allow(missing_docs, reason = "the fields of a variant are told in the variant's own text")]
 
-use crate::chat::{ChatEvent, ChatReply};
+use crate::chat::{ChatEvent, ChatReply, Kind};
 use crate::close::CloseReason;
 use crate::command::Payload;
 use crate::id::{Id, Key};
@@ -22,8 +22,8 @@ pub enum Event {
     Published { channel: Id, from: Id, payload: Payload },
     /// A session opened or closed somewhere on the node.
     Tap(TapEvent),
-    /// Something happened in a conversation of this user.
-    Chat(ChatEvent),
+    /// Something happened in a conversation of this user, which is of this kind: edges tell the kinds of their own APIs.
+    Chat(Kind, Box<ChatEvent>),
     /// The session ends now, for this reason. The last event of a session.
     Closing(CloseReason),
 }
@@ -43,7 +43,7 @@ impl Event {
     pub fn class(&self) -> Class {
         match self {
             Self::Published { .. } | Self::Tap(_) => Class::Volatile,
-            Self::Chat(event) => event.class(),
+            Self::Chat(_, event) => event.class(),
             Self::Reply { .. } | Self::Presence(_) | Self::Message { .. } | Self::Closing(_) => {
                 Class::Required
             }

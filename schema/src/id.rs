@@ -127,8 +127,9 @@ impl Id {
         matches!(self.0, Repr::Uuid(_))
     }
 
-    /// What the names of internal channels begin with: no client's id holds a control character.
-    pub const INTERNAL: [char; 2] = ['\u{1}', '\u{2}'];
+    /// What the names of internal channels begin with: no client's id holds a control character. The first two are of
+    /// conversations, the third of a user's devices.
+    pub const INTERNAL: [char; 3] = ['\u{1}', '\u{2}', '\u{3}'];
 
     /// The name of an internal channel that belongs to this id.
     #[must_use]

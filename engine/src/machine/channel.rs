@@ -106,7 +106,7 @@ impl Fanouts {
 fn payload_bytes(event: &Event) -> usize {
     match event {
         Event::Published { payload, .. } | Event::Message { payload, .. } => payload.len(),
-        Event::Chat(_) | Event::Reply { .. } | Event::Presence(_) | Event::Tap(_) | Event::Closing(_) => 0,
+        Event::Chat(..) | Event::Reply { .. } | Event::Presence(_) | Event::Tap(_) | Event::Closing(_) => 0,
     }
 }
 

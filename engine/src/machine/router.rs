@@ -34,7 +34,7 @@ impl Router {
     pub fn slot(&self, realm: Realm, id: &Id) -> u16 {
         let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
         hasher.write_u16(realm.0);
-        // The internal channels of a conversation live where it does.
+        // The internal channels of a conversation or a user live where it does.
         id.with_str(|text| hasher.write(text.trim_start_matches(Id::INTERNAL).as_bytes()));
         (hasher.finish() % HASH_SLOTS as u64) as u16
     }

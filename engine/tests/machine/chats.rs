@@ -74,7 +74,7 @@ impl Chatting for Net {
     fn heard(&self, session: SessionAddr) -> Vec<ChatEvent> {
         let events = self.told.get(&session).into_iter().flatten();
         let events = events.filter_map(|event| match event {
-            Event::Chat(event) => Some(event.clone()),
+            Event::Chat(_, event) => Some((**event).clone()),
             _ => None,
         });
         events.collect()

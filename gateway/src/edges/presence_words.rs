@@ -91,6 +91,6 @@ pub(super) fn event(event: &Event, out: &mut Vec<u8>) {
             say(out, &json!({"type": "unsubscribed"}))
         }
         Event::Reply { result: Err(refusal), .. } => error(out, refusal.code(), &refusal.to_string()),
-        Event::Reply { .. } | Event::Chat(_) | Event::Tap(TapEvent { .. }) | Event::Closing(_) => {}
+        Event::Reply { .. } | Event::Chat(..) | Event::Tap(TapEvent { .. }) | Event::Closing(_) => {}
     }
 }

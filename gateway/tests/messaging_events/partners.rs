@@ -75,6 +75,33 @@ pub(crate) fn new_partners(io: &str) {
     assert_eq!(presence(&mut ann), []);
 }
 
+/// A direct conversation that is deleted has no partners any more; made again, it has them at once.
+pub(crate) fn partners_that_part(io: &str) {
+    let node = Node::start_on(io, "presence.grace = \"100ms\"");
+    let person = Person::new(&node, ANN);
+    let [bobs, cats] = [BOB, CAT].map(|other| person.direct(other));
+    let bob = Io::user(&node, BOB);
+    let (mut ann, online) = Io::online(&node, ANN);
+    assert_eq!(online, json!([BOB]));
+    for id in [&bobs, &cats] {
+        person.delete(&format!("/conversations/{id}"));
+        assert_eq!(ann.event("conversation:deleted")["conversationId"], **id);
+    }
+    // The one who was online is so no longer to this client, and what becomes of the two is no news.
+    assert_eq!(presence(&mut ann), [("user:offline".to_owned(), json!(BOB))]);
+    let cat = Io::user(&node, CAT);
+    bob.leave();
+    let _bob = Io::user(&node, BOB);
+    ann.listen(Duration::from_millis(500));
+    assert_eq!(presence(&mut ann), []);
+    for (other, id) in [(BOB, bobs), (CAT, cats)] {
+        assert_eq!(person.direct(other), id);
+        assert_eq!(ann.event("user:online"), other);
+    }
+    cat.leave();
+    assert_eq!(ann.event("user:offline"), CAT);
+}
+
 pub(crate) fn presence_may_be_off(io: &str) {
     let node = Node::start_on(io, "messaging_api.partners = 0");
     let id = Person::new(&node, ANN).direct(BOB);

@@ -1,9 +1,11 @@
 //! What is told when something is said, changed, taken back or read: to every session of every participant, once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::blocking::{Client, Event};
-use schema::chat::{ChatEvent, ConversationId, Draft, MessageId};
+use schema::Id;
+use schema::chat::{ChatEvent, ConversationId, Draft, Kind, MessageId, NewConversation, NewMember, Role};
 use serde_json::{Value, json};
 
 use crate::people::{ANN, BOB, CAT, DAN, Person, is_time, text};
@@ -44,6 +46,38 @@ fn heard(client: &mut Client) -> ChatEvent {
         Some(Event::Chat(event)) => Some(event),
         _ => None,
     })
+}
+
+/// What happens in a user's trades and feeds is other APIs' to tell.
+pub(crate) fn conversations_of_other_apis_are_not_told(io: &str) {
+    let node = Node::start_on(io, "");
+    let direct = Person::new(&node, ANN).direct(BOB);
+    let mut ios = [ANN, BOB].map(|user| Io::user(&node, user));
+    let [ann, bob] = [ANN, BOB].map(|user| Id::new(user).unwrap());
+    let mut service = node.service();
+    for (kind, others) in [(Kind::Trade, vec![&bob]), (Kind::Feed, vec![])] {
+        let member = |user: &Id, role| NewMember { user: user.clone(), role };
+        let mut members: Vec<NewMember> = others.iter().map(|user| member(user, Role::Seller)).collect();
+        members.push(member(&ann, if others.is_empty() { Role::Member } else { Role::Buyer }));
+        let (id, name) = (None, None);
+        let new = NewConversation { id, kind, name, members, extra: Arc::from([]) };
+        let (conversation, _) = service.chat_as(&ann).create(new).unwrap();
+        let place = conversation.id.to_string();
+        let sent = service.chat_as(&ann).send(draft(&place, "of another API")).unwrap().0.id;
+        service.chat_as(&ann).edit(sent, "changed").unwrap();
+        if let [other] = others[..] {
+            service.chat_as(other).read(sent).unwrap();
+            service.chat_as(other).send(draft(&place, "an answer")).unwrap();
+            service.chat_as(&ann).read_all(conversation.id, None).unwrap();
+            service.chat_as(other).typing(conversation.id, true).unwrap();
+        }
+        service.chat_as(&ann).remove(sent).unwrap();
+        service.chat().delete(conversation.id).unwrap();
+    }
+    Person::new(&node, ANN).say(&direct, "end");
+    for io in &mut ios {
+        assert_eq!(io.before("end"), []);
+    }
 }
 
 pub(crate) fn told_once_whichever_way_it_came(io: &str) {

@@ -70,10 +70,18 @@ pub(crate) fn tokens_end_and_are_renewed(io: &str) {
         let short = node.short_token(BUYER, 3, None);
         let (mut left_alone, _) = Member::joined_with(&node, version, &short, BUYER, "BUYER");
         let (mut renewed, _) = Member::joined_with(&node, version, &short, BUYER, "BUYER");
+        left_alone.event("active_user_list");
         let verify = |token: &str, user: &str| json!({"token": token, "user_id": user, "user_role": "BUYER"});
         renewed.emit("verify_user", &verify(&node.token(BUYER), BUYER));
         renewed.hears("verify_user", &json!({"status": true}));
         left_alone.is_sent_away();
+        // On the connection that is still there, the handshake's token opens nothing any more.
+        let refused = match version {
+            3 => format!("44{NAMESPACE},\"Authentication Error\""),
+            _ => format!("44{NAMESPACE},{{\"message\":\"Authentication Error\"}}"),
+        };
+        left_alone.ask_to_join(&short, BUYER, "BUYER");
+        assert_eq!(left_alone.frame(), refused);
         // The other one lives on.
         let said = renewed.speaks(BUYER, SELLER, "still here");
         assert_eq!(said["from"], BUYER);
@@ -92,6 +100,7 @@ pub(crate) fn tokens_end_and_are_renewed(io: &str) {
             // Its connection is there, and may join again.
             member.ask_to_join(&node.token(BUYER), BUYER, "BUYER");
             assert!(member.frame().starts_with(&format!("40{NAMESPACE},")));
+            member.event("active_user_list");
         }
         let mut member = Member::joined(&node, version, BUYER, "BUYER");
         assert_eq!(member.ask("verify_user", &verify(&node.token(BUYER), BUYER)), json!({"status": true}));

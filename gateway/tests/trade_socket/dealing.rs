@@ -11,6 +11,7 @@ pub(crate) fn a_room_is_spoken_in(io: &str) {
         let node = Node::start_on(io, "presence.grace = \"0s\"");
         let mut buyer = Member::joined(&node, one, BUYER, "BUYER");
         let mut phone = Member::joined(&node, other, BUYER, "BUYER");
+        buyer.hears("active_user_list", &json!({"user_id": "42", "user_role": "BUYER", "rooms": []}));
         let mut seller = Member::joined(&node, other, SELLER, "SELLER");
 
         // The maker's devices hear of a new room, the seller does not; each hears that the other one is online.
@@ -25,9 +26,10 @@ pub(crate) fn a_room_is_spoken_in(io: &str) {
             device.hears("user_status_change", &online(SELLER, "SELLER"));
         }
         seller.hears("user_status_change", &online(BUYER, "BUYER"));
-        // Made again, it is told to who asked.
+        // Made again, it is told to the maker's devices again.
         assert_eq!(buyer.ask("create_room", &asked), json!({"status": true, "data": room}));
         buyer.hears("create_room", &room);
+        phone.hears("create_room", &room);
 
         // A message reaches both, all devices, the sending one included.
         let say = json!({
@@ -113,6 +115,7 @@ pub(crate) fn rooms_are_deleted_and_blocked(io: &str) {
     rest(&node, SELLER, "PUT", &format!("/rooms/{ROOM}/enable"), &json!({"role": "SELLER"}));
     let back = json!({"user_id": "42", "user_role": "BUYER", "room_id": ROOM, "status": true});
     seller.hears("user_status_change", &back);
+    buyer.hears("user_status_change", &online);
     // A message shows a deleted room again, too, and nothing from before.
     rest(&node, BUYER, "DELETE", &format!("/rooms/{ROOM}"), &Value::Null);
     for member in [&mut buyer, &mut seller] {

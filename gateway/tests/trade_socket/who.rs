@@ -26,7 +26,7 @@ pub(crate) fn who_is_online(io: &str) {
     rest(&node, BUYER, "DELETE", "/rooms/42.9?role=BUYER", &Value::Null);
     for version in [3, 4] {
         let mut seller = Member::joined(&node, version, SELLER, "SELLER");
-        let (buyer, rooms) = Member::joined_with(&node, version, &node.token(BUYER), BUYER, "BUYER");
+        let (mut buyer, rooms) = Member::joined_with(&node, version, &node.token(BUYER), BUYER, "BUYER");
         let mut rooms: Vec<Value> = rooms.as_array().unwrap().clone();
         rooms.sort_by_key(|room| room["room_id"].to_string());
         assert_eq!(
@@ -36,8 +36,12 @@ pub(crate) fn who_is_online(io: &str) {
         // The first device is told of, the second is not, nor the end of one of them.
         seller.hears("user_status_change", &change(BUYER, "BUYER", ROOM, true));
         let second = Member::joined(&node, version, BUYER, "SELLER");
+        // A device hears what the others of its user are told of who is online, also on the other side.
+        let rooms = json!([{"room_id": "5.42", "status": false}]);
+        buyer.hears("active_user_list", &json!({"user_id": BUYER, "user_role": "SELLER", "rooms": rooms}));
         second.leave();
         seller.has_heard_nothing();
+        buyer.has_heard_nothing();
         // Nobody else is told of anybody.
         let mut other = Member::joined(&node, version, "8", "BUYER");
         other.has_heard_nothing();

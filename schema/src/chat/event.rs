@@ -14,8 +14,8 @@ use crate::id::{Id, SessionAddr};
 /// acting session included. Typing is told only to sessions that have joined, and not to the typist's; in a trade to every
 /// session of both that follows, but for the acting one.
 ///
-/// `with`: the other member, in conversations of two; `change`: what of a member has changed. They are told inside the node,
-/// for edges that name a conversation by its pair; the binary protocol leaves them out.
+/// `with`: the other member, in conversations of two; `change`: what of a member has changed. They and `pair` are told inside
+/// the node, for edges that name a conversation by its pair; the binary protocol leaves them out.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ChatEvent {
     /// Somebody said something.
@@ -42,8 +42,8 @@ pub enum ChatEvent {
     /// A member has pinned, hidden or blocked it (or no longer). Told to that member's sessions; blocking, and hiding a
     /// trade, to all.
     MemberChanged { conversation: ConversationId, member: Member, with: Option<Id>, change: MemberChange },
-    /// It is no more.
-    Deleted { conversation: ConversationId },
+    /// It is no more. `pair`: whose it was, in conversations of two.
+    Deleted { conversation: ConversationId, pair: Option<[Id; 2]> },
 }
 
 impl ChatEvent {

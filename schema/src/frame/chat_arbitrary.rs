@@ -253,6 +253,6 @@ pub(super) fn any_event() -> impl Strategy<Value = ChatEvent> {
             with: None,
             change: MemberChange::default()
         }),
-        id().prop_map(|conversation| E::Deleted { conversation }),
+        id().prop_map(|conversation| E::Deleted { conversation, pair: None }),
     ]
 }

@@ -114,7 +114,7 @@ fn a_conversation_that_is_too_long_has_fewer_members_than_it_says() {
     assert_eq!(got.members, group.members[..got.members.len()]);
     assert_eq!(got.members_count, 20_000);
     let mut bytes = Vec::new();
-    Encoder::new().event(&Event::Chat(ChatEvent::Created(Arc::new(group))), &mut bytes);
+    Encoder::new().event(&Event::Chat(group.kind, Box::new(ChatEvent::Created(Arc::new(group)))), &mut bytes);
     assert_eq!(decode_server(&bytes[PREFIX..]), Ok(ServerFrame::Chat(Box::new(ChatEvent::Created(got)))));
 }
 

@@ -77,7 +77,7 @@ fn read_event(frame: &Frame<'_>) -> Option<Result<ChatEvent, Bad>> {
             })
         }
         Body::Deleted => values::conversation(frame.body_as_deleted()?.conversation())
-            .map(|conversation| ChatEvent::Deleted { conversation }),
+            .map(|conversation| ChatEvent::Deleted { conversation, pair: None }),
         _ => return None,
     })
 }
@@ -162,7 +162,7 @@ impl Encoder {
             ChatEvent::MemberChanged { conversation, member, .. } => {
                 (Body::MemberChanged, self.one_member(*conversation, member))
             }
-            ChatEvent::Deleted { conversation } => self.of(Body::Deleted, *conversation),
+            ChatEvent::Deleted { conversation, .. } => self.of(Body::Deleted, *conversation),
         }
     }
 

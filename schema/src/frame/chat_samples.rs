@@ -347,6 +347,6 @@ pub(super) fn server() -> Vec<Sample<ServerFrame>> {
                 change: MemberChange::default(),
             }),
         ),
-        ("deleted", "it is no more", event(ChatEvent::Deleted { conversation: id_ })),
+        ("deleted", "it is no more", event(ChatEvent::Deleted { conversation: id_, pair: None })),
     ]
 }

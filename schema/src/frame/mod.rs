@@ -317,7 +317,7 @@ impl From<Event> for ServerFrame {
             Event::Message { from, payload } => Self::Message { from, payload },
             Event::Published { channel, from, payload } => Self::Published { channel, from, payload },
             Event::Tap(tap) => Self::Tap(tap),
-            Event::Chat(event) => Self::Chat(Box::new(event)),
+            Event::Chat(_, event) => Self::Chat(event),
             Event::Closing(reason) => Self::Closing(Closing::new(reason)),
         }
     }

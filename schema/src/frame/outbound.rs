@@ -201,7 +201,7 @@ impl Encoder {
             Event::Message { from, payload } => self.message(from, payload, out),
             Event::Published { channel, from, payload } => self.published(channel, from, payload, out),
             Event::Tap(tap) => self.tap(tap, out),
-            Event::Chat(event) => self.chat_event(event, out),
+            Event::Chat(_, event) => self.chat_event(event, out),
             Event::Closing(reason) => self.closing(&Closing::new(*reason), out),
         }
     }

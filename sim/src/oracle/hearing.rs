@@ -73,7 +73,7 @@ fn place_of(event: &ChatEvent) -> ConversationId {
         | ChatEvent::MemberAdded { conversation, .. }
         | ChatEvent::MemberRemoved { conversation, .. }
         | ChatEvent::MemberChanged { conversation, .. }
-        | ChatEvent::Deleted { conversation } => *conversation,
+        | ChatEvent::Deleted { conversation, .. } => *conversation,
         ChatEvent::Created(conversation) | ChatEvent::Updated(conversation) => conversation.id,
     }
 }

@@ -350,7 +350,7 @@ impl Oracle {
             Event::Message { from, payload } => self.message(session, from, payload),
             Event::Published { channel, from, payload } => self.published(session, channel, from, payload),
             Event::Tap(tap) => self.tap_told(session, tap),
-            Event::Chat(event) => self.chat_told(session, event),
+            Event::Chat(_, event) => self.chat_told(session, event),
             Event::Closing(reason) => {
                 broken("ends are outputs of their own", format!("{session}: {reason:?}"))
             }

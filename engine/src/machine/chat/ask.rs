@@ -67,7 +67,7 @@ impl Machine {
                     match both {
                         Some(both) => self.tell_typing(place, &both, typing),
                         None => {
-                            let event = Arc::new(Event::Chat(typing));
+                            let event = Arc::new(Event::Chat(facts.conversation.kind, Box::new(typing)));
                             self.publish_internally(sessions::typing_channel(place), &event);
                         }
                     }

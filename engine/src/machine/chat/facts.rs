@@ -144,6 +144,14 @@ impl Facts {
         others.next().filter(|_| self.is_pair())
     }
 
+    /// Both members of a conversation of two.
+    pub(super) fn pair(&self) -> Option<[Id; 2]> {
+        match &self.members[..] {
+            [one, other] if self.is_pair() => Some([one, other].map(|row| row.member.user.clone())),
+            _ => None,
+        }
+    }
+
     /// The members by their homes.
     pub(super) fn homes(&mut self, home: impl Fn(&Id) -> ShardId) -> Homes {
         let users = self.members.iter().map(|row| &row.member.user);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use schema::chat::ChatEvent;
+use schema::chat::{ChatEvent, Kind};
 use schema::{Event, Id, Realm, SessionRef, ShardId};
 
 use super::super::Machine;
@@ -30,12 +30,13 @@ impl Machine {
         let Some(room) = self.chats.rooms.get_mut(slot) else { return };
         let place = room.place;
         let realm = place.0;
+        let Some(kind) = room.facts.as_ref().map(|facts| facts.conversation.kind) else { return };
         let home = |user: &Id| router.home_of(realm, user);
         let homes = match (&mut room.facts, only) {
             (Some(facts), []) => facts.homes(home),
             (_, only) => by_home(only.iter(), home),
         };
-        let event = Arc::new(Event::Chat(event));
+        let event = Arc::new(Event::Chat(kind, Box::new(event)));
         for (home, users) in homes.iter() {
             if *home == self.shard {
                 self.chat_told(realm, Arc::clone(users), Arc::clone(&event));
@@ -53,7 +54,7 @@ impl Machine {
     pub(super) fn tell_typing(&mut self, place: Place, both: &[Id], event: ChatEvent) {
         let router = &self.router;
         let homes = by_home(both.iter(), |user| router.home_of(place.0, user));
-        let event = Arc::new(Event::Chat(event));
+        let event = Arc::new(Event::Chat(Kind::Trade, Box::new(event)));
         for (home, users) in homes.iter() {
             let waits = self.chats.outgoing.iter().any(|(other, _)| other == home);
             if *home == self.shard {

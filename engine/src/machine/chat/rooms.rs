@@ -449,7 +449,8 @@ impl Machine {
                 return Ok(ChatReply::Done);
             }
             Effect::Gone => {
-                self.tell_members(slot, ChatEvent::Deleted { conversation: id }, &[]);
+                let pair = facts.pair();
+                self.tell_members(slot, ChatEvent::Deleted { conversation: id, pair }, &[]);
                 if let Some(room) = self.chats.rooms.get_mut(slot) {
                     room.facts = None;
                 }

@@ -78,7 +78,8 @@ impl Machine {
 
     /// Who is no member any more sees nobody typing.
     pub(in crate::machine) fn left_if_removed(&mut self, slot: u32, event: &Event) {
-        let Event::Chat(ChatEvent::MemberRemoved { conversation, member }) = event else { return };
+        let Event::Chat(_, event) = event else { return };
+        let ChatEvent::MemberRemoved { conversation, member } = &**event else { return };
         let owner = self.sessions.get(slot).map(Session::owner);
         let Some(key) = owner.and_then(|owner| self.owner_key(owner)) else { return };
         if key.id == member.user {
@@ -134,9 +135,9 @@ impl Machine {
 
     /// Whether a session is to hear an event about conversations.
     pub(in crate::machine) fn hears(&self, slot: u32, event: &Event) -> bool {
-        let Event::Chat(event) = event else { return true };
+        let Event::Chat(_, event) = event else { return true };
         let Some(session) = self.sessions.get(slot) else { return false };
-        match event {
+        match &**event {
             ChatEvent::Typing { user, with: None, .. } => !self.is_owner(session.owner(), user),
             ChatEvent::Typing { by: Some(by), .. } if *by == self.addr(session_ref(slot, session)) => false,
             _ => session.follows() || matches!(session.owner(), super::super::sessions::Owner::Service(_)),

@@ -59,6 +59,21 @@ impl Partners {
         self.online.shrink_to(self.online.len() * 2);
     }
 
+    /// Somebody is a partner no more. Nothing is told of them from now on, so one who was online is no longer so to the client.
+    pub fn gone(&mut self, partner: &Id, emit: &mut dyn FnMut(&str, &str)) {
+        let user = fingerprint(partner);
+        let was_online = set(&mut self.online, user, false);
+        match &mut self.first {
+            Some(first) => {
+                set(&mut first.awaited, user, false);
+                first.online.retain(|other| other != partner);
+            }
+            None if was_online => emit("user:offline", &json(&partner.to_string())),
+            None => {}
+        }
+        self.list_if_whole(emit);
+    }
+
     /// Tells the first list if it is whole, as it is at once for a client without partners.
     pub fn list_if_whole(&mut self, emit: &mut dyn FnMut(&str, &str)) {
         if let Some(first) = self.first.take_if(|first| first.awaited.is_empty()) {
@@ -66,6 +81,12 @@ impl Partners {
             emit("users:online", &json(&ids));
         }
     }
+}
+
+/// Of the two of a direct conversation, the one who is not the user.
+#[must_use]
+pub fn other<'a>(pair: &'a [Id; 2], user: &Id) -> Option<&'a Id> {
+    pair.iter().find(|other| *other != user)
 }
 
 /// The other side of a direct conversation.
@@ -122,6 +143,24 @@ mod tests {
         // A partner who came later.
         assert!(told(&mut partners, &[("fay", Offline)]).is_empty());
         assert_eq!(told(&mut partners, &[("fay", Online)]), [r#"user:online "fay""#]);
+    }
+
+    #[test]
+    fn who_is_a_partner_no_more() {
+        use Status::{Offline, Online};
+        let mut partners = Partners::new(&["bob", "cat", "dan"].map(id));
+        let gone = |partners: &mut Partners, user: &str| {
+            let mut told = Vec::new();
+            partners.gone(&id(user), &mut |name, json| told.push(format!("{name} {json}")));
+            told
+        };
+        assert!(told(&mut partners, &[("bob", Online), ("cat", Online)]).is_empty());
+        assert!(gone(&mut partners, "bob").is_empty());
+        assert_eq!(gone(&mut partners, "dan"), [r#"users:online ["cat"]"#], "nobody else is waited for");
+        assert_eq!(gone(&mut partners, "cat"), [r#"user:offline "cat""#]);
+        assert!(gone(&mut partners, "cat").is_empty());
+        // Partners again.
+        assert_eq!(told(&mut partners, &[("cat", Online), ("bob", Offline)]), [r#"user:online "cat""#]);
     }
 
     #[test]

@@ -41,8 +41,8 @@ pub struct Messaging {
 /// How far it is known who the client's partners are. `None`: it has not been asked, or nobody could say.
 #[derive(Debug)]
 enum Known {
-    /// It is being asked. Those of whom one has heard meanwhile.
-    Asked(Vec<Id>),
+    /// It is being asked. Of whom one has heard meanwhile that they are partners, or no longer.
+    Asked(Vec<(Id, bool)>),
     /// They are watched.
     Watched(Partners),
 }
@@ -112,7 +112,10 @@ impl Messaging {
             _ => return self.known = None,
         };
         let mut users = partners::of_list(rows, user);
-        users.append(late);
+        for (partner, is_one) in late.drain(..) {
+            users.retain(|user| *user != partner);
+            users.extend(is_one.then_some(partner));
+        }
         users.sort();
         users.dedup();
         users.truncate(self.settings.partners as usize);
@@ -129,9 +132,21 @@ impl Messaging {
     /// A conversation was made: its other side may be a new partner.
     fn met(&mut self, call: &mut Call<'_, '_>, partner: &Id) {
         match self.known.as_deref_mut() {
-            Some(Known::Asked(late)) => late.push(partner.clone()),
+            Some(Known::Asked(late)) => late.push((partner.clone(), true)),
             Some(Known::Watched(_)) => {
                 self.command(call, For::Nothing, Command::Watch { users: vec![partner.clone()] });
+            }
+            None => {}
+        }
+    }
+
+    /// A conversation was deleted: its other side is no partner any more, for there is only one between two.
+    fn parted(&mut self, call: &mut Call<'_, '_>, partner: &Id) {
+        match self.known.as_deref_mut() {
+            Some(Known::Asked(late)) => late.push((partner.clone(), false)),
+            Some(Known::Watched(partners)) => {
+                partners.gone(partner, &mut emit(&mut call.talk));
+                self.command(call, For::Nothing, Command::Unwatch { users: vec![partner.clone()] });
             }
             None => {}
         }
@@ -220,7 +235,13 @@ impl Api for Messaging {
     }
 
     fn notices(&self, event: &Told) -> bool {
-        matches!(event, Told::Presence(_) | Told::Chat(ChatEvent::Created(_)))
+        match event {
+            Told::Presence(_) => true,
+            Told::Chat(Kind::Direct, event) => {
+                matches!(**event, ChatEvent::Created(_) | ChatEvent::Deleted { .. })
+            }
+            _ => false,
+        }
     }
 
     fn notice(&mut self, call: &mut Call<'_, '_>, event: &Told) -> bool {
@@ -231,10 +252,20 @@ impl Api for Messaging {
                 }
                 true
             }
-            Told::Chat(ChatEvent::Created(conversation)) => {
-                let partner = self.user.as_ref().and_then(|user| partners::partner(conversation, user));
-                if let Some(partner) = partner {
-                    self.met(call, partner);
+            Told::Chat(_, event) => {
+                let user = self.user.clone();
+                match (&**event, user) {
+                    (ChatEvent::Created(conversation), Some(user)) => {
+                        if let Some(partner) = partners::partner(conversation, &user) {
+                            self.met(call, partner);
+                        }
+                    }
+                    (ChatEvent::Deleted { pair: Some(pair), .. }, Some(user)) => {
+                        if let Some(partner) = partners::other(pair, &user) {
+                            self.parted(call, partner);
+                        }
+                    }
+                    _ => {}
                 }
                 false
             }

@@ -1,10 +1,11 @@
 //! What clients are told of what happened in conversations, in the same bytes for everybody.
 //!
 //! Presence is not told here: who a user's partners are is a matter of each connection ([`super::partners`]). The payloads
-//! and channels of services have no words in this API, nor have pins, hiding and blocking.
+//! and channels of services have no words in this API, nor have pins, hiding and blocking; nor conversations of the kinds
+//! that other APIs have, trades and feeds.
 
-use schema::chat::{ChatEvent, Conversation, ConversationId, Message};
-use schema::{Event, Id};
+use schema::Event;
+use schema::chat::{ChatEvent, Kind};
 use serde::Serialize;
 
 use super::words::{Edited, OfConversation, OfMessage, Read, Typist, json};
@@ -13,10 +14,12 @@ use crate::api::messaging::words::{AboutConversation, ConversationBody, MessageB
 
 /// Calls `emit` with the name and the argument of each event that a client is told, in order.
 pub fn tell(event: &Event, emit: &mut dyn FnMut(&str, &str)) {
-    let Event::Chat(event) = event else { return };
+    let Event::Chat(kind, event) = event else { return };
+    if !is_shown(*kind) {
+        return;
+    }
     let mut say = Say(emit);
-    match event {
-        ChatEvent::Said(message) if is_of_trade(message) => {}
+    match &**event {
         ChatEvent::Said(message) => say.event("message:new", &MessageBody::sent(message)),
         ChatEvent::Edited(message) => say.event("message:edited", &Edited::from(message)),
         ChatEvent::Removed { message, .. } => say.event("message:deleted", &OfMessage::from(*message)),
@@ -30,16 +33,14 @@ pub fn tell(event: &Event, emit: &mut dyn FnMut(&str, &str)) {
             }
             say.event("conversation:read", &Read::<OfConversation>::new(*conversation, user, *at));
         }
-        // Somebody to whom it is said: a trade.
-        ChatEvent::Typing { with: Some(_), .. } => {}
         ChatEvent::Typing { conversation, user, on, .. } => {
             let name = if *on { "user:typing" } else { "user:stopped-typing" };
             say.event(name, &Typist::new(user, *conversation));
         }
-        ChatEvent::Created(conversation) if is_shown(conversation) => {
+        ChatEvent::Created(conversation) => {
             say.event("conversation:created", &ConversationBody::from(&**conversation));
         }
-        ChatEvent::Updated(conversation) if is_shown(conversation) => {
+        ChatEvent::Updated(conversation) => {
             say.event("conversation:updated", &AboutConversation::from(&**conversation));
         }
         ChatEvent::MemberAdded { conversation, member } => {
@@ -48,22 +49,16 @@ pub fn tell(event: &Event, emit: &mut dyn FnMut(&str, &str)) {
         ChatEvent::MemberRemoved { conversation, member } => {
             say.event("conversation:participant-removed", &ParticipantBody::new(*conversation, member));
         }
-        ChatEvent::Deleted { conversation } => {
+        ChatEvent::Deleted { conversation, .. } => {
             say.event("conversation:deleted", &OfConversation::from(*conversation));
         }
-        ChatEvent::Created(_) | ChatEvent::Updated(_) | ChatEvent::MemberChanged { .. } => {}
+        ChatEvent::MemberChanged { .. } => {}
     }
 }
 
-/// Trades and feeds are other APIs' conversations.
-fn is_shown(conversation: &Conversation) -> bool {
-    KINDS & 1 << conversation.kind as u8 != 0
-}
-
-/// The other conversations of two have the ids of their pairs.
-fn is_of_trade(message: &Message) -> bool {
-    let pair = |to: &Id| ConversationId::of_pair(&message.sender, to);
-    message.to.as_deref().is_some_and(|to| pair(to) != message.id.conversation)
+/// Whether conversations of a kind are this API's.
+pub(super) fn is_shown(kind: Kind) -> bool {
+    KINDS & 1 << kind as u8 != 0
 }
 
 struct Say<'a>(&'a mut dyn FnMut(&str, &str));
@@ -78,8 +73,10 @@ impl Say<'_> {
 pub(super) mod tests {
     use std::sync::Arc;
 
-    use schema::chat::{Attachment, Kind, Member, MemberChange, MessageId, Receipt, Role};
-    use schema::{Status, UserPresence};
+    use schema::chat::{
+        Attachment, Conversation, ConversationId, Member, MemberChange, Message, MessageId, Receipt, Role,
+    };
+    use schema::{Id, Status, UserPresence};
     use serde_json::{Value, json};
 
     use super::*;
@@ -140,8 +137,12 @@ pub(super) mod tests {
     }
 
     fn told(event: ChatEvent) -> Vec<(String, Value)> {
+        told_in(Kind::Group, event)
+    }
+
+    fn told_in(kind: Kind, event: ChatEvent) -> Vec<(String, Value)> {
         let mut told = Vec::new();
-        tell(&Event::Chat(event), &mut |name, json| {
+        tell(&Event::Chat(kind, Box::new(event)), &mut |name, json| {
             told.push((name.to_owned(), serde_json::from_str(json).unwrap()));
         });
         told
@@ -188,9 +189,8 @@ pub(super) mod tests {
     #[test]
     fn typing_and_conversations() {
         let place = message().id.conversation;
-        let typing_with =
-            |on, with| told(ChatEvent::Typing { conversation: place, user: id("bob"), on, with, by: None });
-        let typing = |on| typing_with(on, None);
+        let typing =
+            |on| told(ChatEvent::Typing { conversation: place, user: id("bob"), on, with: None, by: None });
         let body = json!({"userId": "bob", "conversationId": place.to_string()});
         assert_eq!(typing(true), [("user:typing".to_owned(), body.clone())]);
         assert_eq!(typing(false), [("user:stopped-typing".to_owned(), body)]);
@@ -213,7 +213,7 @@ pub(super) mod tests {
         assert_eq!(told(added), [("conversation:participant-added".to_owned(), row.clone())]);
         let removed = ChatEvent::MemberRemoved { conversation: place, member: member() };
         assert_eq!(told(removed), [("conversation:participant-removed".to_owned(), row)]);
-        let deleted = told(ChatEvent::Deleted { conversation: place });
+        let deleted = told(ChatEvent::Deleted { conversation: place, pair: None });
         let body = json!({"conversationId": place.to_string()});
         assert_eq!(deleted, [("conversation:deleted".to_owned(), body)]);
     }
@@ -226,14 +226,34 @@ pub(super) mod tests {
         assert_eq!(told(changed), []);
         let row = UserPresence { user: id("bob"), status: Status::Online, last_seen: Default::default() };
         tell(&Event::Presence(vec![row]), &mut |name, _| panic!("{name}"));
-        let trade = || Arc::new(Conversation { kind: Kind::Trade, ..Conversation::clone(&conversation()) });
-        assert_eq!(told(ChatEvent::Created(trade())), []);
-        assert_eq!(told(ChatEvent::Updated(trade())), []);
-        let place = ConversationId::natural(Kind::Trade, &["ann", "bob"]);
-        let of_trade = MessageId { conversation: place, at: AT };
-        let message = Message { id: of_trade, to: Some(Box::new(id("bob"))), ..message() };
-        assert_eq!(told(ChatEvent::Said(message)), []);
-        let (user, with) = (id("ann"), Some(id("bob")));
-        assert_eq!(told(ChatEvent::Typing { conversation: place, user, on: true, with, by: None }), []);
+    }
+
+    #[test]
+    fn conversations_of_other_apis_are_not_told() {
+        let (place, message, user) = (message().id.conversation, message(), || id("bob"));
+        let events = [
+            ChatEvent::Said(message.clone()),
+            ChatEvent::Edited(message.clone()),
+            ChatEvent::Removed { message: message.id, at: AT },
+            ChatEvent::Read { message: message.id, user: user(), at: AT },
+            ChatEvent::ReadAll {
+                conversation: place,
+                user: user(),
+                at: AT,
+                up_to: AT,
+                newly: vec![message.id],
+            },
+            ChatEvent::Typing { conversation: place, user: user(), on: true, with: None, by: None },
+            ChatEvent::Created(conversation()),
+            ChatEvent::Updated(conversation()),
+            ChatEvent::MemberAdded { conversation: place, member: member() },
+            ChatEvent::MemberRemoved { conversation: place, member: member() },
+            ChatEvent::Deleted { conversation: place, pair: None },
+        ];
+        for event in events {
+            for (kind, shown) in Kind::ALL.into_iter().zip([true, true, false, false]) {
+                assert_eq!(!told_in(kind, event.clone()).is_empty(), shown, "{kind:?} {event:?}");
+            }
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::endpoint::Endpoint;
 use super::errand::Errands;
 use super::sid;
 use super::speaker::Speech;
-use super::visit::Origin;
+use super::visit::{Found, Origin};
 use crate::edges::pace::{Pace, Rate};
 use crate::engineio;
 use crate::http::auth::{Caller, Denied};
@@ -94,6 +94,16 @@ impl Hearing<'_> {
         }
     }
 
+    /// The verdict on the token of the handshake, which may have ended since then.
+    fn of_handshake(&self, found: &Found) -> Result<Caller, Denied> {
+        match &found.verdict {
+            Ok(caller) if caller.expires_at <= self.wishes.now().wall => {
+                Err(Denied::Token { code: "TOKEN_EXPIRED", message: "the token has expired".into() })
+            }
+            verdict => verdict.clone(),
+        }
+    }
+
     fn open(&mut self, namespace: Namespace, caller: Caller) {
         self.wishes.open(Open {
             conn: self.wishes.conn(),
@@ -173,10 +183,10 @@ impl Application for Hearing<'_> {
         };
         let found = self.origin.found.as_deref();
         let verdict = match (token, found) {
-            (None, Some(found)) => found.verdict.clone(),
+            (None, Some(found)) => self.of_handshake(found),
             (None, None) => Err(Denied::Token { code: "TOKEN_MISSING", message: "".into() }),
             // Clients bring the same token in many ways; one signature is enough.
-            (Some(token), Some(found)) if sid::same(&token, &found.token) => found.verdict.clone(),
+            (Some(token), Some(found)) if sid::same(&token, &found.token) => self.of_handshake(found),
             (Some(token), _) => {
                 if !self.errands.send(self.wishes.conn(), namespace, &token, self.origin.peer) {
                     Self::refuse(talk, namespace, &self.speech.refused(schema::Refusal::Busy));

@@ -2,11 +2,13 @@
 //!
 //! On joining, its session follows the user's conversations, and reads which rooms the user has on this side: the others of
 //! them are watched, and `active_user_list` says who of them is online.
+//!
+//! What comes of one connection and is all of its user's devices' to hear goes to the others on a channel of the user.
 
 use std::borrow::Cow;
 
-use schema::chat::{ChatCommand, ChatReply};
-use schema::{Actor, CloseReason, Command, Event as Told, Refusal, Reply};
+use schema::chat::{ChatCommand, ChatReply, Kind};
+use schema::{Actor, CloseReason, Command, Event as Told, Id, Refusal, Reply};
 use serde::Deserialize;
 
 use super::answer::{Outcome, failure, outcome};
@@ -55,6 +57,9 @@ struct Claimed {
     side: Side,
 }
 
+/// The event that says who is online, once after joining.
+const LIST: &str = "active_user_list";
+
 /// What a command was for.
 #[derive(Debug)]
 enum Asked {
@@ -79,6 +84,11 @@ struct Auth<'a> {
 
 fn not_admitted() -> Refused {
     Refused { message: "Authentication Error".into(), data: None }
+}
+
+/// The channel of a user's devices on this API.
+fn devices(user: &Id) -> Id {
+    user.internal(Id::INTERNAL[2])
 }
 
 fn chat(command: ChatCommand) -> Command {
@@ -169,9 +179,49 @@ impl Trade {
             Concern::Gone(room) => {
                 self.others.gone(room, own).map(|other| Command::Unwatch { users: vec![other] })
             }
+            Concern::Back(room) => {
+                self.others.back(room, own, &mut emitter(call, self.namespace));
+                None
+            }
         };
         if let Some(command) = command {
             self.ask(call, Asked::Nothing, command);
+        }
+    }
+
+    /// Emits what is to be said of the others. The list is for all of the user's devices.
+    fn say_others(
+        &mut self,
+        call: &mut Call<'_, '_>,
+        own: &Own,
+        say: impl FnOnce(&mut Others, &mut dyn FnMut(&str, &str)),
+    ) {
+        let mut list = None;
+        {
+            let mut emit = emitter(call, self.namespace);
+            say(&mut self.others, &mut |name, body| {
+                emit(name, body);
+                if name == LIST {
+                    list = Some(body.to_owned());
+                }
+            });
+        }
+        if let Some(list) = list {
+            self.share(call, &own.user, LIST, &list);
+        }
+    }
+
+    /// Tells the user's other devices, too.
+    fn share(&mut self, call: &mut Call<'_, '_>, user: &Id, name: &str, body: &str) {
+        let (channel, payload) = (devices(user), format!("{name}\n{body}").into_bytes().into());
+        self.ask(call, Asked::Nothing, Command::Publish { channel, payload, except_self: true });
+    }
+
+    /// Another device of the user shares an event.
+    fn shared(&self, call: &mut Call<'_, '_>, payload: &[u8]) {
+        let event = std::str::from_utf8(payload).ok().and_then(|text| text.split_once('\n'));
+        if let Some((name, body)) = event {
+            emitter(call, self.namespace)(name, body);
         }
     }
 
@@ -183,7 +233,7 @@ impl Trade {
         if !watched.is_empty() {
             self.ask(call, Asked::Watch, Command::Watch { users: watched });
         }
-        self.others.list_if_whole(own, &mut emitter(call, self.namespace));
+        self.say_others(call, own, |others, emit| others.list_if_whole(own, emit));
     }
 }
 
@@ -267,6 +317,7 @@ impl Api for Trade {
         self.own = Some(Own { user: actor.key.id.clone(), side: claimed.side });
         (self.others, self.verifying) = (Others::default(), None);
         self.ask(call, Asked::Nothing, chat(ChatCommand::Follow { on: true }));
+        self.ask(call, Asked::Nothing, Command::Subscribe { channel: devices(&actor.key.id) });
         self.ask(call, Asked::Rooms, chat(ChatCommand::List { kinds: KINDS, limit: LIST_MOST, after: None }));
     }
 
@@ -297,13 +348,16 @@ impl Api for Trade {
             Asked::Nothing => {}
             Asked::Rooms => self.rooms(call, &own, result),
             Asked::Watch if result.is_err() => {
-                self.others.give_up_waiting(&own, &mut emitter(call, self.namespace));
+                self.say_others(call, &own, |others, emit| others.give_up_waiting(&own, emit));
             }
             Asked::Watch => {}
             Asked::Event(what, ack) => match outcome(what, &own.user, result) {
                 Outcome::Done { ack: body, again } => {
                     if let Some((name, body)) = again {
                         call.talk.emit(self.namespace, name, Arguments::json(&body));
+                        if name == "create_room" {
+                            self.share(call, &own.user, name, &body);
+                        }
                     }
                     if let Some(ack) = ack {
                         call.talk.ack(self.namespace, ack, Arguments::json(&body));
@@ -318,14 +372,19 @@ impl Api for Trade {
     fn notice(&mut self, call: &mut Call<'_, '_>, event: &Told) -> bool {
         let Some(own) = self.own.clone() else { return true };
         match event {
-            Told::Presence(rows) => self.others.came(rows, &own, &mut emitter(call, self.namespace)),
-            Told::Chat(event) => {
+            Told::Presence(rows) => {
+                self.say_others(call, &own, |others, emit| others.came(rows, &own, emit));
+            }
+            Told::Published { channel, payload, .. } if *channel == devices(&own.user) => {
+                self.shared(call, payload);
+            }
+            Told::Chat(Kind::Trade, event) => {
                 let concern = tell(event, &own.user, &mut emitter(call, self.namespace));
                 if let Some(concern) = concern {
                     self.concern(call, &own, &concern);
                 }
             }
-            // The payloads and channels of services have no words in this API.
+            // The payloads and other channels of services have no words in this API, nor have conversations of other kinds.
             _ => {}
         }
         true

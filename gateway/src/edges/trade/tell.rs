@@ -3,11 +3,12 @@
 //!
 //! | event | who is told |
 //! |---|---|
-//! | `create_room` | its maker |
+//! | `create_room` | its maker, and who makes it again |
 //! | `new_message` | both, the session that sent it included |
 //! | `typing`, `stop_typing` | both, but not the session that types (the machine leaves it out) |
 //! | `seen_messages` | who was seen, not who has seen |
 //! | `room_deletion` | both |
+//! | `user_status_change` | the other one, when who had deleted a room shows it again |
 
 use schema::Id;
 use schema::chat::{ChatEvent, MessageId};
@@ -22,8 +23,10 @@ pub enum Concern {
     /// The room counts (again). `new`: it was not there before.
     #[allow(missing_docs, reason = "told above")]
     Counts { room: Room, new: bool },
-    /// Its user has deleted it.
+    /// Its user has deleted it, or it is no more.
     Gone(Room),
+    /// The other one, who had deleted it, shows it again.
+    Back(Room),
 }
 
 /// Calls `emit` with the name and the argument of each event that a session of `user` is told.
@@ -59,10 +62,16 @@ pub fn tell(event: &ChatEvent, user: &Id, emit: &mut dyn FnMut(&str, &str)) -> O
             if change.hidden == Some(true) {
                 emit("room_deletion", &json(&RoomDeletion::new(&room, room.side(&member.user)?)));
             }
-            match change.hidden.filter(|_| member.user == *user)? {
-                false => Some(Concern::Counts { room, new: false }),
-                true => Some(Concern::Gone(room)),
+            match (change.hidden?, member.user == *user) {
+                (false, true) => Some(Concern::Counts { room, new: false }),
+                (true, true) => Some(Concern::Gone(room)),
+                (false, false) => Some(Concern::Back(room)),
+                (true, false) => None,
             }
+        }
+        // By a back end: no event of the API says so, but the other one is none of the user's any more.
+        ChatEvent::Deleted { conversation, pair: Some([one, other]) } => {
+            Room::of_two(*conversation, one, other).map(Concern::Gone)
         }
         _ => None,
     }
@@ -225,7 +234,10 @@ mod tests {
         assert_eq!(told(&hidden(true), "7"), (deletion.clone(), Some(Concern::Gone(room()))));
         assert_eq!(told(&hidden(true), "42"), (deletion, None));
         assert_eq!(told(&hidden(false), "7"), (vec![], Some(Concern::Counts { room: room(), new: false })));
-        assert_eq!(told(&hidden(false), "42"), (vec![], None));
+        assert_eq!(told(&hidden(false), "42"), (vec![], Some(Concern::Back(room()))));
+        let pair = Some([id("7"), id("42")]);
+        let deleted = ChatEvent::Deleted { conversation: room().id(), pair };
+        assert_eq!(told(&deleted, "42"), (vec![], Some(Concern::Gone(room()))));
         let blocked = changed(MemberChange { blocked: Some(true), ..MemberChange::default() });
         assert_eq!(told(&blocked, "42"), (vec![], None));
     }

@@ -113,6 +113,16 @@ impl Others {
         (new || back).then(|| other.clone())
     }
 
+    /// The other one shows a room again that they had deleted: said once more, if they are online.
+    pub fn back(&self, room: &Room, own: &Own, emit: &mut dyn FnMut(&str, &str)) {
+        let is_online = |other: &&Id| self.online.binary_search(&fingerprint(other)).is_ok();
+        if self.first.is_none()
+            && let Some(other) = other_of(room, own).filter(is_online)
+        {
+            emit("user_status_change", &json(&StatusChange::new(&own.user, own.side, other, true)));
+        }
+    }
+
     /// A room counts no more: who is to be watched no more.
     pub fn gone(&mut self, room: &Room, own: &Own) -> Option<Id> {
         let other = other_of(room, own)?;
@@ -223,6 +233,13 @@ mod tests {
         assert_eq!(others.counts(&with("bob"), &own(), false), Some(id("bob")));
         assert_eq!(told(&mut others, &[("bob", Online)]), [change("bob", true)]);
         assert_eq!(others.counts(&with("eve"), &own(), false), Some(id("eve")));
+        // The other one's deletion is undone: said once more of who is online.
+        let back = |seller: &str| {
+            let mut told = Vec::new();
+            others.back(&with(seller), &own(), &mut |name, json| told.push(format!("{name} {json}")));
+            told
+        };
+        assert_eq!((back("bob"), back("cat")), (vec![change("bob", true)], vec![]));
         // A new one; and one on the other side of this connection.
         assert_eq!(others.counts(&with("fay"), &own(), true), Some(id("fay")));
         assert!(told(&mut others, &[("fay", Offline)]).is_empty());

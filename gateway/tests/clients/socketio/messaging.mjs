@@ -6,7 +6,7 @@
 // (7). EXPIRY=1: the server allows no leeway behind a token's end. CLIENTS: which versions, with commas.
 
 import assert from "node:assert/strict";
-import { runAll, test, until } from "./cases.mjs";
+import { runAll, test, until, within } from "./cases.mjs";
 import { Session, client, rest, someone, token } from "./people.mjs";
 import { Serving } from "./serving.mjs";
 
@@ -337,12 +337,19 @@ function everything(title, library, transports) {
     end(all);
   });
   if (process.env.EXPIRY) {
-    named("a token that ends is told, and disconnects", async () => {
-      const session = await enter(someone("ann"), 3);
+    named("a token that ends is told, and disconnects until there is a new one", async () => {
+      const user = someone("ann");
+      const session = await enter(user, 3);
       assert.equal((await session.hears("error")).statusCode, 401);
       assert.equal(await session.ends(), "io server disconnect");
       await new Promise((resolve) => setTimeout(resolve, 300));
       assert.equal(session.socket.connected, false);
+      const back = new Promise((resolve) => session.socket.once("connect", resolve));
+      if (library.major >= 3) session.socket.auth = { token: token(user) };
+      else session.socket.io.opts.query = { token: token(user) };
+      session.socket.connect();
+      await within(back, 15_000, "coming back with a new token");
+      assert.equal((await session.ask("nothing:known")).statusCode, 400);
       session.leave();
     });
   }

@@ -7,7 +7,7 @@
 // (7). EXPIRY=1: the server allows no leeway behind a token's end. CLIENTS: which versions, with commas.
 
 import assert from "node:assert/strict";
-import { runAll, test, until } from "./cases.mjs";
+import { runAll, test, until, within } from "./cases.mjs";
 import { Session, client, rest, someone, token } from "./people.mjs";
 import { Serving } from "./serving.mjs";
 import { ask } from "./wire.mjs";
@@ -73,6 +73,16 @@ function everything(title, library) {
     assert.equal(status, 400);
     assert.deepEqual(JSON.parse(body), { code: 0, message: "Transport unknown" });
   });
+  named("all of a user's sessions hear who is online when one connects", async () => {
+    const user = someone("buyer");
+    const [one, two] = [await enter(user, "BUYER"), await enter(user, "SELLER")];
+    for (const session of [one, two]) {
+      const list = { user_id: user, user_role: "SELLER", rooms: [] };
+      assert.deepEqual(await session.hears("active_user_list", ({ user_role }) => user_role === "SELLER"), list);
+    }
+    assert.equal(times(two, "active_user_list"), 1);
+    for (const session of [one, two]) session.leave();
+  });
   named("create_room is told to the creator's sessions", async () => {
     const [buyer, seller] = ["buyer", "seller"].map(someone);
     const [one, two, other] = [await enter(buyer, "BUYER"), await enter(buyer, "BUYER"), await enter(seller, "SELLER")];
@@ -84,6 +94,8 @@ function everything(title, library) {
         assert.equal(String(made[key]), value, key);
       }
     }
+    two.emit("create_room", asked);
+    for (const session of [one, two]) await until(() => times(session, "create_room") === 2, "the room again");
     const { room } = await call(seller, "GET", `/rooms/${buyer}.${seller}`);
     assert.deepEqual([room._id, room.buyer, room.seller], [`${buyer}.${seller}`, buyer, seller]);
     assert.equal(times(other, "create_room"), 0);
@@ -229,10 +241,25 @@ function everything(title, library) {
     end(all);
   });
   if (process.env.EXPIRY) {
-    named("a token that ends disconnects", async () => {
-      const session = await enter(someone("buyer"), "BUYER", 3);
+    named("a token that ends disconnects until there is a new one; one that is renewed before does not", async () => {
+      const user = someone("buyer");
+      const [session, renewed] = [await enter(user, "BUYER", 3), await enter(user, "BUYER", 3)];
+      const credentials = { token: token(user), user_id: user, user_role: "BUYER" };
+      renewed.emit("verify_user", credentials);
+      assert.deepEqual(await renewed.hears("verify_user"), { status: true });
       assert.equal(await session.ends(), "io server disconnect");
-      session.leave();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      assert.equal(session.socket.connected, false);
+      const back = new Promise((resolve) => session.socket.once("connect", resolve));
+      if (library.major >= 3) session.socket.auth = credentials;
+      else session.socket.query = credentials;
+      session.socket.connect();
+      await within(back, 15_000, "coming back with a new token");
+      for (const one of [session, renewed]) {
+        one.emit("typing", {});
+        assert.equal((await one.hears("error")).status, false);
+        one.leave();
+      }
     });
   }
 }
