@@ -33,9 +33,9 @@ pub struct ChatDeed {
 /// How often each command is given: its number, of a hundred and some.
 const SHARES: [(u8, u64); 23] = [
     (0, 7),
-    (1, 16),
-    (2, 16),
-    (3, 10),
+    (1, 24),
+    (2, 24),
+    (3, 14),
     (4, 6),
     (5, 4),
     (6, 7),
@@ -72,6 +72,16 @@ impl ChatDeed {
         let [room, first, second, acting] = [luck.byte(), luck.byte(), luck.byte(), luck.byte()];
         Self { what, room, first, second, acting }
     }
+
+    /// Whether something is said.
+    pub(crate) fn is_send(self) -> bool {
+        (1..=3).contains(&self.what)
+    }
+
+    /// The one that follows it so many places later.
+    pub(crate) fn next(self, places: u8) -> Self {
+        Self { second: self.second.wrapping_add(places), ..self }
+    }
 }
 
 impl World {
@@ -104,7 +114,11 @@ impl World {
     }
 
     fn chat_of(&mut self, user: &Key, deed: ChatDeed) -> ChatCommand {
-        let ChatDeed { what, first, second, .. } = deed;
+        let ChatDeed { mut what, first, second, .. } = deed;
+        // Who is nowhere yet mostly begins something.
+        if !deed.room.is_multiple_of(4) && what < 11 && self.oracle.rooms_of(user).is_empty() {
+            what = 0;
+        }
         let conversation = self.a_room(user, deed.room);
         let message = MessageId { conversation, at: self.a_message(user, conversation, first) };
         match what {

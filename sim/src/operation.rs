@@ -42,6 +42,20 @@ pub enum Deed {
     Chat(ChatDeed),
 }
 
+impl Deed {
+    /// Who has something to say often has more of it.
+    pub(crate) fn in_a_row(self) -> impl Iterator<Item = Self> {
+        let more = match self {
+            Self::Chat(deed) if deed.is_send() => deed.acting % 6,
+            _ => 0,
+        };
+        (0..=more).map(move |n| match self {
+            Self::Chat(deed) => Self::Chat(deed.next(n)),
+            other => other,
+        })
+    }
+}
+
 /// One thing that happens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Operation {

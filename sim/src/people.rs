@@ -261,8 +261,11 @@ impl World {
                 let Some(actor) = self.clients.get(&session).map(|client| client.actor.clone()) else {
                     return Ok(());
                 };
-                let command = self.command_of(&actor, deed);
-                self.tell(session, command)
+                for deed in deed.in_a_row() {
+                    let command = self.command_of(&actor, deed);
+                    self.tell(session, command)?;
+                }
+                Ok(())
             }
             Caller::Front { shard, user, service } => {
                 let shard = u16::from(shard) % self.profile.shards;

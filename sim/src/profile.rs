@@ -140,6 +140,20 @@ impl Profile {
         limits.chat_cache = luck.pick(&[1, 3_000, 64 << 20]);
         limits.chat_commands = luck.pick(&[4, 8_192, 8_192]);
         limits.chat_queue = luck.pick(&[2, 1_024, 1_024]);
+        // Who has much to say may say it.
+        limits.commands_per_second = luck.pick(&[20, 1_000, 1_000]);
+        limits.commands_burst = luck.pick(&[60, 1_000, 1_000]);
+        if luck.chance(400) {
+            limits.retention = [0; 4].map(|_| luck.pick(&[0, 3_000, 20_000]));
+            limits.retention_round = luck.pick(&[1_000, 4_000]);
+        }
+    }
+
+    /// How much older than it is to be a message may become in a quiet time: the store is asked, and answers, and homes
+    /// are told.
+    #[must_use]
+    pub fn forgetting_time(&self) -> u64 {
+        2 * u64::from(self.limits.retention_round) + 2_000
     }
 
     /// Longest time until the store of conversations has answered.

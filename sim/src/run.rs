@@ -214,13 +214,22 @@ impl World {
         let limits = &self.profile.limits;
         let longest = MEMORY + u64::from(limits.restart_grace) + u64::from(limits.silence);
         self.run_until(self.time + longest)?;
+        // Who looks for what is too old goes on looking.
+        let looks = self.profile.limits.retention != [0; 4];
+        for _ in 0..50 {
+            if !looks || self.censuses().iter().all(|census| census.chats == 0) {
+                break;
+            }
+            self.run_until(self.time + 7)?;
+        }
         check(self.network.is_quiet(), "in the end nothing is on its way", || "something is".to_owned())?;
         let Some(node) = &self.node else { return Ok(()) };
         for (shard, machine) in node.machines.iter().enumerate() {
             let seen = || format!("shard {shard}: {:?}", machine.census());
             check(machine.is_idle(), "when everybody has left a machine is empty", seen)?;
             let wake = machine.next_wake();
-            check(wake.is_none(), "an empty machine sleeps", || format!("shard {shard}: {wake:?}"))?;
+            let looks = looks && shard == 0;
+            check(wake.is_none() || looks, "an empty machine sleeps", || format!("shard {shard}: {wake:?}"))?;
         }
         let ghost = self.store.rows().iter().find(|(_, row)| row.online);
         check(ghost.is_none(), "when everybody has left the journal is empty", || format!("{ghost:?}"))

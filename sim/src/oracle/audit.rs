@@ -157,6 +157,7 @@ impl Oracle {
     pub fn settled(&mut self) -> Verdict {
         self.audit_settled_watches()?;
         self.audit_settled_hearing()?;
+        self.audit_forgetting()?;
         self.audit_order()?;
         match self.calls.iter().next() {
             Some((tag, call)) => broken("every command is answered in time", format!("{tag}: {call:?}")),

@@ -8,7 +8,7 @@ use schema::chat::{ChatEvent, ConversationId};
 use schema::{Id, Key, Realm, SessionAddr};
 
 use super::Oracle;
-use super::rooms::Rooms;
+use super::rooms::{Kept, Rooms};
 use crate::broken::{Verdict, broken, check};
 use crate::shelf::News;
 
@@ -84,8 +84,13 @@ impl Oracle {
     /// # Errors
     /// When what is written breaks a promise.
     pub fn shelf(&mut self, news: &News) -> Verdict {
-        let window = u64::from(self.limits.sends_kept);
-        self.chats.rooms.hear(news, self.now, self.wall, window)?;
+        let kept = Kept {
+            sends: self.limits.sends_kept.into(),
+            retention: self.limits.retention,
+            wall: self.wall,
+            jumps: self.jumps,
+        };
+        self.chats.rooms.hear(news, self.now, &kept)?;
         if let News::Told(write) = news {
             self.owe(write);
         }
@@ -234,6 +239,20 @@ impl Oracle {
                     format!("{session} believes that {user} types in {place:?}")
                 })?;
             }
+        }
+        Ok(())
+    }
+
+    /// Nothing has happened for long: what is too old is forgotten.
+    pub(super) fn audit_forgetting(&self) -> Verdict {
+        let lately = self.now.saturating_sub(self.forgetting_time);
+        if self.jumps || self.booted > lately || self.draining.is_some() {
+            return Ok(());
+        }
+        let wall = self.wall.saturating_sub(self.forgetting_time);
+        for (place, room) in self.chats.rooms.all() {
+            let overdue = room.overdue(&self.limits.retention, wall);
+            check(overdue.is_none(), "what is too old is forgotten", || format!("{place:?}: {overdue:?}"))?;
         }
         Ok(())
     }

@@ -97,6 +97,7 @@ pub struct Oracle {
     /// The store of conversations fails, or did since all was well.
     shelf_fails: bool,
     shelf_time: u64,
+    forgetting_time: u64,
     /// What has been checked, for the report.
     pub checked: Checked,
 }
@@ -169,6 +170,7 @@ impl Oracle {
             chats: Chats::default(),
             shelf_fails: matches!(profile.shelf, ShelfMood::Failing | ShelfMood::Outages),
             shelf_time: profile.shelf_time(),
+            forgetting_time: profile.forgetting_time(),
             checked: Checked::default(),
         }
     }

@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::machine::store::{MemberRow, Part, Place, Write};
+use engine::machine::store::{Horizon, MemberRow, Part, Place, Write};
 use schema::chat::{Conversation, ConversationId, Message};
 use schema::{Id, Key};
 
-use crate::broken::{Verdict, check};
+use crate::broken::{Verdict, broken, check};
 use crate::shelf::News;
 
 /// A member's stay in a conversation.
@@ -33,7 +33,7 @@ pub(super) struct Stored {
     pub(super) versions: Vec<(u64, Message)>,
     /// Who was a member when it was said.
     pub(super) audience: Vec<Id>,
-    /// Its conversation is no more.
+    /// Its conversation is no more, or it was forgotten for its age.
     pub(super) gone: Option<u64>,
     /// Somebody was told that it is new.
     pub(super) acknowledged: bool,
@@ -71,7 +71,9 @@ pub(super) struct Room {
     /// Sequences that were given out and not written.
     missing: BTreeSet<u64>,
     newest: (u64, u64),
-    sent: BTreeMap<(u32, String), u64>,
+    sent: BTreeMap<(Id, String), u64>,
+    /// What was forgotten for its age, up to there.
+    forgotten: u64,
     /// A crash has lost what its home knew of missing sequences.
     pub(super) torn: bool,
     /// Writes under way.
@@ -117,8 +119,7 @@ impl Room {
 
     /// When it was last changed or written to, as far as is stored.
     pub(super) fn updated_at(&self) -> Option<u64> {
-        let said = self.there().next_back().map_or(0, |stored| stored.latest().id.at);
-        self.conversation.as_ref().map(|conversation| conversation.updated_at.max(said))
+        self.conversation.as_ref().map(|conversation| conversation.updated_at.max(self.newest.1))
     }
 
     /// Messages that are there now.
@@ -154,7 +155,7 @@ impl Room {
         self.pending = 0;
     }
 
-    fn apply(&mut self, moment: u64, now: u64, window: u64, wall: u64, write: &Write) -> Verdict {
+    fn apply(&mut self, moment: u64, now: u64, kept: &Kept, write: &Write) -> Verdict {
         for part in &write.parts {
             match part {
                 Part::Conversation(conversation) => {
@@ -175,21 +176,53 @@ impl Room {
                 }
                 Part::Message(message) => self.put_message(moment, message, now)?,
                 Part::Sent { row, client_id, message } => {
-                    let before = self.sent.insert((*row, client_id.to_string()), *message);
-                    let again = before.is_some_and(|before| before + window > wall);
+                    // Whoever comes back has another row, and is the same.
+                    let mut rows = self.members.iter().rev();
+                    let Some(user) = rows.find(|one| one.row.member.row == *row) else { continue };
+                    let name = (user.row.member.user.clone(), client_id.to_string());
+                    let before = self.sent.insert(name, *message);
+                    // What was forgotten for its age may be said again.
+                    let before = before.filter(|before| *before > self.forgotten);
+                    let again = before.is_some_and(|before| before + kept.sends > kept.wall);
                     check(!again, "one client id is one message", || {
                         format!("{:?}: {row} {client_id} is {before:?} and {message}", write.place)
                     })?;
                 }
-                // The simulator's profiles keep messages for good.
-                Part::Deleted { .. } | Part::Receipt { .. } | Part::Forgotten(_) => {}
+                Part::Forgotten(horizon) => self.forget(moment, kept, horizon)?,
+                Part::Deleted { .. } | Part::Receipt { .. } => {}
             }
         }
         Ok(())
     }
 
+    /// Everything up to a message is forgotten.
+    fn forget(&mut self, moment: u64, kept: &Kept, horizon: &Horizon) -> Verdict {
+        let seen = || format!("{horizon:?} at {kept:?}, forgotten until {}", self.forgotten);
+        let kind = self.conversation.as_ref().map(|conversation| conversation.kind);
+        let Some(kind) = kind else { return broken("what is no more has nothing to forget", seen()) };
+        let age = kept.retention[kind as usize - 1];
+        let old = age > 0 && (kept.jumps || horizon.at + age <= kept.wall);
+        check(old, "nothing is forgotten before its time", seen)?;
+        let newest = self.messages.get(&horizon.at).and_then(|all| all.last());
+        let newest = newest.filter(|stored| stored.gone.is_none()).map(|stored| Horizon::of(stored.latest()));
+        check(newest == Some(*horizon), "what is forgotten ends with a message", seen)?;
+        for stored in self.messages.range_mut(..=horizon.at).flat_map(|(_, all)| all) {
+            stored.gone.get_or_insert(moment);
+        }
+        self.forgotten = horizon.at;
+        Ok(())
+    }
+
+    /// A message that should have been forgotten by then.
+    pub(super) fn overdue(&self, retention: &[u64; 4], wall: u64) -> Option<&Message> {
+        let age = retention[self.conversation.as_ref()?.kind as usize - 1];
+        let oldest = self.there().next().filter(|_| age > 0)?.latest();
+        (oldest.id.at + age < wall).then_some(oldest)
+    }
+
     fn go(&mut self, moment: u64) {
         self.conversation = None;
+        self.forgotten = 0;
         self.gone = Some(moment);
         for one in self.members.iter_mut().filter(|one| one.until.is_none()) {
             one.until = Some(moment);
@@ -289,6 +322,18 @@ impl Room {
     }
 }
 
+/// For how long things are kept, and what time it is.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// Clients' names for messages.
+    pub(super) sends: u64,
+    /// Messages, by the kind of conversation.
+    pub(super) retention: [u64; 4],
+    pub(super) wall: u64,
+    /// It may have been later.
+    pub(super) jumps: bool,
+}
+
 /// All conversations.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
@@ -315,7 +360,7 @@ impl Rooms {
     /// The message with exactly this content, new or as it became.
     pub(super) fn message(&self, place: Place, message: &Message, from: u64) -> Option<&Stored> {
         let all = self.rooms.get(&place)?.messages.get(&message.id.at)?;
-        all.iter().find(|stored| stored.was(message, from))
+        all.iter().find(|stored| stored.was(message, from) && stored.gone.is_none_or(|gone| gone >= from))
     }
 
     /// Conversations that this user is in now.
@@ -327,7 +372,7 @@ impl Rooms {
     }
 
     /// Something happens at the store.
-    pub(super) fn hear(&mut self, news: &News, now: u64, wall: u64, window: u64) -> Verdict {
+    pub(super) fn hear(&mut self, news: &News, now: u64, kept: &Kept) -> Verdict {
         self.moment += 1;
         let moment = self.moment;
         let (News::Asked(write)
@@ -340,7 +385,7 @@ impl Rooms {
         room.changed = moment;
         match news {
             News::Asked(_) => (self.pending, room.pending) = (self.pending + 1, room.pending + 1),
-            News::Applied(_) => return room.apply(moment, now, window, wall, write),
+            News::Applied(_) => return room.apply(moment, now, kept, write),
             News::Told(_) | News::Failed(_) => {
                 self.pending = self.pending.saturating_sub(1);
                 room.pending = room.pending.saturating_sub(1);
