@@ -148,6 +148,120 @@ fn what_is_not_taken() {
 }
 
 #[test]
+fn tricks_with_boundaries_names_and_files() {
+    let (node, folder) = node("");
+    let token = node.token("alice");
+    let upload = |kind: &str, bytes: &[u8]| {
+        let head = head(&token, bytes.len());
+        let own = format!("multipart/form-data; boundary={BOUNDARY}");
+        raw(node.addresses.http, &[head.replace(&own, kind).as_bytes(), bytes].concat())
+    };
+    let own = format!("multipart/form-data; boundary={BOUNDARY}");
+    let good = form("a.gif", "image/gif", b"GIF89a");
+    // What only looks like a boundary is of the file.
+    let looks = [
+        format!("GIF89a --{BOUNDARY}"),
+        format!("GIF89a\r\n-{BOUNDARY}"),
+        format!("GIF89a\n--{BOUNDARY}--"),
+        format!("GIF89a\r\n--{}", &BOUNDARY[..BOUNDARY.len() - 1]),
+        "GIF89a\r\n\r\n--\r\n--".to_owned(),
+    ];
+    for bytes in &looks {
+        let answer = upload(&own, &form("a.gif", "image/gif", bytes.as_bytes()));
+        let shown = node.get(path(&url(&answer)));
+        assert_eq!(shown.body, *bytes, "{bytes:?}");
+    }
+    assert_eq!(upload(&format!("multipart/form-data; boundary=\"{BOUNDARY}\""), &good).status, 201);
+    assert_eq!(
+        upload(&format!("Multipart/Form-Data; charset=utf-8; BOUNDARY={BOUNDARY}"), &good).status,
+        201
+    );
+    let taken = files(folder.path(), "messages");
+    for kind in [
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary=\"\"",
+        "multipart/form-data; boundary=other",
+        "multipart/form-data; boundary",
+        "multipart/form-data; boundary=a\u{1}b",
+    ] {
+        assert_eq!(upload(kind, &good).status, 400, "{kind:?}");
+    }
+    let lf: Vec<u8> = String::from_utf8_lossy(&good).replace("\r\n", "\n").into_bytes();
+    let nested = part(
+        "Content-Disposition: form-data; name=\"file\"; filename=\"a.gif\"\r\nContent-Type: multipart/mixed; boundary=in",
+        b"--in\r\nContent-Disposition: file; filename=\"b.gif\"\r\n\r\nGIF89a\r\n--in--",
+    );
+    let no_disposition = part("Content-Type: image/gif", b"GIF89a");
+    let no_name = part("Content-Disposition: form-data; filename=\"a.gif\"", b"GIF89a");
+    let attachment = part("Content-Disposition: attachment; name=\"file\"; filename=\"a.gif\"", b"GIF89a");
+    let bad_name =
+        [b"Content-Disposition: form-data; name=\"file\"; filename=\"".as_slice(), b"a\0b", b".gif\""]
+            .concat();
+    let bad_name = String::from_utf8(bad_name).unwrap();
+    for (what, bytes) in [
+        ("lines that end in LF only", lf),
+        ("a form within the form", [nested, end()].concat()),
+        ("a part without a disposition", [no_disposition, end()].concat()),
+        ("a part without a name", [no_name, end()].concat()),
+        ("a part that is no form's", [attachment, end()].concat()),
+        ("a name with a zero byte", [part(&bad_name, b"GIF89a"), end()].concat()),
+        ("something behind the end", [&good[..], &good].concat()),
+    ] {
+        let answer = upload(&own, &bytes);
+        assert_eq!(answer.status, 400, "{what}: {answer:?}");
+        assert_eq!(answer.json()["statusCode"], 400, "{what}");
+    }
+    eventually("nothing left behind", || (files(folder.path(), "incoming") == 0).then_some(()));
+    assert_eq!(files(folder.path(), "messages"), taken, "what is refused leaves nothing");
+
+    // Ways out of the folder are names like any other.
+    for given in [
+        "....//....//etc/passwd.gif",
+        "..\\\\..\\\\windows\\\\system.gif",
+        "/etc/passwd.gif",
+        "%2e%2e%2f%2e%2e%2fpasswd.gif",
+        "a/../../../b.gif",
+        "con.gif",
+        "..gif",
+    ] {
+        let address = url(&upload(&own, &form(given, "image/gif", b"GIF89a")));
+        let name = path(&address).strip_prefix("/messaging/messages/").expect("in its folder");
+        assert!(!name.contains('/') && !name.contains(".."), "{given}: {address}");
+        assert_eq!(node.get(path(&address)).status, 200, "{given}");
+    }
+    let names: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        names.iter().all(|name| ["about", "incoming", "messages"].contains(&name.to_str().unwrap())),
+        "{names:?}"
+    );
+
+    // Files that are two things at once are taken as the one they begin with, and shown as nothing else.
+    for (kind, bytes) in [
+        ("image/gif", &b"GIF89a/*\0*/=1;alert(document.domain)//"[..]),
+        ("image/jpeg", b"\xff\xd8\xff\xe0<svg onload=alert(1)>"),
+        ("application/pdf", b"%PDF-1.7\nPK\x03\x04<script>alert(1)</script>"),
+    ] {
+        let shown = node.get(path(&url(&upload(&own, &form("a.html", kind, bytes)))));
+        assert_eq!((shown.header("Content-Type"), shown.header("X-Content-Type-Options")), (kind, "nosniff"));
+        let downloaded = shown.find("Content-Disposition") == Some("attachment");
+        assert!(downloaded || kind.starts_with("image/"), "{kind}");
+    }
+    // What begins otherwise than it says is not.
+    for (kind, bytes) in [
+        ("image/gif", &b" GIF89a<script>"[..]),
+        ("image/png", b"GIF89a"),
+        ("application/pdf", b"<html>%PDF-1.7"),
+        ("application/pdf", b"\x7fELF%PDF-1.7"),
+    ] {
+        let answer = upload(&own, &form("a.pdf", kind, bytes));
+        let png_is_gif = kind == "image/png";
+        assert_eq!(answer.status, if png_is_gif { 201 } else { 400 }, "{kind} {bytes:?}: {answer:?}");
+        assert!(!png_is_gif || answer.json()["mimetype"] == "image/gif");
+    }
+}
+
+#[test]
 fn a_token_is_needed() {
     let (node, _folder) = node("");
     let good = form("a.gif", "image/gif", b"GIF89a");

@@ -23,7 +23,7 @@ use super::problem::Failure;
 use crate::config::Config;
 use crate::http::client_addr::{Client, Peer};
 use crate::http::json::json;
-use crate::http::{Front, body};
+use crate::http::{Front, body, strict};
 use crate::media::name::{ObjectName, file_name};
 use crate::media::spool::Spool;
 use crate::media::{Media, Owner, PREFIX, kind};
@@ -134,6 +134,8 @@ pub async fn upload(
         (status = 401, body = Failure, description = "No token, or a bad one"),
         (status = 403, body = Failure, description = "The file is somebody else's"),
         (status = 404, body = Failure, description = "There is no such file"),
+        (status = 408, body = Failure, description = "The body did not arrive in time"),
+        (status = 413, body = Failure, description = "The body is too large"),
 ))]
 pub async fn remove(
     State(front): State<Arc<Front>>,
@@ -144,7 +146,7 @@ pub async fn remove(
     let deleted = async {
         let caller = front.caller(&headers, client)?;
         let bytes = body::read(body, DELETE_BYTES).await?;
-        let Delete { url } = serde_json::from_slice(&bytes)
+        let Delete { url } = strict::object(&bytes)
             .map_err(|_| Problem::bad("the body must be JSON of the form {\"url\":\"…\"}"))?;
         let media = media(&front)?;
         let missing = || Problem::not_found("File not found");

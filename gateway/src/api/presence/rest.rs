@@ -142,6 +142,7 @@ pub async fn check(
         (status = 200, body = CheckMultiple),
         (status = 400, body = Failure, description = "Not 1 to 100 UUIDs"),
         (status = 401, body = Failure, description = "No token, or a bad one"),
+        (status = 408, body = Failure, description = "The body did not arrive in time"),
         (status = 413, body = Failure, description = "The body is too large"),
         (status = 429, body = Failure, description = "More than 10 calls a minute"),
         (status = 503, body = Failure, description = "It could not be found out; try again"),
