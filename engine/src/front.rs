@@ -17,11 +17,16 @@ use crate::machine::{ChatAnswer, ConnRef, Message, Router, StoreReply};
 use crate::mesh::{Inbox, Sender};
 use crate::shard::report::Report;
 
+pub use crate::machine::erase::{Erased, Progress, Step};
+pub use crate::machine::store::{Place, Trace};
+
 /// What is put into a shard's inbox. `A` is what sockets bring along.
 #[derive(Debug)]
 pub enum Envelope<A> {
     /// A call of the front door.
     Ask { ticket: u64, actor: Option<Actor>, command: Command },
+    /// A step in erasing a user. Answered at the desk.
+    Erase { ticket: u64, step: Step },
     /// A socket whose handshake is done. Dropping the envelope closes it.
     Socket { socket: OwnedFd, arrival: A },
     /// A connection that has no socket of its own (yet): its client asks through the front door.
@@ -49,6 +54,8 @@ pub enum Answer {
     Event { ticket: u64, event: Event },
     /// The report of a shard.
     Report { ticket: u64, report: Box<Report> },
+    /// What came of a step in erasing a user.
+    Erased { ticket: u64, result: Result<Erased, Refusal> },
 }
 
 /// How short memory is, told by the front door to the shards.
@@ -154,6 +161,19 @@ impl<A> Door<A> {
         command: Command,
     ) -> Result<(), Refusal> {
         self.put_reserved(shard, Envelope::Ask { ticket, actor, command })
+    }
+
+    /// Takes a step in erasing a user, at the shard that is home to what it is about; what came of it comes to the desk
+    /// under `ticket`.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] as with [`Door::ask`].
+    pub fn erase(&self, ticket: u64, step: Step) -> Result<(), Refusal> {
+        let shard = match &step {
+            Step::Look { user, .. } | Step::Presence { user } => self.home(user),
+            Step::In { place, .. } => self.inner.router.home_of(place.0, &place.1.id()),
+        };
+        self.put_reserved(shard, Envelope::Erase { ticket, step })
     }
 
     /// Asks a shard for its report; it comes to the desk under `ticket`.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::machine::Router;
 use crate::store;
 
+pub use crate::machine::erase::{NOBODY, wiped};
 pub use crate::machine::store::{
     ChatAsk, ChatStored, Horizon, Loaded, MemberRow, Part, Place, SeenRow, Write,
 };

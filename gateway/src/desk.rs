@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use engine::front::{Answer, Desk, Door};
+use engine::front::{Answer, Desk, Door, Erased, Step};
 use engine::shard::report::Report;
 use schema::chat::{ChatCommand, ChatReply};
 use schema::id::{Id, Realm};
@@ -106,7 +106,9 @@ async fn attend(mut desk: Desk, waiting: Arc<Waiting>) {
     loop {
         let taken = desk.drain(BATCH, |answer| {
             let ticket = match &answer {
-                Answer::Event { ticket, .. } | Answer::Report { ticket, .. } => *ticket,
+                Answer::Event { ticket, .. }
+                | Answer::Report { ticket, .. }
+                | Answer::Erased { ticket, .. } => *ticket,
             };
             if let Some(asker) = waiting.take(ticket) {
                 // The asker may have gone this very moment.
@@ -176,6 +178,23 @@ impl Inquirer {
             Reply::Chat(reply) => Ok(*reply),
             reply => {
                 tracing::error!(?reply, "a shard gave the wrong kind of reply: this is a bug in Muster");
+                Err(Refusal::Unsupported)
+            }
+        }
+    }
+
+    /// Takes a step in erasing a user.
+    ///
+    /// # Errors
+    /// As [`Self::ask`]; after [`Refusal::Timeout`] it may still be taken, which does no harm.
+    pub async fn erase(&self, step: Step) -> Result<Erased, Refusal> {
+        let ticket = self.door.ticket();
+        let mut pending = Pending::new(&self.waiting, ticket);
+        self.door.erase(ticket, step)?;
+        match pending.wait(PATIENCE).await? {
+            Answer::Erased { result, .. } => result,
+            answer => {
+                tracing::error!(?answer, "a shard answered a step with something else");
                 Err(Refusal::Unsupported)
             }
         }

@@ -14,6 +14,7 @@ pub mod device;
 pub mod edges;
 pub mod endpoints;
 pub mod engineio;
+pub mod erasing;
 pub mod http;
 pub mod logging;
 pub mod media;

@@ -25,6 +25,7 @@ use crate::edges::pace::Rate;
 use crate::edges::socketio::Endpoint;
 use crate::edges::socketio::errand::{self, Errand, Errands};
 use crate::edges::{self, Shared};
+use crate::erasing::Erasures;
 use crate::http::Front;
 use crate::media::Media;
 use crate::realms::Realms;
@@ -225,7 +226,10 @@ impl Server {
         runtime.spawn(memory::watch(node.door(), marks));
         let (inquirer, attend) = desk::open(node.door(), desk);
         runtime.spawn(attend);
-        let front = Front::new(Arc::new(config.clone()), verifier, realms, clock, inquirer, media, endpoints);
+        let (erasures, course) = Erasures::open(&config.server.data);
+        let kept = (media, erasures);
+        let front = Front::new(Arc::new(config.clone()), verifier, realms, clock, inquirer, kept, endpoints);
+        runtime.spawn(Erasures::run(front.clone(), course));
         runtime.spawn(http::engineio::run_errands(front.clone(), to_do));
         let acceptor =
             Acceptor::new("http", listeners.http).map_err(ServeError::of("the HTTP listener failed"))?;

@@ -112,6 +112,51 @@ fn what_was_said_survives_in_tables() {
     let ended = server.ended();
     assert!(ended.status.success(), "{}", ended.log);
 
+    // Whoever is erased is nowhere in the tables, and not after a crash in the middle either.
+    let server = Process::start_in(folder.path(), "ring", &settings);
+    let service = format!("Bearer {}", server.service_token());
+    let erase = |server: &Process| {
+        let answer = server.call("DELETE", "/server/v1/users/dan", &[("Authorization", &*service)], "");
+        assert!([200, 202].contains(&answer.status), "{answer:?}");
+        answer
+    };
+    let dan = server.token("dan");
+    for n in 0..30 {
+        let body = json!({"recipientId": if n % 2 == 0 { BOB.to_owned() } else { format!("user-{n}") }, "content": "dan's"});
+        let sent = server.post_as(&dan, &format!("{BASE}/messages"), &body.to_string());
+        assert_eq!(sent.status, 201, "{}", sent.body);
+    }
+    let body = json!({"recipientId": "ann", "content": "dan's to ann"});
+    let sent = server.post_as(&dan, &format!("{BASE}/messages"), &body.to_string()).json();
+    let with_ann = sent["conversationId"].as_str().unwrap().to_owned();
+    let online = server.online("dan");
+    std::thread::scope(|scope| {
+        scope.spawn(|| _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| erase(&server))));
+        let folder = folder.path().join("data/erasing");
+        within(LONG, "it has begun", || {
+            std::fs::read_dir(&folder).is_ok_and(|mut notes| notes.next().is_some()).then_some(())
+        });
+        server.terminate();
+    });
+    drop((server, online));
+    let server = Process::start_in(folder.path(), "ring", &settings);
+    let removed = within(LONG, "dan is erased", || {
+        let answer = erase(&server);
+        (answer.status == 200).then(|| answer.json())
+    });
+    assert_eq!(removed["done"], true);
+    let answer = within(LONG, "again", || Some(erase(&server)).filter(|answer| answer.status == 200));
+    assert_eq!((&answer.json()["conversations"], &answer.json()["lastSeen"]), (&json!(0), &json!(false)));
+    let page = call(&server, "GET", &format!("/messages/conversation/{with_ann}"), None, &Value::Null).json();
+    assert_eq!(
+        (&page["messages"][0]["isDeleted"], &page["messages"][0]["content"]),
+        (&json!(true), &json!(""))
+    );
+    assert!(!call(&server, "GET", "/conversations", None, &Value::Null).body.contains("\"dan\""));
+    assert_eq!(history(&server, &conversation), ["one", "two", "three"]);
+    server.terminate();
+    assert!(server.ended().status.success());
+
     // The tables are another's as long as that one lives: this one waits, and takes them when it has stopped.
     let server = Process::start_in(folder.path(), "ring", &format!("{settings}server.node = \"another\"\n"));
     assert_eq!(history(&server, &conversation), ["one", "two", "three"]);

@@ -9,6 +9,8 @@ mod servers;
 mod support;
 
 use std::io::Write;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use servers::S3;
@@ -97,6 +99,69 @@ fn files_go_to_a_bucket() {
     }
     let grown = process.resident().saturating_sub(before);
     assert!(grown < 8 * 256 * 1024 + (8 << 20), "8 uploads took {grown} bytes");
+}
+
+/// `muster` with the configuration of this folder.
+fn muster(folder: &Path, args: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MUSTER_")) {
+        command.env_remove(name);
+    }
+    let output = command.args(args).arg("--config").arg(folder.join("muster.toml")).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn the_files_of_who_is_erased_leave_the_bucket() {
+    let s3 = S3::start();
+    let folder = tempfile::tempdir().unwrap();
+    let kept = format!("store.kind = \"embedded\"\n{}", settings(&s3));
+    let process = Process::start_in(folder.path(), "ring", &kept);
+    let upload = |user: &str, n: usize| {
+        let token = process.token(user);
+        url(&send(&process, &token, &form(&format!("{user} {n}.gif"), "image/gif", b"GIF89a")))
+    };
+    let [alice, bob, cat] =
+        ["alice", "bob", "cat"].map(|user| (0..20).map(|n| upload(user, n)).collect::<Vec<_>>());
+    let say = json!({"recipientId": "bob", "content": "look", "attachmentUrl": alice[0], "attachmentType": "image"});
+    let sent = process.post_as(&process.token("alice"), "/api/v1/messages", &say.to_string());
+    assert_eq!(sent.status, 201, "{}", sent.body);
+
+    // While it runs: hers go, and nobody else's.
+    let bearer = format!("Bearer {}", process.service_token());
+    let removed = eventually("cat is erased", || {
+        let answer = process.call("DELETE", "/server/v1/users/cat", &[("Authorization", &bearer)], "");
+        assert!([200, 202].contains(&answer.status), "{answer:?}");
+        (answer.status == 200).then(|| answer.json())
+    });
+    assert_eq!(removed["files"], 20);
+    assert_eq!(look(&s3, &cat[0])["status"], 404);
+    assert_eq!(s3.look("messaging", None)["keys"].as_array().map(Vec::len), Some(40));
+
+    // Stopped: the export names the addresses, which go on leading to the files; files are not in it.
+    process.terminate();
+    assert!(process.ended().status.success());
+    let (done, exported) = muster(folder.path(), &["export"]);
+    assert!(done && exported.contains(&alice[0]), "{exported}");
+    assert_eq!(look(&s3, &alice[0])["begins"], "GIF89a");
+    let (done, text) = muster(folder.path(), &["erase", "--user", "alice", "--dry-run"]);
+    assert!(done && text.contains("20 files"), "{text}");
+    assert_eq!(look(&s3, &alice[19])["status"], 200);
+    let (done, text) = muster(folder.path(), &["erase", "--user", "alice"]);
+    assert!(done && text.contains("1 messages") && text.contains("20 files"), "{text}");
+    for address in &alice {
+        assert_eq!(look(&s3, address)["status"], 404, "{address}");
+    }
+    assert_eq!(look(&s3, &bob[0])["status"], 200);
+    assert_eq!(s3.look("messaging", None)["keys"].as_array().map(Vec::len), Some(20));
+    let (done, text) = muster(folder.path(), &["erase", "--user", "alice"]);
+    assert!(done && text.contains("0 files"), "{text}");
+
+    // A bucket that does not answer is an error, and no erasure.
+    drop(s3);
+    let (done, text) = muster(folder.path(), &["erase", "--user", "bob"]);
+    assert!(!done && text.contains("cannot be reached"), "{text}");
 }
 
 #[test]

@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::machine::store::{
-    ChatAsk, ChatFailure, ChatStored, Horizon, Loaded, MemberRow, Part, Place, Write,
+    ChatAsk, ChatFailure, ChatStored, Horizon, Loaded, MemberRow, Part, Place, Trace, Write,
 };
 use engine::machine::{ChatAnswer, ChatRequest};
-use schema::chat::{Conversation, Message, Receipt};
+use schema::chat::{Conversation, ConversationId, Message, Receipt};
 use schema::{Id, Key};
 
 use crate::luck::{Concern, Luck};
@@ -39,6 +39,8 @@ struct Kept {
     conversation: Option<Conversation>,
     members: BTreeMap<u32, MemberRow>,
     last_row: u32,
+    /// Who has left.
+    left: BTreeMap<u32, Id>,
     messages: BTreeMap<u64, Message>,
     receipts: BTreeMap<(u64, u32), (Id, u64)>,
     deleted: BTreeMap<u64, u32>,
@@ -250,10 +252,11 @@ impl Shelf {
                 let found = kept.and_then(|kept| Some(kept.with_reads(kept.messages.get(at)?, true)));
                 ChatStored::Message(found.map(Box::new))
             }
-            ChatAsk::Sent { place, row, client_id, since } => {
+            ChatAsk::Sent { place, rows, client_id, since } => {
                 let kept = self.places.get(place);
-                let at = kept.and_then(|kept| kept.sent.get(&(*row, client_id.to_string()))).copied();
-                ChatStored::Sent(at.filter(|at| at > since))
+                let at =
+                    |row: &u32| kept.and_then(|kept| kept.sent.get(&(*row, client_id.to_string()))).copied();
+                ChatStored::Sent(rows.iter().filter_map(at).find(|at| at > since))
             }
             ChatAsk::Memberships { user, after, limit } => self.memberships(user, *after, *limit as usize),
             ChatAsk::Aged { after, before, limit } => {
@@ -265,6 +268,16 @@ impl Shelf {
                     (*kept.messages.first_key_value()?.0 < before).then_some((*place, before))
                 };
                 ChatStored::Aged { places: some.into_iter().filter_map(old).collect(), next }
+            }
+            ChatAsk::Traces { user, after, limit } => {
+                let ours = self.places.iter().filter(|((realm, id), kept)| {
+                    let there = kept.conversation.is_some();
+                    there && *realm == user.realm && after.is_none_or(|after| *id > after)
+                });
+                let some: Vec<_> = ours.take(*limit as usize).collect();
+                let next = some.last().filter(|_| some.len() == *limit as usize).map(|(place, _)| place.1);
+                let trace = |(place, kept): (&Place, &Kept)| kept.trace(place.1, &user.id);
+                ChatStored::Traces { found: some.into_iter().filter_map(trace).collect(), next }
             }
         }
     }
@@ -302,8 +315,9 @@ impl Kept {
                 self.last_row = self.last_row.max(row.member.row);
                 self.members.insert(row.member.row, row.clone());
             }
-            Part::MemberGone { row, .. } => {
+            Part::MemberGone { row, user } => {
                 self.members.remove(row);
+                self.left.insert(*row, user.clone());
             }
             Part::Message(message) => {
                 self.messages.insert(message.id.at, Message::clone(message));
@@ -328,6 +342,16 @@ impl Kept {
         }
     }
 
+    fn trace(&self, conversation: ConversationId, user: &Id) -> Option<Trace> {
+        let made = self.conversation.as_ref().is_some_and(|made| made.creator == *user);
+        let members = self.members.iter().map(|(&row, member)| (row, &member.member.user, true));
+        let all = members.chain(self.left.iter().map(|(&row, user)| (row, user, false)));
+        let mut rows: Vec<_> =
+            all.filter(|(_, who, _)| *who == user).map(|(row, _, is_in)| (row, is_in)).collect();
+        rows.sort_unstable();
+        (made || !rows.is_empty()).then_some(Trace { conversation, rows, made })
+    }
+
     fn with_reads(&self, message: &Message, receipts: bool) -> Message {
         let mut message = message.clone();
         if receipts {
@@ -342,6 +366,7 @@ impl Kept {
             conversation: self.conversation.clone()?,
             members: self.members.values().cloned().collect(),
             last_row: self.last_row,
+            left: self.left.iter().map(|(&row, user)| (row, user.clone())).collect(),
             deleted: self.deleted.iter().map(|(&sequence, &row)| (sequence, row)).collect(),
             newest: self.messages.values().next_back().cloned(),
             last: self.messages.values().rev().find(|message| !message.deleted).cloned(),

@@ -53,7 +53,8 @@ fn number(request: &StoreRequest) -> u64 {
     match request {
         StoreRequest::PutSeen { request, .. }
         | StoreRequest::GetSeen { request, .. }
-        | StoreRequest::Journal { request, .. } => *request,
+        | StoreRequest::Journal { request, .. }
+        | StoreRequest::Forget { request, .. } => *request,
     }
 }
 
@@ -150,10 +151,19 @@ impl Store {
         {
             rows.iter().for_each(|row| self.put(row));
         }
+        let mut found = false;
+        if let StoreRequest::Forget { user, .. } = &pending.request
+            && (!pending.fails || pending.applies)
+        {
+            found = self.rows.remove(user).is_some();
+        }
         let answer = if pending.fails {
             StoreReply::Failed { request, error: "the virtual disk is full".to_owned() }
         } else {
-            self.read(pending.shard, &pending.request)
+            match &pending.request {
+                StoreRequest::Forget { .. } => StoreReply::Forgotten { request, found },
+                request => self.read(pending.shard, request),
+            }
         };
         pending.answer = Some(answer);
     }
@@ -166,7 +176,9 @@ impl Store {
 
     fn read(&self, shard: u16, request: &StoreRequest) -> StoreReply {
         match request {
-            StoreRequest::PutSeen { request, .. } => StoreReply::Put { request: *request },
+            StoreRequest::PutSeen { request, .. } | StoreRequest::Forget { request, .. } => {
+                StoreReply::Put { request: *request }
+            }
             StoreRequest::GetSeen { request, users } => {
                 let seen =
                     |user| self.rows.get(user).map_or(LastSeen::Never, |row| LastSeen::At(row.last_seen));

@@ -396,6 +396,7 @@ impl World {
             Output::Front { ticket, .. } => 5 | ticket << 8,
             Output::Store(_) | Output::Chat(_) => 6,
             Output::Tap(tap) => 7 | tap.seq << 8,
+            Output::Erased { ticket, .. } => 8 | ticket << 8,
         };
         let mixed = (self.digest ^ kind ^ u64::from(shard) << 56 ^ self.time << 4)
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -422,6 +423,8 @@ impl World {
                 self.shelf_news()
             }
             Output::Tap(tap) => self.oracle.tapped(shard, &tap),
+            // Nobody is erased here.
+            Output::Erased { .. } => Ok(()),
         }
     }
 

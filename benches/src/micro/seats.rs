@@ -260,6 +260,7 @@ impl Seats {
                     StoreRequest::Journal { request, .. } => {
                         StoreReply::Journal { request, users: Vec::new(), more: false }
                     }
+                    StoreRequest::Forget { request, .. } => StoreReply::Forgotten { request, found: false },
                 };
                 self.machine.handle(self.now, Input::Store(reply));
             }
@@ -267,6 +268,7 @@ impl Seats {
             | Output::Close { .. }
             | Output::Message { .. }
             | Output::Front { .. }
+            | Output::Erased { .. }
             | Output::Chat(_)
             | Output::Tap(_) => {}
         }

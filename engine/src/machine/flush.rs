@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use schema::{Key, LastSeen, Status};
+use schema::{Key, LastSeen, Refusal, Status};
 
 use super::store::{SeenRow, StoreReply, StoreRequest};
 use super::user::{Presence, Reading, Row, Seen};
@@ -40,6 +40,8 @@ enum Request {
     Get(Vec<(Key, Reader)>),
     /// Users who were online at the end of the last run.
     Journal,
+    /// A user is to be forgotten, for who has this ticket.
+    Forget(u64),
 }
 
 /// How far the online journal has been read.
@@ -90,7 +92,7 @@ impl StoreWork {
     pub(super) fn unwritten(&self) -> usize {
         let puts = self.under_way.values().map(|request| match request {
             Request::Put(rows) => rows.len(),
-            Request::Get(_) | Request::Journal => 0,
+            Request::Get(_) | Request::Journal | Request::Forget(_) => 0,
         });
         self.dirty.len() + puts.sum::<usize>()
     }
@@ -136,6 +138,25 @@ impl Machine {
             }
             Row::Written => user.row = Row::WrittenDirty,
             Row::Dirty | Row::WrittenDirty => {}
+        }
+    }
+
+    /// Asks to forget a user. False: too much is under way, or the store fails.
+    pub(super) fn forget_seen(&mut self, user: Key, ticket: u64) -> bool {
+        let most = self.limits.store_requests.max(1) as usize;
+        if self.store.under_way.len() >= most || self.now.mono < self.store.not_before {
+            return false;
+        }
+        let request = self.store.ask(Request::Forget(ticket));
+        self.output(Output::Store(StoreRequest::Forget { request, user }));
+        true
+    }
+
+    /// What is to be written is written at once.
+    pub(super) fn flush_now(&mut self) {
+        let now = self.now.mono;
+        if let Some(at) = &mut self.store.flush_at {
+            *at = now;
         }
     }
 
@@ -252,6 +273,7 @@ impl Machine {
         let (StoreReply::Put { request }
         | StoreReply::Seen { request, .. }
         | StoreReply::Journal { request, .. }
+        | StoreReply::Forgotten { request, .. }
         | StoreReply::Failed { request, .. }) = &reply;
         let Some(asked) = self.store.under_way.remove(request) else { return };
         match (reply, asked) {
@@ -284,6 +306,10 @@ impl Machine {
                     _ => Journal::Read,
                 };
             }
+            (StoreReply::Forgotten { found, .. }, Request::Forget(ticket)) => {
+                self.store.back_off = BACK_OFF.0;
+                self.erased_seen(ticket, Ok(found));
+            }
             // A failure, or an answer to another question: neither is taken for an answer.
             (_, asked) => self.store_failed(asked),
         }
@@ -310,6 +336,7 @@ impl Machine {
                     }
                 }
             }
+            Request::Forget(ticket) => self.erased_seen(ticket, Err(Refusal::Unavailable)),
             Request::Journal => {
                 if let Journal::Asked { after } = &self.store.journal {
                     self.store.journal = Journal::Next { after: after.clone(), at: self.store.not_before };

@@ -28,6 +28,8 @@ pub(super) enum Whom {
     Front { ticket: u64, tag: u64 },
     /// Another shard, or this one, with its number.
     Shard { shard: ShardId, ask: u64 },
+    /// A step of the front door's in erasing a user, by its ticket.
+    Eraser { ticket: u64 },
 }
 
 /// What is gathered.
@@ -48,7 +50,22 @@ pub(super) enum Harvest {
     /// Conversations of one user, of all their homes.
     Summaries { rows: Vec<Summary>, listing: Listing },
     /// Whether a session may join a conversation, which it then does.
-    Join { session: SessionRef, conversation: ConversationId, service: bool, answer: Option<Answer> },
+    Join {
+        session: SessionRef,
+        conversation: ConversationId,
+        service: bool,
+        answer: Option<Answer>,
+        /// The latest row with which its user has left the conversation meanwhile; 0: none.
+        left: u32,
+    },
+}
+
+/// A session that its conversation's home lets join.
+pub(super) struct Joining {
+    pub(super) session: SessionRef,
+    pub(super) conversation: ConversationId,
+    pub(super) service: bool,
+    pub(super) left: u32,
 }
 
 /// One command that waits.
@@ -169,17 +186,30 @@ impl Machine {
         if incomplete || !gather.waiting.is_empty() {
             return;
         }
-        let joins = match gather.harvest {
-            Harvest::Join { session, conversation, service, .. } => Some((session, conversation, service)),
+        let join = match gather.harvest {
+            Harvest::Join { session, conversation, service, left, .. } => {
+                Some(Joining { session, conversation, service, left })
+            }
             _ => None,
         };
         let mut answer = gather.harvest.answer();
-        if let (Some((session, conversation, service)), Answer::Chat(_)) = (joins, &answer)
-            && let Err(refusal) = self.joined(session, conversation, service)
-        {
-            answer = Answer::Refused(refusal);
+        if let (Some(join), Answer::Chat(agreed)) = (join, &answer) {
+            answer = self.joined(join, agreed);
         }
         self.end_gather(slot, answer);
+    }
+
+    /// Somebody has left a conversation, which a session of theirs may be about to join: what its home says of that may
+    /// be older.
+    pub(super) fn joins_no_more(&mut self, session: SessionRef, from: ConversationId, row: u32) {
+        for slot in 0..self.gathers.slots() {
+            let harvest = self.gathers.get_mut(slot).map(|gather| &mut gather.harvest);
+            if let Some(Harvest::Join { session: joining, conversation, left, .. }) = harvest
+                && (*joining, *conversation) == (session, from)
+            {
+                *left = (*left).max(row);
+            }
+        }
     }
 
     /// A gather's time is up.
@@ -207,6 +237,7 @@ impl Machine {
             Whom::Shard { ask: 0, .. } => {}
             Whom::Shard { shard, ask } => self.tell_shard(shard, Message::Answer { ask, answer }),
             Whom::Session { .. } | Whom::Front { .. } => self.reply(whom, result(answer)),
+            Whom::Eraser { ticket } => self.erase_answer(ticket, answer),
         }
     }
 
@@ -224,8 +255,8 @@ impl Machine {
             Whom::Front { ticket, tag } => {
                 self.output(Output::Front { ticket, event: Event::Reply { tag, result } });
             }
-            // Shards are answered, not replied to.
-            Whom::Shard { .. } => {}
+            // Shards are answered, not replied to, and so is who erases.
+            Whom::Shard { .. } | Whom::Eraser { .. } => {}
         }
     }
 

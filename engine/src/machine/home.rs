@@ -177,7 +177,7 @@ impl Machine {
         self.dirty_row(slot);
     }
 
-    fn go_offline(&mut self, slot: u32) {
+    pub(super) fn go_offline(&mut self, slot: u32) {
         let Some(user) = self.users.get_mut(slot) else { return };
         user.leave();
         let realm = user.realm;

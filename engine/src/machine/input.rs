@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use schema::command::Edge;
 use schema::{Actor, CloseReason, Command, Device, SessionRef, ShardId};
 
+use super::erase::Step;
 use super::message::Message;
 use super::store::{ChatAnswer, StoreReply};
 
@@ -67,6 +68,8 @@ pub enum Input {
     /// (`None`, the door itself, may only count the default realm); a session is known. The reply comes with the tag as [`super::Output::Event`] (sessions) or
     /// [`super::Output::Front`], exactly one for each command but [`Command::Activity`].
     Command { asker: Asker, actor: Option<Actor>, tag: u64, command: Command },
+    /// A step in erasing a user, of the front door; answered by [`super::Output::Erased`], exactly once.
+    Erase { ticket: u64, step: Step },
     /// A session's client has shown a newer token: it ends then (leeway included), milliseconds since the Unix epoch.
     Renew { session: SessionRef, expires_at: u64 },
     /// A session's connection is over, or its client has left. Nothing is said to it any more.

@@ -11,6 +11,7 @@
 //!                   ├─ Message ──► question ◄┘    │
 //!                   │              peers (state) ─┘
 //!                   ├─ Store ────► flush
+//!                   ├─ Erase ────► erase
 //!                   └─ Drain ────► drain
 //!  time ──► advance: timers, then everything that was too much for one turn
 //! ```
@@ -22,6 +23,7 @@
 //! Absent on purpose: durable messages and conversations; a queue of bytes for each session (the driver has it); any
 //! scan over all sessions or users.
 
+pub mod erase;
 pub mod input;
 pub mod message;
 pub mod output;
@@ -186,6 +188,7 @@ impl Machine {
         match input {
             Input::Open(open) => self.open(*open),
             Input::Command { asker, actor, tag, command } => self.command(asker, actor, tag, command),
+            Input::Erase { ticket, step } => self.erase(ticket, step),
             Input::Renew { session, expires_at } => self.renew(session, expires_at),
             Input::Closed { session, reason } => self.closed(session, reason),
             Input::Message { from, message } => self.message(from, message),

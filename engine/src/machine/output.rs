@@ -7,6 +7,7 @@ use std::sync::Arc;
 use schema::event::TapEvent;
 use schema::{CloseReason, Event, Refusal, SessionAddr, SessionRef, ShardId};
 
+use super::erase::Erased;
 use super::input::ConnRef;
 use super::message::Message;
 use super::store::{ChatRequest, StoreRequest};
@@ -26,6 +27,8 @@ pub enum Output {
     Message { to: ShardId, message: Message },
     /// Answer a call of the front door.
     Front { ticket: u64, event: Event },
+    /// What came of a step in erasing a user.
+    Erased { ticket: u64, result: Result<Erased, Refusal> },
     /// Ask the store.
     Store(StoreRequest),
     /// Ask the store about conversations.

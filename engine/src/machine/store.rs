@@ -36,6 +36,8 @@ pub enum StoreRequest {
     /// Read the online journal of this shard's users, from the start or after the last user of the batch before.
     /// Asked at the start, batch by batch.
     Journal { request: u64, after: Option<Key> },
+    /// Forget this user: last seen, and that they were online. What was asked before it is done before it.
+    Forget { request: u64, user: Key },
 }
 
 /// What comes back.
@@ -47,6 +49,8 @@ pub enum StoreReply {
     Seen { request: u64, last_seen: Vec<LastSeen> },
     /// Some users who were online when the server went down, with their last seen, and whether there are more.
     Journal { request: u64, users: Vec<(Key, u64)>, more: bool },
+    /// The user is forgotten, and whether there was anything.
+    Forgotten { request: u64, found: bool },
     /// It could not be done; the text is for the log. The machine tries writes again.
     Failed { request: u64, error: String },
 }
@@ -85,14 +89,17 @@ pub enum ChatAsk {
     Page { place: Place, before: u64, after: u64, forward: bool, limit: u16, receipts: bool },
     /// One message, with its receipts. Answered `Message`.
     Message { place: Place, at: u64 },
-    /// The creation time of the message that this member sent under this client id, if that was after `since`.
-    /// Answered `Sent`.
-    Sent { place: Place, row: u32, client_id: Arc<str>, since: u64 },
+    /// The creation time of the message that somebody sent under this client id, if that was after `since`: who is, or
+    /// was, a member with these rows, the first that has one counts. Answered `Sent`.
+    Sent { place: Place, rows: Vec<u32>, client_id: Arc<str>, since: u64 },
     /// The conversations of a user in the order of their ids, after this one. Answered `Memberships`.
     Memberships { user: Key, after: Option<ConversationId>, limit: u32 },
     /// Of the next `limit` conversations after this one (in the order of realm and id), those that have messages created
     /// before the time for their kind: that of the kind with number n is at n - 1, and 0 is never. Answered `Aged`.
     Aged { after: Option<Place>, before: Box<[u64; Kind::ALL.len()]>, limit: u32 },
+    /// Of the next conversations of the user's realm after this one (in the order of their ids), those that name the user: as
+    /// a member, as one who has left, or as who made them. So many are looked at as `limit` says, or fewer. Answered `Traces`.
+    Traces { user: Key, after: Option<ConversationId>, limit: u32 },
 }
 
 /// What comes back.
@@ -112,6 +119,8 @@ pub enum ChatStored {
     Memberships { conversations: Vec<ConversationId>, more: bool },
     /// Conversations with the time that their kind has, and after which one to go on; `None`: there are no more.
     Aged { places: Vec<(Place, u64)>, next: Option<Place> },
+    /// Where the user is named, and after which conversation to go on; `None`: there are no more.
+    Traces { found: Vec<Trace>, next: Option<ConversationId> },
     /// It was not done and will not be; the text is for the log.
     Failed { failure: ChatFailure, error: String },
 }
@@ -123,6 +132,17 @@ pub enum ChatFailure {
     Busy,
     /// No room on the disk, or it fails: try again later.
     Unavailable,
+}
+
+/// What names a user in a conversation, beside messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// Rows that were ever theirs, and whether they are in it with that one.
+    pub rows: Vec<(u32, bool)>,
+    /// They have made it.
+    pub made: bool,
 }
 
 /// One command's changes to one conversation.
@@ -200,6 +220,9 @@ pub struct MemberRow {
     pub singles: Vec<(u64, u64)>,
 }
 
+/// How many of those who have left are remembered in memory: somebody who comes back is still who they were.
+pub const LEFT: usize = 1_000;
+
 /// A conversation as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded {
@@ -209,6 +232,8 @@ pub struct Loaded {
     pub members: Vec<MemberRow>,
     /// The highest row that was ever given out.
     pub last_row: u32,
+    /// Who has left, in the order of their rows; of many the last [`LEFT`].
+    pub left: Vec<(u32, Id)>,
     /// Deleted messages: sequence and sender's row, in order.
     pub deleted: Vec<(u64, u32)>,
     /// The newest message, deleted or not.

@@ -93,7 +93,7 @@ pub(super) struct Seen(u64);
 
 impl Seen {
     pub(super) const UNKNOWN: Self = Self(0);
-    const NEVER: Self = Self(1);
+    pub(super) const NEVER: Self = Self(1);
 
     pub(super) fn at(ms: u64) -> Self {
         Self(ms.max(2))

@@ -182,15 +182,24 @@ impl<C: Fn() -> Instant, A: FnMut(ShardId, StoreReply)> Turn<C, A> {
     /// Takes some requests, answers them, and says how many there were.
     fn turn(&mut self, inbox: &mut Inbox<Ask>) -> usize {
         let (mut writes, mut reads, mut seen) = (Writes::default(), Vec::new(), Vec::new());
-        let taken = inbox.drain(TOGETHER, |Ask { shard, request }| match request {
-            StoreRequest::PutSeen { request, rows } => {
-                writes.rows.extend(rows);
-                writes.askers.push((shard, request));
-            }
-            StoreRequest::GetSeen { request, users } => seen.push((shard, request, users)),
-            StoreRequest::Journal { request, after } => reads.push((shard, request, after)),
-        });
+        let mut asks = Vec::new();
+        let taken = inbox.drain(TOGETHER, |ask| asks.push(ask));
         self.tend();
+        for Ask { shard, request } in asks {
+            match request {
+                StoreRequest::PutSeen { request, rows } => {
+                    writes.rows.extend(rows);
+                    writes.askers.push((shard, request));
+                }
+                StoreRequest::GetSeen { request, users } => seen.push((shard, request, users)),
+                StoreRequest::Journal { request, after } => reads.push((shard, request, after)),
+                // Rows that were asked for before must not come back after it.
+                StoreRequest::Forget { request, user } => {
+                    self.write(std::mem::take(&mut writes));
+                    self.forget(shard, request, &user);
+                }
+            }
+        }
         self.write(writes);
         self.read_seen(seen);
         for (shard, request, after) in reads {
@@ -247,6 +256,27 @@ impl<C: Fn() -> Instant, A: FnMut(ShardId, StoreReply)> Turn<C, A> {
                 },
             );
         }
+    }
+
+    fn forget(&mut self, shard: ShardId, request: u64, user: &Key) {
+        let reply = match self.recovery.barred().map(str::to_owned) {
+            Some(error) => StoreReply::Failed { request, error },
+            None => {
+                let (result, took) = self.timed(|adapter| adapter.forget(user));
+                self.status.writes.record(took);
+                match result {
+                    Ok(found) => {
+                        self.passed(true);
+                        StoreReply::Forgotten { request, found }
+                    }
+                    Err(Failure(error)) => {
+                        self.failed(&error);
+                        StoreReply::Failed { request, error }
+                    }
+                }
+            }
+        };
+        self.reply(shard, reply);
     }
 
     /// Answers all of these with one read, so that what many ask is looked up once.

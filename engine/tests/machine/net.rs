@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use engine::limits::Limits;
+use engine::machine::erase::{Erased, Step};
 use engine::machine::store::SeenRow;
 use engine::machine::{
     Asker, ChatRequest, ConnRef, Input, Machine, Message, Now, Open, Output, Router, Setup, StoreReply,
@@ -77,6 +78,7 @@ pub(crate) struct Net {
     /// What ended by the machine's own will.
     pub(crate) closed: Vec<(SessionAddr, CloseReason)>,
     pub(crate) fronts: BTreeMap<u64, Event>,
+    erased: BTreeMap<u64, Result<Erased, Refusal>>,
     pub(crate) taps: Vec<TapEvent>,
     opened: Vec<Result<SessionAddr, Refusal>>,
     tag: u64,
@@ -120,6 +122,7 @@ impl Net {
             told: BTreeMap::new(),
             closed: Vec::new(),
             fronts: BTreeMap::new(),
+            erased: BTreeMap::new(),
             taps: Vec::new(),
             opened: Vec::new(),
             tag: 0,
@@ -252,6 +255,21 @@ impl Net {
         }
     }
 
+    /// Takes a step in erasing somebody, and says what came of it, if anything has by now.
+    pub(crate) fn step(&mut self, step: Step) -> Option<Result<Erased, Refusal>> {
+        self.run();
+        self.tag += 1;
+        let shard = match &step {
+            Step::Look { user, .. } | Step::Presence { user } => self.router.home(user),
+            Step::In { place, .. } => self.router.home_of(place.0, &place.1.id()),
+        };
+        let now = self.clock();
+        let (ticket, shard) = (self.tag, usize::from(shard.0));
+        self.machines[shard].handle(now, Input::Erase { ticket, step });
+        self.run();
+        self.erased.remove(&ticket)
+    }
+
     /// How a user is, asked by a service's call.
     pub(crate) fn presence(&mut self, user: &str) -> UserPresence {
         let actor = Actor { key: key("asker"), service: true };
@@ -339,6 +357,20 @@ impl Net {
         self.mail = kept;
     }
 
+    /// Delivers what fits of the mail that is held, until there is none.
+    pub(crate) fn deliver_only(&mut self, fits: impl Fn(usize, usize, &Message) -> bool) {
+        assert_eq!(self.mail_mode, Mail::Held);
+        loop {
+            self.run();
+            let Some(at) = self.mail.iter().position(|(from, to, message)| fits(*from, *to, message)) else {
+                return;
+            };
+            let (from, to, message) = self.mail.remove(at).unwrap();
+            let now = self.clock();
+            self.machines[to].handle(now, Input::Message { from: ShardId(from as u16), message });
+        }
+    }
+
     fn deliver_all(&mut self) {
         for (from, to, message) in std::mem::take(&mut self.mail) {
             let now = self.clock();
@@ -370,6 +402,9 @@ impl Net {
             }
             Output::Front { ticket, event } => {
                 assert!(self.fronts.insert(ticket, event).is_none(), "one reply for each call");
+            }
+            Output::Erased { ticket, result } => {
+                assert!(self.erased.insert(ticket, result).is_none(), "one answer for each step");
             }
             Output::Store(request) => self.ask_store(shard, request),
             Output::Chat(request) => self.ask_chats(shard, request),
@@ -413,7 +448,8 @@ impl Net {
     fn ask_store(&mut self, shard: usize, asked: StoreRequest) {
         let (StoreRequest::PutSeen { request, .. }
         | StoreRequest::GetSeen { request, .. }
-        | StoreRequest::Journal { request, .. }) = asked;
+        | StoreRequest::Journal { request, .. }
+        | StoreRequest::Forget { request, .. }) = asked;
         let reply = match (self.store, asked) {
             (StoreMode::Waits, asked) | (StoreMode::JournalWaits, asked @ StoreRequest::Journal { .. }) => {
                 return self.waiting.push((shard, asked));
@@ -432,6 +468,9 @@ impl Net {
                 assert!(users.len() <= engine::limits::STORE_BATCH);
                 let seen = |user| self.rows.get(user).map_or(LastSeen::Never, |row| LastSeen::At(row.0));
                 StoreReply::Seen { request, last_seen: users.iter().map(seen).collect() }
+            }
+            (_, StoreRequest::Forget { user, .. }) => {
+                StoreReply::Forgotten { request, found: self.rows.remove(&user).is_some() }
             }
             (_, StoreRequest::Journal { after, .. }) => {
                 let own = |user: &Key| usize::from(self.router.home(user).0) == shard;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use engine::machine::store::{ChatAsk, ChatFailure, ChatStored, Horizon, Loaded, MemberRow, Part, Place};
+use engine::machine::store::{
+    ChatAsk, ChatFailure, ChatStored, Horizon, Loaded, MemberRow, Part, Place, Trace,
+};
 use engine::machine::{ChatAnswer, ChatRequest};
-use schema::chat::{Conversation, Message, Receipt};
+use schema::chat::{Conversation, ConversationId, Message, Receipt};
 use schema::{Id, Key};
 
 /// What it does with what it is asked.
@@ -23,6 +25,8 @@ pub(crate) struct Kept {
     pub(crate) conversation: Option<Conversation>,
     pub(crate) members: BTreeMap<u32, MemberRow>,
     last_row: u32,
+    /// Who has left.
+    left: BTreeMap<u32, Id>,
     pub(crate) messages: BTreeMap<u64, Message>,
     receipts: BTreeMap<(u64, u32), (Id, u64)>,
     deleted: BTreeMap<u64, u32>,
@@ -113,10 +117,10 @@ impl Shelf {
                 let found = kept.and_then(|kept| Some(kept.with_reads(kept.messages.get(&at)?, true)));
                 ChatStored::Message(found.map(Box::new))
             }
-            ChatAsk::Sent { place, row, client_id, since } => {
+            ChatAsk::Sent { place, rows, client_id, since } => {
                 let kept = self.places.get(&place);
-                let at = kept.and_then(|kept| kept.sent.get(&(row, client_id.to_string()))).copied();
-                ChatStored::Sent(at.filter(|&at| at > since))
+                let at = |row| kept.and_then(|kept| kept.sent.get(&(row, client_id.to_string()))).copied();
+                ChatStored::Sent(rows.into_iter().filter_map(at).find(|&at| at > since))
             }
             ChatAsk::Memberships { user, after, limit } => {
                 let is_in = |kept: &Kept, user: &Key| {
@@ -144,6 +148,16 @@ impl Shelf {
                 };
                 ChatStored::Aged { places: some.into_iter().filter_map(old).collect(), next }
             }
+            ChatAsk::Traces { user, after, limit } => {
+                let ours = self.places.iter().filter(|((realm, id), kept)| {
+                    let there = kept.conversation.is_some();
+                    there && *realm == user.realm && after.is_none_or(|after| *id > after)
+                });
+                let some: Vec<_> = ours.take(limit as usize).collect();
+                let next = some.last().filter(|_| some.len() == limit as usize).map(|(place, _)| place.1);
+                let trace = |(place, kept): (&Place, &Kept)| kept.trace(place.1, &user.id);
+                ChatStored::Traces { found: some.into_iter().filter_map(trace).collect(), next }
+            }
         }
     }
 }
@@ -158,13 +172,15 @@ impl Kept {
                 self.members.insert(row.member.row, row);
             }
             Part::MemberGone { row, user } => {
-                let gone = self.members.remove(&row);
-                assert!(gone.is_some_and(|gone| gone.member.user == user), "who leaves was there");
+                let gone = self.members.remove(&row).map(|gone| gone.member.user);
+                let before = gone.clone().or(self.left.insert(row, user.clone()));
+                assert!(before.is_some(), "who leaves was there");
+                assert!(gone.is_none_or(|gone| gone == user), "only who has left gets another name");
             }
             Part::Message(message) => {
                 let before = self.messages.insert(message.id.at, Message::clone(&message));
                 if let Some(before) = before {
-                    assert_eq!((before.sequence, &before.sender), (message.sequence, &message.sender));
+                    assert_eq!((before.sequence, before.row), (message.sequence, message.row));
                 } else {
                     let last = self.messages.values().map(|other| other.sequence).max();
                     assert_eq!(last, Some(message.sequence), "a new message is the newest");
@@ -190,6 +206,16 @@ impl Kept {
         }
     }
 
+    fn trace(&self, conversation: ConversationId, user: &Id) -> Option<Trace> {
+        let made = self.conversation.as_ref().is_some_and(|made| made.creator == *user);
+        let members = self.members.iter().map(|(&row, member)| (row, &member.member.user, true));
+        let all = members.chain(self.left.iter().map(|(&row, user)| (row, user, false)));
+        let mut rows: Vec<_> =
+            all.filter(|(_, who, _)| *who == user).map(|(row, _, is_in)| (row, is_in)).collect();
+        rows.sort_unstable();
+        (made || !rows.is_empty()).then_some(Trace { conversation, rows, made })
+    }
+
     fn with_reads(&self, message: &Message, receipts: bool) -> Message {
         let mut message = message.clone();
         if receipts {
@@ -205,6 +231,7 @@ impl Kept {
             conversation: self.conversation.clone()?,
             members: self.members.values().cloned().collect(),
             last_row: self.last_row,
+            left: self.left.iter().map(|(&row, user)| (row, user.clone())).collect(),
             deleted: self.deleted.iter().map(|(&sequence, &row)| (sequence, row)).collect(),
             newest: self.messages.values().next_back().cloned(),
             last: last.cloned(),

@@ -387,8 +387,12 @@ impl Block {
         }
         let client_id: Arc<str> = Arc::from(&*line.client_id);
         let is_there = self.there.is_some() && {
-            let ask =
-                ChatAsk::Sent { place: self.place, row: line.row, client_id: client_id.clone(), since: 0 };
+            let ask = ChatAsk::Sent {
+                place: self.place,
+                rows: vec![line.row],
+                client_id: client_id.clone(),
+                since: 0,
+            };
             matches!(reads.answer(&ask), Ok(ChatStored::Sent(Some(_))))
         };
         Ok(Changes::one(is_there, || Part::Sent { row: line.row, client_id, message: line.message.0 }))

@@ -8,14 +8,13 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use engine::kept::{Failure, FailureKind, Part, Place, Reads, Write};
-use schema::chat::{Conversation, Message};
+use engine::kept::{Failure, FailureKind, Part, Place, Reads, Write, wiped};
+use schema::chat::Conversation;
 use schema::{Id, Key};
 
 use super::{Kept, Together, patiently};
 
-/// Who is named where somebody was erased: a UUID that no one has.
-pub const NOBODY: [u8; 16] = [0; 16];
+pub use engine::kept::NOBODY;
 
 /// What was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,7 +106,7 @@ fn erase_in(kept: &mut Kept, place: Place, user: &Id, dry: bool, erased: &mut Er
         let changed = match part {
             Part::Message(message) if numbers.contains(&message.row) || message.sender == *user => {
                 erased.messages += 1;
-                let mut parts = vec![Part::Message(Arc::new(wiped(&message, &nobody)))];
+                let mut parts = vec![Part::Message(Arc::new(wiped(&message)))];
                 parts.extend(
                     (!message.deleted)
                         .then_some(Part::Deleted { sequence: message.sequence, row: message.row }),
@@ -164,18 +163,4 @@ fn look(reads: &dyn Reads, place: Place, user: &Id) -> Result<Found, Failure> {
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(found)
-}
-
-/// What is left of a message.
-fn wiped(message: &Message, nobody: &Id) -> Message {
-    Message {
-        sender: nobody.clone(),
-        client_id: None,
-        content: "".into(),
-        attachment: None,
-        deleted: true,
-        edited: false,
-        reads: Vec::new(),
-        ..message.clone()
-    }
 }

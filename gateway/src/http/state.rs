@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::Inquirer;
 use crate::edges::socketio::Endpoint;
+use crate::erasing::Erasures;
 use crate::media::Media;
 use crate::rate::{Limiter, Origin, Verdict};
 use crate::realms::Realms;
@@ -37,6 +38,8 @@ pub struct Front {
     pub inquirer: Inquirer,
     /// Uploaded files, where an API that takes them is served.
     pub media: Option<Arc<Media>>,
+    /// Users that are being erased.
+    pub erasures: Arc<Erasures>,
     /// The limits of routes.
     pub limits: RouteLimits,
     /// The way of a socket to its shard.
@@ -136,7 +139,7 @@ impl Front {
         realms: Arc<Realms>,
         clock: Clock,
         inquirer: Inquirer,
-        media: Option<Arc<Media>>,
+        (media, erasures): (Option<Arc<Media>>, Arc<Erasures>),
         endpoints: Arc<[Endpoint]>,
     ) -> Arc<Self> {
         let tally = Arc::<Tally>::default();
@@ -150,6 +153,7 @@ impl Front {
             clock,
             inquirer,
             media,
+            erasures,
             tally,
             endpoints,
             bodies: Semaphore::new(BODIES),

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::folder::Names;
 use super::kind::is_shown;
 use super::link::Link;
 use super::name::ObjectName;
@@ -231,8 +232,8 @@ impl Bucket {
     }
 
     /// All objects.
-    pub(super) async fn names(&self) -> Result<Vec<ObjectName>, MediaError> {
-        super::folder::names(&self.store, PREFIX).await
+    pub(super) fn names(&self) -> Names {
+        super::folder::names(&self.store, PREFIX)
     }
 
     /// Deletes an object that was seen to be there.

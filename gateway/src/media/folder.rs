@@ -12,10 +12,10 @@
 
 use std::path::{Path, PathBuf};
 
-use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use tokio::sync::OnceCell;
 
 use super::name::ObjectName;
@@ -92,11 +92,11 @@ impl Folder {
     }
 
     /// All objects that have an owner.
-    pub(super) async fn names(&self) -> Result<Vec<ObjectName>, MediaError> {
+    pub(super) async fn names(&self) -> Result<Names, MediaError> {
         if !self.root.join(ABOUT).exists() {
-            return Ok(Vec::new());
+            return Ok(stream::empty().boxed());
         }
-        names(self.store().await?, ABOUT).await
+        Ok(names(self.store().await?, ABOUT))
     }
 
     /// Deletes an object. The file goes first: it is what must no longer be seen.
@@ -108,15 +108,17 @@ impl Folder {
     }
 }
 
+/// Objects, as they are listed: there may be many.
+pub(super) type Names = BoxStream<'static, Result<ObjectName, MediaError>>;
+
 /// The objects below a folder of a store.
-pub(super) async fn names(store: &dyn ObjectStore, folder: &str) -> Result<Vec<ObjectName>, MediaError> {
-    let mut listed = store.list(Some(&ObjectPath::from(folder)));
-    let mut names = Vec::new();
-    while let Some(object) = listed.next().await {
-        let object = object.map_err(|error| of_store("cannot list the files", error))?;
-        names.extend(object.location.filename().and_then(ObjectName::parse));
-    }
-    Ok(names)
+pub(super) fn names(store: &dyn ObjectStore, folder: &str) -> Names {
+    let listed = store.list(Some(&ObjectPath::from(folder)));
+    let name = |object: Result<ObjectMeta, Error>| match object {
+        Ok(object) => object.location.filename().and_then(ObjectName::parse).map(Ok),
+        Err(error) => Some(Err(of_store("cannot list the files", error))),
+    };
+    listed.filter_map(move |object| std::future::ready(name(object))).boxed()
 }
 
 /// As it is: what would have to be encoded is in no name.

@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::StreamExt;
 use schema::Key;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -45,6 +46,9 @@ pub const PREFIX: &str = "messages";
 
 /// The first part of an object's address where Muster serves it; with a bucket, the bucket's name.
 pub const FOLDER_BUCKET: &str = "messaging";
+
+/// Files that are looked at together, when all of one user are wanted.
+const LOOKS: usize = 16;
 
 /// Names that are tried when one is taken.
 const ATTEMPTS: u32 = 16;
@@ -261,15 +265,21 @@ impl Media {
     pub async fn erase(&self, user: &Key, dry: bool) -> Result<u64, MediaError> {
         let names = match &self.store {
             Store::Folder(folder) => folder.names().await?,
-            Store::Bucket(bucket) => bucket.names().await?,
+            Store::Bucket(bucket) => bucket.names(),
         };
-        let mut count = 0;
-        for name in names {
-            // What has no owner, or is gone meanwhile, is nobody's.
-            let Ok(about) = self.about(&name).await else { continue };
-            if about.owner != Owner::of(user, &name) {
-                continue;
+        let owned = async |name: Result<ObjectName, MediaError>| {
+            let name = name?;
+            match self.about(&name).await {
+                Ok(about) => Ok((about.owner == Owner::of(user, &name)).then_some(name)),
+                // What has no owner, or is gone meanwhile, is nobody's.
+                Err(MediaError::NotFound) => Ok(None),
+                Err(error) => Err(error),
             }
+        };
+        let mut owned = names.map(owned).buffer_unordered(LOOKS);
+        let mut count = 0;
+        while let Some(name) = owned.next().await {
+            let Some(name) = name? else { continue };
             count += 1;
             if !dry {
                 match self.delete(&name).await {

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Node};
+use crate::support::{Answer, Site};
 
 /// Where the API is.
 pub(crate) const BASE: &str = "/api/v1";
@@ -17,13 +17,13 @@ pub(crate) const DAN: &str = "dan@example.com";
 
 /// Somebody with a token.
 pub(crate) struct Person<'a> {
-    node: &'a Node,
+    node: &'a Site,
     pub(crate) id: String,
     pub(crate) token: String,
 }
 
 impl<'a> Person<'a> {
-    pub(crate) fn new(node: &'a Node, id: &str) -> Self {
+    pub(crate) fn new(node: &'a Site, id: &str) -> Self {
         Self { node, id: id.into(), token: node.token(id) }
     }
 

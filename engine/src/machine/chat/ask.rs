@@ -54,7 +54,11 @@ impl Machine {
                 ChatReply::Conversation(Arc::new(facts.shown(usize::MAX, &who.key.id)))
             }
             ChatCommand::Unread { .. } => ChatReply::Count(row.map_or(0, |row| facts.unread(row))),
-            ChatCommand::Join { .. } => ChatReply::Done,
+            // With which row, its session's host is told: the user may have left before this comes there.
+            ChatCommand::Join { .. } => match row {
+                Some(row) => ChatReply::Member { conversation: place.1, member: row.member.clone() },
+                None => ChatReply::Done,
+            },
             ChatCommand::Typing { on, .. } => {
                 if row.is_none() {
                     return Err(Refusal::Forbidden);

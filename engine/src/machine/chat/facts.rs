@@ -19,7 +19,7 @@ use std::sync::Arc;
 use schema::chat::{Conversation, Kind, Member, Message};
 use schema::{Id, ShardId};
 
-use super::super::store::{Horizon, Loaded, MemberRow};
+use super::super::store::{Horizon, LEFT, Loaded, MemberRow};
 
 /// Members that are found by looking at each of them.
 const FEW: usize = 32;
@@ -35,6 +35,8 @@ pub(super) struct Facts {
     /// Where a user's row is, once the members are many.
     rows: Option<BTreeMap<Id, u32>>,
     pub(super) last_row: u32,
+    /// Who has left: a client's own names for messages are kept under the row of that time.
+    left: Vec<(u32, Id)>,
     deleted: Vec<(u64, u32)>,
     /// What was forgotten.
     pub(super) forgotten: Option<Horizon>,
@@ -74,6 +76,7 @@ impl Facts {
             members,
             rows: None,
             last_row,
+            left: Vec::new(),
             deleted: Vec::new(),
             forgotten: None,
             head: 0,
@@ -93,6 +96,7 @@ impl Facts {
     pub(super) fn loaded(loaded: Loaded) -> Self {
         let mut facts = Self::new(Arc::new(loaded.conversation), loaded.members);
         facts.last_row = facts.last_row.max(loaded.last_row);
+        facts.left = loaded.left;
         facts.deleted = loaded.deleted;
         facts.forgotten = loaded.forgotten;
         // Where nothing is left, it goes on from what was forgotten.
@@ -184,7 +188,22 @@ impl Facts {
         if let Some(rows) = &mut self.rows {
             rows.remove(&gone.member.user);
         }
+        if self.left.len() >= LEFT {
+            self.left.remove(0);
+        }
+        self.left.push((row, gone.member.user.clone()));
         Some(gone)
+    }
+
+    /// The rows of a member, first the one it has now, then those of earlier times.
+    pub(super) fn rows_of(&self, member: &Member) -> Vec<u32> {
+        let earlier = self.left.iter().rev().filter(|(_, user)| *user == member.user).map(|&(row, _)| row);
+        std::iter::once(member.row).chain(earlier).collect()
+    }
+
+    /// Nobody knows any more who had these rows.
+    pub(super) fn unname(&mut self, rows: &[u32]) {
+        self.left.retain(|(row, _)| !rows.contains(row));
     }
 
     /// Messages that a member has sent here, as far as they are counted.
@@ -390,5 +409,6 @@ impl Facts {
             + homes
             + last
             + self.deleted.len() * 16
+            + self.left.len() * size_of::<(u32, Id)>()
     }
 }

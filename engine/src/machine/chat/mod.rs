@@ -7,11 +7,12 @@
 //!
 //! `facts` is what is known of a conversation, `room` its queue, `plan` what a command does to it; `rooms` drives the
 //! three. `ask` reads without changing, `list` gathers a user's conversations, `post` tells the members, `retention` forgets
-//! what is too old, and `sessions` is what a session's host does: follow, join, typing.
+//! what is too old, `erase` what somebody wrote and was, and `sessions` is what a session's host does: follow, join, typing.
 //!
 //! A conversation that is not in memory is loaded while its commands wait in order; one that is not used makes room.
 
 mod ask;
+mod erase;
 mod facts;
 mod list;
 mod plan;
@@ -73,6 +74,8 @@ enum Asked {
     Memberships(list::Wanted),
     /// Conversations with messages that are too old.
     Aged,
+    /// Where somebody is named, for who has this ticket.
+    Traces(u64),
 }
 
 impl Chats {
@@ -237,6 +240,7 @@ impl Machine {
             Asked::Read(reading) => self.have_read(reading, stored),
             Asked::Memberships(wanted) => self.memberships(wanted, stored),
             Asked::Aged => self.aged(stored),
+            Asked::Traces(ticket) => self.traces_found(ticket, stored),
         }
     }
 

@@ -10,6 +10,7 @@ use schema::chat::{
 use schema::{Actor, Id, Refusal};
 
 use super::super::store::{ChatAsk, ChatStored, Horizon, MemberRow, Part, Place};
+use super::erase;
 use super::facts::Facts;
 use super::room::{Deed, Effect, Op};
 use crate::limits::Limits;
@@ -24,6 +25,8 @@ pub(super) enum Step {
     Over(Result<ChatReply, Refusal>),
     Ask(ChatAsk),
     Write(Vec<Part>, Effect),
+    /// It takes effect, and nothing is to be written.
+    Skip(Effect),
 }
 
 /// What a plan is made from.
@@ -42,7 +45,7 @@ impl Scene<'_> {
     pub(super) fn reads(&self, op: &Op) -> Option<ChatAsk> {
         let place = self.place;
         let facts = self.facts?;
-        let row = facts.member(&op.who.key.id).map(|row| row.member.row);
+        let member = facts.member(&op.who.key.id).map(|row| &row.member);
         let command = match &op.deed {
             Deed::Command(command) => command,
             Deed::Forget { before } => {
@@ -50,18 +53,19 @@ impl Scene<'_> {
                 let (before, limit) = (*before, 1);
                 return Some(ChatAsk::Page { place, before, after, forward: false, limit, receipts: false });
             }
+            Deed::Erase(erasing) => return erase::reads(place, facts, erasing),
         };
         match command {
             ChatCommand::Send(draft) => {
-                let (client_id, row) = (Arc::clone(draft.client_id.as_ref()?), row?);
+                let (client_id, rows) = (Arc::clone(draft.client_id.as_ref()?), facts.rows_of(member?));
                 let since = self.now.saturating_sub(u64::from(self.limits.sends_kept));
-                Some(ChatAsk::Sent { place, row, client_id, since })
+                Some(ChatAsk::Sent { place, rows, client_id, since })
             }
             ChatCommand::Edit { message, .. }
             | ChatCommand::Remove { message }
-            | ChatCommand::Read { message } => row.map(|_| ChatAsk::Message { place, at: message.at }),
+            | ChatCommand::Read { message } => member.map(|_| ChatAsk::Message { place, at: message.at }),
             ChatCommand::ReadAll { up_to, .. } => {
-                row?;
+                member?;
                 let before = up_to.map_or(u64::MAX, |at| at.saturating_add(1));
                 let limit = RECEIPTS;
                 Some(ChatAsk::Page { place, before, after: 0, forward: false, limit, receipts: false })
@@ -77,6 +81,7 @@ impl Scene<'_> {
             (_, None) => Err(Refusal::NotFound),
             (Deed::Command(command), Some(facts)) => self.change(facts, &op.who, command, read),
             (Deed::Forget { .. }, Some(facts)) => forget(facts, read),
+            (Deed::Erase(erasing), Some(facts)) => erase::plan(self.place, facts, erasing, read),
         };
         planned.unwrap_or_else(|refusal| Step::Over(Err(refusal)))
     }

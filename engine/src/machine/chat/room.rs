@@ -69,6 +69,15 @@ pub(super) enum Deed {
     Forget {
         before: u64,
     },
+    /// Go on with erasing somebody.
+    Erase(Erasing),
+}
+
+/// Somebody is being erased.
+pub(super) struct Erasing {
+    pub(super) user: Id,
+    /// Messages before this time are to be looked at.
+    pub(super) before: u64,
 }
 
 /// How far a command has come.
@@ -120,6 +129,20 @@ pub(super) enum Effect {
     Shown(Vec<MemberRow>),
     Forgotten(Horizon),
     Gone,
+    Erased(Erasure),
+}
+
+/// What a step in erasing somebody changes.
+pub(super) enum Erasure {
+    /// They are a member no longer.
+    Out(u32),
+    /// Nobody else was a member.
+    Gone,
+    /// What they wrote is deleted, and names nobody; whether it was not deleted before. Further messages before `next` are
+    /// to be looked at.
+    Wiped { messages: Vec<(Arc<Message>, bool)>, sends: u32, next: u64 },
+    /// Their rows name nobody, and neither does the conversation.
+    Unnamed { rows: Vec<u32>, conversation: Option<Arc<schema::chat::Conversation>> },
 }
 
 /// What a command must not overlap with.

@@ -224,6 +224,7 @@ impl Machine {
         match step {
             Step::Over(result) => op.stage = Stage::Over(result),
             Step::Ask(ask) => self.ask_chats(ask, Asked::Step { slot, serial, op: number }),
+            Step::Skip(effect) => op.stage = Stage::Written(effect),
             Step::Write(parts, effect) => {
                 if let (Effect::Said { message, .. }, Some(facts)) = (&effect, &mut room.facts) {
                     facts.issue(message);
@@ -317,12 +318,16 @@ impl Machine {
         let Some(op) = room.queue.pop_front() else { return };
         self.chats.ops -= 1;
         let Op { whom, also, who, stage, .. } = op;
-        let result = match stage {
-            Stage::Over(result) => result,
-            Stage::Written(effect) => self.take_effect(slot, &who, effect),
-            _ => Err(Refusal::Unavailable),
-        };
-        self.answer_all(&whom, &also, result);
+        match stage {
+            Stage::Over(result) => self.answer_all(&whom, &also, result),
+            // It has answers of its own.
+            Stage::Written(Effect::Erased(erasure)) => self.erasure_takes_effect(slot, whom, &who, erasure),
+            Stage::Written(effect) => {
+                let result = self.take_effect(slot, &who, effect);
+                self.answer_all(&whom, &also, result);
+            }
+            _ => self.answer_all(&whom, &also, Err(Refusal::Unavailable)),
+        }
         self.mend(slot);
         self.write_holes(slot);
         self.weigh(slot);
@@ -341,7 +346,12 @@ impl Machine {
         self.answer(*whom, chat_answer(result));
     }
 
-    fn take_effect(&mut self, slot: u32, who: &Actor, effect: Effect) -> Result<ChatReply, Refusal> {
+    pub(super) fn take_effect(
+        &mut self,
+        slot: u32,
+        who: &Actor,
+        effect: Effect,
+    ) -> Result<ChatReply, Refusal> {
         let limit = self.limits.receipt_members as usize;
         let room = self.chats.rooms.get_mut(slot).ok_or(Refusal::Unavailable)?;
         let id = room.place.1;
@@ -456,7 +466,7 @@ impl Machine {
                 }
                 return Ok(ChatReply::Done);
             }
-            Effect::Made(_) => return Err(Refusal::Unavailable),
+            Effect::Made(_) | Effect::Erased(_) => return Err(Refusal::Unavailable),
         };
         self.tell_members(slot, event, only);
         Ok(reply)

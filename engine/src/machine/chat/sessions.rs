@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use schema::chat::{ChatCommand, ChatEvent, ConversationId};
+use schema::chat::{ChatCommand, ChatEvent, ChatReply, ConversationId};
 use schema::{Actor, Event, Id, Key, Refusal, Reply, SessionRef};
 
 use super::super::Machine;
 use super::super::command::{Caller, Outcome, slot_of};
-use super::super::gather::Harvest;
-use super::super::message::{Message, Question};
+use super::super::gather::{Harvest, Joining};
+use super::super::message::{Answer, Message, Question};
 use super::super::sessions::Session;
 use super::super::store::Place;
 
@@ -36,7 +36,7 @@ impl Machine {
         if let Some(session) = self.sessions.get_mut(slot) {
             session.follow(on);
         }
-        Ok(Some(Reply::Chat(Box::new(schema::chat::ChatReply::Done))))
+        Ok(Some(Reply::Chat(Box::new(ChatReply::Done))))
     }
 
     /// A session joins a conversation, if its home agrees.
@@ -45,19 +45,28 @@ impl Machine {
         let key = Key::new(who.key.realm, conversation.id());
         let home = self.router.home(&key);
         let service = caller.service;
-        let harvest = Harvest::Join { session, conversation, service, answer: None };
+        let harvest = Harvest::Join { session, conversation, service, answer: None, left: 0 };
         let command = Box::new(ChatCommand::Join { conversation });
         self.ask_all(caller.whom, vec![(home, Question::Chat { who, by: None, command })], harvest)
             .map(|_| None)
     }
 
-    /// The home has agreed.
-    pub(in crate::machine) fn joined(
-        &mut self,
-        session: schema::SessionRef,
-        conversation: ConversationId,
-        service: bool,
-    ) -> Result<(), Refusal> {
+    /// The home has agreed; what came of it.
+    pub(in crate::machine) fn joined(&mut self, join: Joining, agreed: &ChatReply) -> Answer {
+        match agreed {
+            // The word that they have left went another way, and was faster.
+            ChatReply::Member { member, .. } if member.row <= join.left => {
+                Answer::Refused(Refusal::Forbidden)
+            }
+            _ => match self.begin_to_hear(join) {
+                Ok(()) => Answer::Chat(Box::new(ChatReply::Done)),
+                Err(refusal) => Answer::Refused(refusal),
+            },
+        }
+    }
+
+    fn begin_to_hear(&mut self, join: Joining) -> Result<(), Refusal> {
+        let Joining { session, conversation, service, .. } = join;
         let slot = self.alive(session).ok_or(Refusal::NotFound)?;
         let owner = self.sessions.get(slot).map(Session::owner).ok_or(Refusal::NotFound)?;
         let realm = self.owner_key(owner).ok_or(Refusal::NotFound)?.realm;
@@ -73,7 +82,7 @@ impl Machine {
         let place = (caller.key.realm, conversation);
         self.unsubscribe(slot, &typing_channel(place));
         self.unsubscribe(slot, &service_channel(place));
-        Ok(Some(Reply::Chat(Box::new(schema::chat::ChatReply::Done))))
+        Ok(Some(Reply::Chat(Box::new(ChatReply::Done))))
     }
 
     /// Who is no member any more sees nobody typing.
@@ -84,6 +93,9 @@ impl Machine {
         let Some(key) = owner.and_then(|owner| self.owner_key(owner)) else { return };
         if key.id == member.user {
             self.unsubscribe(slot, &typing_channel((key.realm, *conversation)));
+            if let Some(session) = self.session_ref(slot) {
+                self.joins_no_more(session, *conversation, member.row);
+            }
         }
     }
 

@@ -54,6 +54,7 @@ impl<P: Protocol> Floor<P> {
             }
             Output::Message { to, message } => self.links.send(to, message),
             Output::Front { ticket, event } => self.desk.send_reserved(Answer::Event { ticket, event }),
+            Output::Erased { ticket, result } => self.desk.send_reserved(Answer::Erased { ticket, result }),
             Output::Store(request) => self.ask_store(request),
             Output::Chat(request) => self.ask_chats(request),
             Output::Tap(event) => {
@@ -106,7 +107,8 @@ impl<P: Protocol> Floor<P> {
         let number = match &request {
             StoreRequest::PutSeen { request, .. }
             | StoreRequest::GetSeen { request, .. }
-            | StoreRequest::Journal { request, .. } => *request,
+            | StoreRequest::Journal { request, .. }
+            | StoreRequest::Forget { request, .. } => *request,
         };
         let sent = self.inbox.reserve_raw() && {
             let sent = self.store.try_send_command(store::Ask { shard: self.shard, request }).is_ok();
@@ -149,6 +151,7 @@ impl<P: Protocol> Floor<P> {
             Envelope::Ask { ticket, actor, command } => {
                 Input::Command { asker: Asker::Front(ticket), actor, tag: ticket, command }
             }
+            Envelope::Erase { ticket, step } => Input::Erase { ticket, step },
             Envelope::Message { from, message } => Input::Message { from, message },
             Envelope::Store(reply) => Input::Store(reply),
             Envelope::Chat(answer) => Input::Chat(answer),

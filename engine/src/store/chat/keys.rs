@@ -67,6 +67,14 @@ pub(super) fn all_conversations() -> (Vec<u8>, Vec<u8>) {
     (vec![CONVERSATIONS], vec![CONVERSATIONS + 1])
 }
 
+/// Every conversation of a realm, gone ones included.
+pub(super) fn conversations_of(realm: Realm) -> (Vec<u8>, Vec<u8>) {
+    let mut first = vec![CONVERSATIONS];
+    first.extend(realm.0.to_be_bytes());
+    let end = behind(&first);
+    (first, end)
+}
+
 /// Reads a key of [`conversation`].
 pub(super) fn read_conversation(key: &[u8]) -> Result<Place, Damage> {
     let mut taker = Taker(key);
@@ -138,6 +146,14 @@ pub(super) fn sides(of: Incarnation) -> Vec<u8> {
     key.push(SIDES);
     push_incarnation(of, &mut key);
     key
+}
+
+/// Members of an incarnation, those who have left included.
+pub(super) fn members(of: Incarnation) -> (Vec<u8>, Vec<u8>) {
+    let (mut first, mut end) = (sides(of), sides(of));
+    first.push(MEMBER);
+    end.push(DELETION);
+    (first, end)
 }
 
 /// Members and deletions of an incarnation: all of its state but the receipts.
@@ -328,6 +344,14 @@ mod tests {
         let (first, end) = all_conversations();
         assert!(first < conversation(place) && conversation((Realm(u16::MAX), place.1)) < end);
         assert!(side(of(0), Side::Member { row: 0 }) >= end);
+        let (first, end) = conversations_of(Realm(7));
+        assert!(first <= conversation((Realm(7), ConversationId::from_number(0))));
+        assert!(conversation((Realm(7), ConversationId::from_number(u128::MAX))) < end);
+        assert!(end <= conversation((Realm(8), ConversationId::from_number(0))));
+        let (first, end) = members(of(0xff));
+        assert!(first <= side(of(0xff), Side::Member { row: 0 }));
+        assert!(side(of(0xff), Side::Member { row: u32::MAX }) < end);
+        assert!(side(of(0xff), Side::Deletion { sequence: 0 }) >= end);
         let (first, end) = members_and_deletions(of(0xff));
         assert!(first < side(of(0xff), Side::Member { row: 0 }));
         assert!(side(of(0xff), Side::Deletion { sequence: u64::MAX }) < end);

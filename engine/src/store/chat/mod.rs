@@ -26,6 +26,7 @@ mod read;
 mod rows;
 mod status;
 mod sweep;
+mod traces;
 pub(in crate::store) mod values;
 mod walk;
 pub mod worker;

@@ -4,7 +4,7 @@
 //! under its epoch, which is looked up before and after: so a read never mixes two conversations of one id, nor shows
 //! half of one that is being cleared away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use schema::chat::{ConversationId, Kind, Message, MessageId, Receipt};
@@ -16,7 +16,7 @@ use super::rows::scan;
 use super::values::{self, Life};
 use super::walk::Each;
 use super::{Failure, FailureKind, Reads, Rows};
-use crate::machine::store::{ChatAsk, ChatStored, Horizon, Loaded, Place};
+use crate::machine::store::{ChatAsk, ChatStored, Horizon, LEFT, Loaded, Place};
 use crate::store::ledger::Space;
 
 /// Members whose rows lie within this many numbers are read as one range, others one by one.
@@ -58,15 +58,23 @@ impl Reads for RowReader {
                 })?;
                 ChatStored::Message(found.flatten().map(Box::new))
             }
-            ChatAsk::Sent { place, row, client_id, since } => {
-                let found = self.under(*place, |of, _, _| self.sent(of, *row, client_id))?;
-                ChatStored::Sent(found.flatten().filter(|at| at > since))
+            ChatAsk::Sent { place, rows, client_id, since } => {
+                let found = self.under(*place, |of, _, _| {
+                    for &row in rows {
+                        if let Some(at) = self.sent(of, row, client_id)?.filter(|at| at > since) {
+                            return Ok(Some(at));
+                        }
+                    }
+                    Ok(None)
+                })?;
+                ChatStored::Sent(found.flatten())
             }
             ChatAsk::Memberships { user, after, limit } => {
                 let (conversations, more) = self.memberships(user, *after, *limit as usize)?;
                 ChatStored::Memberships { conversations, more }
             }
             ChatAsk::Aged { after, before, limit } => self.aged(*after, before, *limit as usize)?,
+            ChatAsk::Traces { user, after, limit } => self.traces(user, *after, *limit as usize)?,
             ChatAsk::Write(_) => {
                 return Err(Failure::new(FailureKind::Refused, "a write came to a reader"));
             }
@@ -145,13 +153,20 @@ impl RowReader {
         self.under(place, |of, row, forgotten| {
             let conversation = values::read_conversation(place, row)
                 .map_err(|damage| damage.of_row(Space::States, &keys::conversation(place)))?;
-            let (mut members, mut last_row, mut deleted) = (Vec::new(), 0, Vec::new());
+            let (mut members, mut left, mut last_row, mut deleted) =
+                (Vec::new(), VecDeque::new(), 0, Vec::new());
             let (first, end) = keys::members_and_deletions(of);
             scan(&*self.rows, Space::States, (&first, &end), false, usize::MAX, |key, value| {
                 match keys::read_side(key)? {
                     Side::Member { row } => {
                         last_row = row;
-                        members.extend(values::read_member(row, value)?);
+                        match values::read_member(row, value)? {
+                            Some(member) => members.push(member),
+                            None => left.push_back((row, values::read_user(value)?.0)),
+                        }
+                        if left.len() > LEFT {
+                            left.pop_front();
+                        }
                     }
                     Side::Deletion { sequence } => {
                         let row = u32::try_from(values::read_number(value)?);
@@ -164,7 +179,8 @@ impl RowReader {
             let sequence = forgotten.map_or(0, |horizon| horizon.sequence);
             deleted.retain(|&(deleted, _)| deleted > sequence);
             let (newest, last) = self.newest(of, forgotten, deleted.len())?;
-            Ok(Loaded { conversation, members, last_row, deleted, newest, last, forgotten })
+            let left = left.into();
+            Ok(Loaded { conversation, members, last_row, left, deleted, newest, last, forgotten })
         })
     }
 

@@ -16,7 +16,7 @@ use schema::chat::{Conversation, ConversationId, Kind, Member, Message, MessageI
 use schema::{Id, Key, Realm};
 
 use super::{FailureKind, Opened};
-use crate::machine::store::{ChatAsk, ChatStored, Loaded, MemberRow, Part, Place, Write};
+use crate::machine::store::{ChatAsk, ChatStored, Loaded, MemberRow, Part, Place, Trace, Write};
 
 /// A store, and how to open it again.
 pub(super) struct Store {
@@ -116,7 +116,11 @@ impl Store {
     }
 
     fn sent(&mut self, place: Place, row: u32, client_id: &str, since: u64) -> Option<u64> {
-        match self.answer(ChatAsk::Sent { place, row, client_id: client_id.into(), since }) {
+        self.sent_as(place, &[row], client_id, since)
+    }
+
+    fn sent_as(&mut self, place: Place, rows: &[u32], client_id: &str, since: u64) -> Option<u64> {
+        match self.answer(ChatAsk::Sent { place, rows: rows.into(), client_id: client_id.into(), since }) {
             ChatStored::Sent(at) => at,
             other => panic!("{other:?}"),
         }
@@ -132,6 +136,24 @@ impl Store {
                     if next.is_none() {
                         return found;
                     }
+                    after = next;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Where a user is named, looked for in so many conversations at a time.
+    fn traces(&mut self, user: &Key, limit: u32) -> Vec<Trace> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            match self.answer(ChatAsk::Traces { user: user.clone(), after, limit }) {
+                ChatStored::Traces { found, next } => {
+                    all.extend(found);
+                    if next.is_none() {
+                        return all;
+                    }
+                    assert!(next > after, "it goes on");
                     after = next;
                 }
                 other => panic!("{other:?}"),
@@ -282,6 +304,8 @@ macro_rules! chat_suite {
             history::old_sends_are_forgotten
             members::members_come_and_go
             members::a_member_that_left_keeps_its_receipts
+            members::who_comes_back_finds_what_was_sent_before
+            members::traces_of_a_user
             members::memberships_page_by_page
             members::thirty_thousand_members
             lives::two_realms_with_one_id

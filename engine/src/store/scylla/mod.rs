@@ -21,7 +21,7 @@
 //! - [`plan`], [`lives`]: from what a machine wants written to rows, and what that needs to know;
 //! - [`write`], [`pipeline`], [`sweep`]: writing rows, conversation by conversation, and clearing them away;
 //! - [`read`], [`pages`], [`memberships`]: reading them;
-//! - [`aged`]: conversations with messages older than they are to be;
+//! - [`aged`]: conversations with messages older than they are to be; [`traces`]: those that name a user;
 //! - [`walk`]: everything that is kept, gone through;
 //! - [`presence`]: last seen and the online journal;
 //! - [`blocking`]: all of it behind the blocking traits.
@@ -42,6 +42,7 @@ mod read;
 pub mod schema;
 mod statements;
 mod sweep;
+mod traces;
 mod walk;
 mod write;
 

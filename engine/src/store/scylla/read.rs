@@ -4,7 +4,7 @@
 //! half of one that is being cleared away, nor mixes two that have the same number. Both looks are mostly answered
 //! from what this process knows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -22,7 +22,7 @@ use super::link::{Link, Ready};
 use super::lives::{Known, There};
 use super::pages::{self, Walk};
 use super::write;
-use crate::machine::store::{ChatAsk, ChatStored, Horizon, Loaded, MemberRow, Place};
+use crate::machine::store::{ChatAsk, ChatStored, Horizon, LEFT, Loaded, MemberRow, Place};
 use crate::store::chat::bytes::Damage;
 use crate::store::chat::{Failure, FailureKind, values};
 
@@ -65,21 +65,33 @@ pub(super) async fn answer(link: &Link, ask: &ChatAsk) -> Result<ChatStored, Fai
             let found = asked.under(place, move |there| asked.message(place, there, at).boxed()).await?;
             ChatStored::Message(found.flatten().map(Box::new))
         }
-        ChatAsk::Sent { place, row, client_id, since } => {
-            let found = asked
-                .under(*place, |(life, _)| asked.sent(*place, life, *row, client_id.clone()).boxed())
-                .await?;
-            ChatStored::Sent(found.flatten().filter(|at| at > since))
+        ChatAsk::Sent { place, rows, client_id, since } => {
+            let mut sent = None;
+            for &row in rows {
+                let found = asked
+                    .under(*place, |(life, _)| asked.sent(*place, life, row, client_id.clone()).boxed())
+                    .await?;
+                sent = sent.or(found.flatten().filter(|at| at > since));
+            }
+            ChatStored::Sent(sent)
         }
         ChatAsk::Memberships { user, after, limit } => {
             let (conversations, more) = asked.memberships(user, *after, *limit as usize).await?;
             ChatStored::Memberships { conversations, more }
         }
         ChatAsk::Aged { after, before, limit } => asked.aged(*after, &before[..], *limit as usize).await?,
+        ChatAsk::Traces { user, after, limit } => asked.traces(user, *after, *limit as usize).await?,
         ChatAsk::Write(_) => {
             return Err(Failure::new(FailureKind::Refused, "a write came to a reader"));
         }
     })
+}
+
+/// The members, some of those who have left, and the highest row that was given out.
+struct Members {
+    members: Vec<MemberRow>,
+    left: Vec<(u32, Id)>,
+    last_row: u32,
 }
 
 /// What part of a history.
@@ -221,19 +233,19 @@ impl<'a> Asked<'a> {
         (life, forgotten): There,
         conversation: Conversation,
     ) -> Result<Loaded, Failure> {
-        let ((members, last_row), mut deleted) =
+        let (Members { members, left, last_row }, mut deleted) =
             tokio::try_join!(self.members(place, life), self.deletions(place, life))?;
         let (from, sequence) = forgotten.map_or((0, 0), |horizon| (horizon.at, horizon.sequence));
         deleted.retain(|&(deleted, _)| deleted > sequence);
         let mut walk = Walk::new((self.link, self.ready), (place, life), (from, u64::MAX), false);
         let (mut newest, mut last, mut look) = (None, None, LOOKS.0);
         // So many messages are deleted, so looking at one more is enough.
-        let mut left = deleted.len() + 1;
-        while last.is_none() && left > 0 {
-            let asked = look.min(left);
+        let mut most = deleted.len() + 1;
+        while last.is_none() && most > 0 {
+            let asked = look.min(most);
             let some = walk.take(asked).await?;
             let is_end = some.len() < asked;
-            left -= some.len();
+            most -= some.len();
             for message in some {
                 if !message.deleted && last.is_none() {
                     last = Some(message.clone());
@@ -245,19 +257,24 @@ impl<'a> Asked<'a> {
                 break;
             }
         }
-        Ok(Loaded { conversation, members, last_row, deleted, newest, last, forgotten })
+        Ok(Loaded { conversation, members, last_row, left, deleted, newest, last, forgotten })
     }
 
-    /// The members, and the highest row that was given out.
-    async fn members(&self, place: Place, life: i64) -> Result<(Vec<MemberRow>, u32), Failure> {
+    async fn members(&self, place: Place, life: i64) -> Result<Members, Failure> {
         let found: Vec<(i64, Vec<u8>)> = self.of_life(&self.ready.statements.members, place, life).await?;
-        let (mut members, mut last_row) = (Vec::new(), 0);
+        let (mut members, mut left, mut last_row) = (Vec::new(), VecDeque::new(), 0);
         for (row, body) in found {
+            let damaged = |damage| damaged(damage, "members", place);
             last_row = row_number(row, place)?;
-            let member = values::read_member(last_row, &body);
-            members.extend(member.map_err(|damage| damaged(damage, "members", place))?);
+            match values::read_member(last_row, &body).map_err(damaged)? {
+                Some(member) => members.push(member),
+                None => left.push_back((last_row, values::read_user(&body).map_err(damaged)?.0)),
+            }
+            if left.len() > LEFT {
+                left.pop_front();
+            }
         }
-        Ok((members, last_row))
+        Ok(Members { members, left: left.into(), last_row })
     }
 
     async fn deletions(&self, place: Place, life: i64) -> Result<Vec<(u64, u32)>, Failure> {
@@ -265,7 +282,7 @@ impl<'a> Asked<'a> {
         found.into_iter().map(|(sequence, row)| Ok((sequence as u64, row_number(row, place)?))).collect()
     }
 
-    async fn of_life<R>(
+    pub(super) async fn of_life<R>(
         &self,
         statement: &PreparedStatement,
         place: Place,

@@ -1,7 +1,7 @@
 //! The server API: what a back end that does not speak the binary protocol may ask and say, under `/server/v1`, with
 //! a service's token.
 //!
-//! [`presence`] are the questions, [`sessions`] the sessions of a user and their ending, [`messages`] what is sent;
+//! [`presence`] are the questions, [`sessions`] the sessions of a user and their ending, [`users`] the erasing of one, [`messages`] what is sent;
 //! [`chat`] are conversations; [`words`] and [`chat_words`] are the bodies. Errors are `{"error":{"code","message","retryAfterMs"}}`; the codes are those of
 //! [`schema::Refusal`], of the token's check, and a few of HTTP's own.
 
@@ -10,6 +10,7 @@ pub mod chat_words;
 pub mod messages;
 pub mod presence;
 pub mod sessions;
+pub mod users;
 pub mod words;
 
 use std::borrow::Cow;
@@ -44,6 +45,7 @@ pub fn routes() -> Router<Arc<Front>> {
         .route("/presence/online", get(presence::online))
         .route("/users/{id}/sessions", get(sessions::list).delete(sessions::disconnect_user))
         .route("/sessions/{id}", delete(sessions::disconnect))
+        .route("/users/{id}", delete(users::erase))
         .route("/users/{id}/messages", post(messages::send))
         .route("/channels/{name}/messages", post(messages::publish))
         .route("/channels/{name}", get(messages::channel))
@@ -68,6 +70,7 @@ pub fn routes() -> Router<Arc<Front>> {
         sessions::list,
         sessions::disconnect_user,
         sessions::disconnect,
+        users::erase,
         messages::send,
         messages::publish,
         messages::channel,

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use crate::carry::erase::Erased;
+use crate::erasing::Report;
 use crate::timestamp::Millis;
 
 /// Whose presence is asked for.
@@ -94,6 +96,39 @@ pub struct Device {
     /// desktop, mobile, tablet, service or Unknown.
     #[schema(example = "desktop")]
     r#type: &'static str,
+}
+
+/// What was removed of a user, so far.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ServerErased)]
+pub struct ErasedBody {
+    /// Whether all of it is done.
+    done: bool,
+    /// Conversations in which something was removed.
+    #[schema(example = 12)]
+    conversations: u64,
+    /// Those of them that are gone, since nobody else was in them.
+    #[schema(example = 1)]
+    gone: u64,
+    /// Memberships, former ones too.
+    #[schema(example = 13)]
+    memberships: u64,
+    /// Messages.
+    #[schema(example = 420)]
+    messages: u64,
+    /// Files.
+    #[schema(example = 3)]
+    files: u64,
+    /// Whether it was known when they were last seen.
+    last_seen: bool,
+}
+
+impl From<Report> for ErasedBody {
+    fn from(Report { done, erased }: Report) -> Self {
+        let Erased { conversations, gone, memberships, messages, files, seen, .. } = erased;
+        Self { done, conversations, gone, memberships, messages, files, last_seen: seen }
+    }
 }
 
 /// The sessions of a user.

@@ -66,6 +66,48 @@ pub(in crate::store::chat) fn a_member_that_left_keeps_its_receipts(store: &mut 
     assert_eq!(reads, [(id("bob"), 6), (id("bob"), 5)]);
 }
 
+pub(in crate::store::chat) fn who_comes_back_finds_what_was_sent_before(store: &mut Store) {
+    let of = place(1);
+    let messages = group(store, of, 2);
+    let sent = |row, at| Part::Sent { row, client_id: "c".into(), message: at };
+    store.write(of, [sent(2, messages[1].id.at), left(2, "bob"), Part::Member(member(3, "bob"))]);
+    assert_eq!(store.load(of).unwrap().left, [(2, id("bob"))]);
+    assert_eq!(store.sent_as(of, &[3], "c", 0), None);
+    assert_eq!(store.sent_as(of, &[3, 2], "c", 0), Some(messages[1].id.at));
+    assert_eq!(store.sent_as(of, &[3, 2], "c", messages[1].id.at), None, "too old");
+    store.write(of, [sent(3, messages[1].id.at + 1)]);
+    assert_eq!(store.sent_as(of, &[3, 2], "c", 0), Some(messages[1].id.at + 1), "the latest row comes first");
+    assert_eq!(store.sent_as(of, &[], "c", 0), None);
+}
+
+pub(in crate::store::chat) fn traces_of_a_user(store: &mut Store) {
+    for n in 1..=7 {
+        group(store, place(n), 1);
+        group(store, (Realm(1), place(n).1), 1);
+    }
+    let trace = |n, rows: &[(u32, bool)], made| Trace { conversation: place(n).1, rows: rows.into(), made };
+    // Ann has made them all, and leaves one.
+    store.write(place(2), [left(1, "ann")]);
+    // Bob leaves one and comes back, leaves another, and one is gone with him in it.
+    store.write(place(3), [left(2, "bob"), Part::Member(member(3, "bob"))]);
+    store.write(place(4), [left(2, "bob")]);
+    store.write(place(5), [Part::Gone]);
+    let mut ann: Vec<Trace> = (1..=7).map(|n| trace(n, &[(1, n != 2)], true)).collect();
+    ann.remove(4);
+    let mut bob: Vec<Trace> = (1..=7).map(|n| trace(n, &[(2, true)], false)).collect();
+    bob[2].rows = vec![(2, false), (3, true)];
+    bob[3].rows = vec![(2, false)];
+    bob.remove(4);
+    for limit in [1, 3, 100] {
+        assert_eq!(store.traces(&user("ann"), limit), ann, "{limit}");
+        assert_eq!(store.traces(&user("bob"), limit), bob, "{limit}");
+        assert_eq!(store.traces(&user("eve"), limit), [], "{limit}");
+        assert_eq!(store.traces(&Key::new(Realm(1), id("ann")), limit).len(), 7, "{limit}");
+    }
+    store.again();
+    assert_eq!(store.traces(&user("bob"), 100), bob);
+}
+
 pub(in crate::store::chat) fn memberships_page_by_page(store: &mut Store) {
     let uuid = "0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55";
     let mut expected = BTreeMap::<&str, Vec<ConversationId>>::new();

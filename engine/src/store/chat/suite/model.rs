@@ -94,6 +94,10 @@ impl Life {
             conversation: self.conversation.clone(),
             members: self.members.values().filter_map(|(_, row)| row.clone()).collect(),
             last_row: self.members.keys().next_back().copied().unwrap_or(0),
+            left: {
+                let left = self.members.iter().filter(|(_, (_, row))| row.is_none());
+                left.map(|(&row, (user, _))| (row, user.clone())).collect()
+            },
             deleted: self.deleted.iter().map(|(sequence, row)| (*sequence, *row)).collect(),
             newest,
             last: last.cloned(),

@@ -506,7 +506,12 @@ fn client_ids_are_forgotten_after_their_time() {
     assert_eq!(bench.go(), ["1 written"]);
     let left = |bench: &Bench| {
         let of = place();
-        let ask = |at: u64| ChatAsk::Sent { place: of, row: 1, client_id: format!("c{at}").into(), since: 0 };
+        let ask = |at: u64| ChatAsk::Sent {
+            place: of,
+            rows: vec![1],
+            client_id: format!("c{at}").into(),
+            since: 0,
+        };
         let found = |at: &u64| matches!(bench.reads.answer(&ask(*at)).unwrap(), ChatStored::Sent(Some(found)) if found == *at);
         ((1..=2_500).filter(found).count(), (999_000..999_100).filter(found).count())
     };

@@ -93,7 +93,8 @@ fn see(chats: &Opened, place: Place) -> Seen {
     let ChatStored::Loaded(mut loaded) = answer(ChatAsk::Load { places: vec![place] }) else { panic!() };
     let page = ChatAsk::Page { place, before: u64::MAX, after: 0, forward: false, limit: 50, receipts: true };
     let ChatStored::Page { messages, more } = answer(page) else { panic!() };
-    let ChatStored::Sent(sent) = answer(ChatAsk::Sent { place, row: 1, client_id: "c".into(), since: 0 })
+    let ChatStored::Sent(sent) =
+        answer(ChatAsk::Sent { place, rows: vec![1], client_id: "c".into(), since: 0 })
     else {
         panic!()
     };
