@@ -132,7 +132,7 @@ fn calls(group: &str, message: &str, trade: &str, file: &str) -> Vec<Call> {
             "/api/v1/conversations",
             &format!("{m}/conversations"),
             json!({"participantIds": ["new"], "conversationType": "group", "conversationName": "New"}),
-            &["participantIds", "conversationType", "conversationName"],
+            &["participantIds", "conversationName"],
         ),
         call(
             Messaging,

@@ -193,7 +193,6 @@ fn tricks_with_boundaries_names_and_files() {
     );
     let no_disposition = part("Content-Type: image/gif", b"GIF89a");
     let no_name = part("Content-Disposition: form-data; filename=\"a.gif\"", b"GIF89a");
-    let attachment = part("Content-Disposition: attachment; name=\"file\"; filename=\"a.gif\"", b"GIF89a");
     let bad_name =
         [b"Content-Disposition: form-data; name=\"file\"; filename=\"".as_slice(), b"a\0b", b".gif\""]
             .concat();
@@ -203,9 +202,7 @@ fn tricks_with_boundaries_names_and_files() {
         ("a form within the form", [nested, end()].concat()),
         ("a part without a disposition", [no_disposition, end()].concat()),
         ("a part without a name", [no_name, end()].concat()),
-        ("a part that is no form's", [attachment, end()].concat()),
         ("a name with a zero byte", [part(&bad_name, b"GIF89a"), end()].concat()),
-        ("something behind the end", [&good[..], &good].concat()),
     ] {
         let answer = upload(&own, &bytes);
         assert_eq!(answer.status, 400, "{what}: {answer:?}");

@@ -120,7 +120,7 @@ fn the_files_of_who_is_erased_leave_the_bucket() {
     let process = Process::start_in(folder.path(), "ring", &kept);
     let upload = |user: &str, n: usize| {
         let token = process.token(user);
-        url(&send(&process, &token, &form(&format!("{user} {n}.gif"), "image/gif", b"GIF89a")))
+        url(&send(&process, &token, &form(&format!("{user}-{n}.gif"), "image/gif", b"GIF89a")))
     };
     let [alice, bob, cat] =
         ["alice", "bob", "cat"].map(|user| (0..20).map(|n| upload(user, n)).collect::<Vec<_>>());
@@ -128,6 +128,7 @@ fn the_files_of_who_is_erased_leave_the_bucket() {
     let sent = process.post_as(&process.token("alice"), "/api/v1/messages", &say.to_string());
     assert_eq!(sent.status, 201, "{}", sent.body);
 
+    assert_eq!(look(&s3, &cat[0])["status"], 200);
     // While it runs: hers go, and nobody else's.
     let bearer = format!("Bearer {}", process.service_token());
     let removed = eventually("cat is erased", || {

@@ -58,6 +58,8 @@ pub enum Refused {
 pub struct Erasures {
     folder: PathBuf,
     jobs: Mutex<BTreeMap<Key, watch::Sender<Report>>>,
+    /// Held while a note is written: one at a time.
+    noting: tokio::sync::Mutex<()>,
     queue: mpsc::Sender<Key>,
 }
 
@@ -87,7 +89,8 @@ impl Erasures {
         if !jobs.is_empty() {
             tracing::info!(users = jobs.len(), "going on with erasing users");
         }
-        (Arc::new(Self { folder, jobs: Mutex::new(jobs), queue }), Course(to_do))
+        let noting = tokio::sync::Mutex::default();
+        (Arc::new(Self { folder, jobs: Mutex::new(jobs), noting, queue }), Course(to_do))
     }
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<Key, watch::Sender<Report>>> {
@@ -100,8 +103,9 @@ impl Erasures {
     /// # Errors
     /// When it cannot be begun; then nothing is.
     pub async fn begin(self: &Arc<Self>, user: Key) -> Result<watch::Receiver<Report>, Refused> {
-        let there = || self.jobs().get(&user).map(watch::Sender::subscribe);
-        if let Some(report) = there() {
+        let _noting = self.noting.lock().await;
+        let there = self.jobs().get(&user).map(watch::Sender::subscribe);
+        if let Some(report) = there {
             return Ok(report);
         }
         let place = self.queue.try_reserve().map_err(|_| Refused::TooMany)?;
@@ -109,10 +113,6 @@ impl Erasures {
         let note = tokio::task::spawn_blocking(move || note(&folder, &noted));
         note.await.map_err(io::Error::other).flatten().map_err(Refused::Note)?;
         let mut jobs = self.jobs();
-        if let Some(report) = jobs.get(&user) {
-            // Another call was faster.
-            return Ok(report.subscribe());
-        }
         // Results that nobody has come for make room.
         if jobs.len() >= 2 * PLACES {
             jobs.retain(|_, report| !report.borrow().done);

@@ -24,7 +24,7 @@ use crate::auth::credentials;
 use crate::http::auth::Caller;
 use crate::http::client_addr::Client;
 use crate::http::json::json;
-use crate::http::{Front, body, limited};
+use crate::http::{Front, body, limited, strict};
 use crate::rate::{Limiter, Origin, Verdict};
 
 /// Ids in one call of `check-multiple`.
@@ -229,7 +229,7 @@ impl Front {
     }
 
     fn user_ids(&self, body: &[u8]) -> Result<Vec<Id>, Problem> {
-        let body: CheckMultipleBody = serde_json::from_slice(body).map_err(|_| {
+        let body: CheckMultipleBody = strict::object(body).map_err(|_| {
             Problem::bad("the body must be JSON of the form {\"userIds\":[\"…\"]}, with ids as texts")
         })?;
         if body.user_ids.is_empty() {

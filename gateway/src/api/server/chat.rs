@@ -13,19 +13,18 @@ use schema::chat::{
     ChatCommand, ChatReply, ConversationId, Draft, Kind, ListCursor, NewConversation, NewMember,
 };
 use schema::{Actor, Id};
-use serde::de::DeserializeOwned;
 
 use super::chat_words::{
     ConversationBody, ConversationList, ConversationRow, DoneBody, EditBody, HistoryBody, MemberBody,
     MessageBody, NewConversationBody, NewMemberBody, NewMessageBody, NextPage, UnreadBody, role,
 };
 use super::words::Failure;
-use super::{Problem, part, service, user_id};
+use super::{Problem, part, read, service, user_id};
 use crate::api::drafts::{self, whose};
 use crate::auth::credentials;
+use crate::http::Front;
 use crate::http::client_addr::Client;
 use crate::http::json::json;
-use crate::http::{Front, body, strict};
 use crate::timestamp;
 
 /// Rows of a list and messages of a page where the caller does not say.
@@ -75,11 +74,6 @@ fn unexpected(reply: &ChatReply) -> Problem {
 /// A conversation or a message of the path.
 fn id<T: std::str::FromStr>(path: Result<Path<String>, PathRejection>) -> Result<T, Problem> {
     part(path)?.parse().map_err(|_| schema::Refusal::NotFound.into())
-}
-
-async fn read<T: DeserializeOwned>(front: &Front, body: Body) -> Result<T, Problem> {
-    let bytes = body::read(body, front.config.http.body_bytes.bytes()).await?;
-    strict::object(&bytes).map_err(|error| Problem::invalid(format!("the body: {error}")))
 }
 
 fn time(query: Option<&str>, name: &str) -> Result<Option<u64>, Problem> {

@@ -1,4 +1,5 @@
-//! Messages to users and channels. A payload is any JSON value, and travels as the text that was sent.
+//! Messages to users and channels. A payload is any JSON value, and travels as the text that was sent. What nobody could
+//! read in one way only (a key twice, too deep) is refused as in any body.
 
 use std::sync::Arc;
 
@@ -12,10 +13,10 @@ use schema::command::Payload;
 use schema::{Command, Reply};
 
 use super::words::{Channel, Failure, MessageBody, Reached};
-use super::{Problem, channel_name, parse, part, service, user_id};
+use super::{Problem, channel_name, part, read, service, user_id};
+use crate::http::Front;
 use crate::http::client_addr::Client;
 use crate::http::json::json;
-use crate::http::{Front, body};
 
 /// Send to a user
 ///
@@ -107,7 +108,7 @@ pub async fn channel(
 }
 
 async fn payload(front: &Front, body: Body) -> Result<Payload, Problem> {
-    let body: MessageBody = parse(&body::read(body, front.config.http.body_bytes.bytes()).await?)?;
+    let body: MessageBody = read(front, body).await?;
     Ok(body.payload.get().as_bytes().into())
 }
 

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
@@ -32,7 +33,7 @@ use crate::http::auth::Denied;
 use crate::http::body::BodyError;
 use crate::http::client_addr::Client;
 use crate::http::json::json;
-use crate::http::{Front, refusal};
+use crate::http::{Front, body, refusal, strict};
 
 /// The name of the description's security scheme.
 pub const SERVICE_TOKEN: &str = "serviceToken";
@@ -275,7 +276,12 @@ fn channel_name(front: &Front, text: &str) -> Result<Id, Problem> {
 }
 
 /// A body of JSON.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // serde_json's texts name the place and the field, and repeat of the body at most a word of it.
-    serde_json::from_slice(bytes).map_err(|error| Problem::invalid(format!("the body: {error}")))
+async fn read<T: DeserializeOwned>(front: &Front, body: Body) -> Result<T, Problem> {
+    read_most(front.config.http.body_bytes.bytes(), body).await
+}
+
+/// One of at most so many bytes.
+async fn read_most<T: DeserializeOwned>(most: usize, body: Body) -> Result<T, Problem> {
+    let bytes = body::read(body, most).await?;
+    strict::object(&bytes).map_err(|error| Problem::invalid(format!("the body: {error}")))
 }

@@ -10,11 +10,11 @@ use http::{HeaderMap, StatusCode};
 use schema::{Command, Refusal, Reply};
 
 use super::words::{Count, Failure, OnlineEntry, OnlineList, PresenceList, PresenceRow, QueryBody};
-use super::{Problem, parse, service, user_id};
+use super::{Problem, read_most, service, user_id};
 use crate::auth::credentials;
+use crate::http::Front;
 use crate::http::client_addr::Client;
 use crate::http::json::json;
-use crate::http::{Front, body};
 
 /// Rows of a list where the caller does not say.
 const LIST_DEFAULT: u32 = 100;
@@ -47,7 +47,7 @@ pub async fn query(
 ) -> Result<Response, Problem> {
     let actor = service(&front, &headers, client)?;
     let most = QUERY_BYTES.max(front.config.http.body_bytes.bytes());
-    let body: QueryBody = parse(&body::read(body, most).await?)?;
+    let body: QueryBody = read_most(most, body).await?;
     if body.user_ids.is_empty() {
         return Err(Problem::invalid("userIds must not be empty"));
     }
