@@ -344,7 +344,9 @@ fn spoilt(call: &Call) -> Vec<(String, Vec<u8>)> {
             bad(&format!("{field} too long"), with(&call.body, field, Some(json!("x".repeat(300_000)))));
             continue;
         }
-        let mut values = vec![json!({"a": 1}), json!([[1]]), json!(1.5e300)];
+        let mut values = vec![json!({"a": 1}), json!([[1]])];
+        // Of numbers, each API takes what it likes.
+        values.extend((!value.is_number()).then(|| json!(1.5e300)));
         match value {
             Value::String(_) => {
                 values.extend([json!(true), json!("x".repeat(300_000)), json!(["x"])]);

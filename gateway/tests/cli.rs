@@ -209,3 +209,23 @@ fn the_documentation_is_what_the_program_prints() {
     let stale = fs::read_to_string(page).unwrap_or_default() != printed;
     assert!(!stale, "stale; run: cargo run -p muster -- config --markdown > docs/CONFIGURATION.md");
 }
+
+/// What the README shows of databases and buckets is a configuration.
+#[test]
+fn the_settings_of_the_readme_are_right() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let begin = readme.find("```toml\n[store]").expect("the README shows them") + "```toml\n".len();
+    let text = &readme[begin..begin + readme[begin..].find("```").unwrap()];
+    assert!(text.contains("kind = \"scylla\"") && text.contains("store = \"s3\""), "{text}");
+    let home = Home::new();
+    home.write("muster.toml", text);
+    let check = |secret: &str| {
+        let mut command = home.command(&["check-config", "muster.toml"]);
+        command.env("MUSTER_MEDIA__SECRET_KEY", secret);
+        Ran::from(command.output().unwrap())
+    };
+    let ran = check("the key itself");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = check("");
+    assert!(ran.code != 0 && ran.err.contains("media.secret_key"), "{ran:?}");
+}

@@ -91,7 +91,7 @@ pub enum ChatAsk {
     Message { place: Place, at: u64 },
     /// The creation time of the message that somebody sent under this client id, if that was after `since`: who is, or
     /// was, a member with these rows, the first that has one counts. Answered `Sent`.
-    Sent { place: Place, rows: Vec<u32>, client_id: Arc<str>, since: u64 },
+    Sent { place: Place, rows: Box<[u32]>, client_id: Arc<str>, since: u64 },
     /// The conversations of a user in the order of their ids, after this one. Answered `Memberships`.
     Memberships { user: Key, after: Option<ConversationId>, limit: u32 },
     /// Of the next `limit` conversations after this one (in the order of realm and id), those that have messages created

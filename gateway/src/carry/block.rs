@@ -389,7 +389,7 @@ impl Block {
         let is_there = self.there.is_some() && {
             let ask = ChatAsk::Sent {
                 place: self.place,
-                rows: vec![line.row],
+                rows: [line.row].into(),
                 client_id: client_id.clone(),
                 since: 0,
             };

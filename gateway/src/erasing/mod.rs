@@ -102,7 +102,7 @@ impl Erasures {
     ///
     /// # Errors
     /// When it cannot be begun; then nothing is.
-    pub async fn begin(self: &Arc<Self>, user: Key) -> Result<watch::Receiver<Report>, Refused> {
+    pub async fn begin(&self, user: Key) -> Result<watch::Receiver<Report>, Refused> {
         let _noting = self.noting.lock().await;
         let there = self.jobs().get(&user).map(watch::Sender::subscribe);
         if let Some(report) = there {

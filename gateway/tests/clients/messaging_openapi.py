@@ -51,7 +51,8 @@ def succeeded(site, statuses):
         good = sum(count for (made, status), count in counts.items() if made == call and status in (200, 201))
         enough = good >= (SENT if call == "POST /messages" else 1)
         well &= enough
-        print(f"{'ok' if enough else 'FAIL'} {call}: succeeded {good} times", flush=True)
+        answers = sorted((status, count) for (made, status), count in counts.items() if made == call)
+        print(f"{'ok' if enough else 'FAIL'} {call}: succeeded {good} times, of {answers}", flush=True)
     return well
 
 

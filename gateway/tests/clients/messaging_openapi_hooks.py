@@ -82,9 +82,11 @@ def every_other(value):
 @schemathesis.hook
 def map_body(ctx, body):
     if name(ctx.operation) == "POST /messages" and isinstance(body, dict) and every_other(body):
-        # What else it says may be anything: an attachment's address that is made up is mostly none.
-        kept = {key: value for key, value in body.items() if key not in ("attachmentUrl", "attachmentType", "recipientId")}
-        return {**kept, "conversationId": GROUP}
+        # Made up, an attachment's address is mostly none, and a text mostly empty.
+        known = ("attachmentUrl", "attachmentType", "recipientId", "clientMessageId", "content")
+        kept = {key: value for key, value in body.items() if key not in known}
+        content = body.get("content")
+        return {**kept, "conversationId": GROUP, "content": content if isinstance(content, str) and content else "made up"}
     return body
 
 

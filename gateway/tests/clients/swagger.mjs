@@ -92,7 +92,7 @@ await step("a person authorises", async () => {
     await form.locator("button.authorize").click();
     await form.locator("button", { hasText: "Logout" }).waitFor();
   }
-  await page.locator(".btn-done").click();
+  await page.locator(".btn-done").first().click();
 });
 let sent;
 await step("a message is sent, and its answer is seen", async () => {

@@ -179,10 +179,11 @@ impl Machine {
             Erasure::Wiped { messages, sends, next } => {
                 (progress.messages, progress.sends) = (messages.len() as u32, sends);
                 progress.next = Some(next);
-                let fresh = messages.into_iter().filter(|(_, fresh)| *fresh);
-                fresh
-                    .map(|(message, _)| self.take_effect(slot, who, Effect::Removed(message)))
-                    .try_fold((), |(), told| told.map(|_| ()))
+                let mut done = Ok(());
+                for (message, _) in messages.into_iter().filter(|(_, fresh)| *fresh) {
+                    done = done.and(self.take_effect(slot, who, Effect::Removed(message)).map(|_| ()));
+                }
+                done
             }
             Erasure::Unnamed { rows, conversation } => {
                 progress.memberships = rows.len() as u32;

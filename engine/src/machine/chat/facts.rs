@@ -196,7 +196,7 @@ impl Facts {
     }
 
     /// The rows of a member, first the one it has now, then those of earlier times.
-    pub(super) fn rows_of(&self, member: &Member) -> Vec<u32> {
+    pub(super) fn rows_of(&self, member: &Member) -> Box<[u32]> {
         let earlier = self.left.iter().rev().filter(|(_, user)| *user == member.user).map(|&(row, _)| row);
         std::iter::once(member.row).chain(earlier).collect()
     }

@@ -508,7 +508,7 @@ fn client_ids_are_forgotten_after_their_time() {
         let of = place();
         let ask = |at: u64| ChatAsk::Sent {
             place: of,
-            rows: vec![1],
+            rows: [1].into(),
             client_id: format!("c{at}").into(),
             since: 0,
         };

@@ -94,7 +94,7 @@ fn see(chats: &Opened, place: Place) -> Seen {
     let page = ChatAsk::Page { place, before: u64::MAX, after: 0, forward: false, limit: 50, receipts: true };
     let ChatStored::Page { messages, more } = answer(page) else { panic!() };
     let ChatStored::Sent(sent) =
-        answer(ChatAsk::Sent { place, rows: vec![1], client_id: "c".into(), since: 0 })
+        answer(ChatAsk::Sent { place, rows: [1].into(), client_id: "c".into(), since: 0 })
     else {
         panic!()
     };
