@@ -67,11 +67,22 @@ fn ready(site: &Site) -> Value {
     support::call(site.addresses.admin, "GET", "/ready", &[], "").json()
 }
 
-/// `muster migrate` with the configuration of this folder.
-fn migrate(folder: &Path, more: &[&str]) -> String {
+/// The program with the configuration of this folder: what it printed, with what it said of its progress where that is
+/// asked for.
+fn muster(folder: &Path, what: &str, more: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
-    command.arg("migrate").arg("--config").arg(folder.join("muster.toml")).args(more);
-    clients::passed(&clients::run("muster migrate", command, LONG))
+    command.arg(what).arg("--config").arg(folder.join("muster.toml")).args(more);
+    clients::passed(&clients::run(&format!("muster {what}"), command, LONG))
+}
+
+fn migrate(folder: &Path, more: &[&str]) -> String {
+    muster(folder, "migrate", more)
+}
+
+fn stop(server: Process) {
+    server.terminate();
+    let ended = server.ended();
+    assert!(ended.status.success(), "{}", ended.log);
 }
 
 #[test]
@@ -108,9 +119,7 @@ fn what_was_said_survives_in_tables() {
     assert_eq!(say(&server, &conversation, "one")["id"], first["id"]);
     say(&server, &conversation, "three");
     assert_eq!(history(&server, &conversation), ["one", "two", "three"]);
-    server.terminate();
-    let ended = server.ended();
-    assert!(ended.status.success(), "{}", ended.log);
+    stop(server);
 
     // Whoever is erased is nowhere in the tables, and not after a crash in the middle either.
     let server = Process::start_in(folder.path(), "ring", &settings);
@@ -160,6 +169,43 @@ fn what_was_said_survives_in_tables() {
     // The tables are another's as long as that one lives: this one waits, and takes them when it has stopped.
     let server = Process::start_in(folder.path(), "ring", &format!("{settings}server.node = \"another\"\n"));
     assert_eq!(history(&server, &conversation), ["one", "two", "three"]);
+}
+
+#[test]
+fn a_person_is_erased_from_tables() {
+    let cql = Cql::new(1);
+    cql.start();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = cql.settings("erased");
+    let server = Process::start_in(folder.path(), "ring", &settings);
+    let conversation = direct(&server);
+    let words = ["the first words", "the last words"];
+    for text in words {
+        say(&server, &conversation, text);
+    }
+    drop(server.online("ann"));
+    stop(server);
+    let export = || muster(folder.path(), "export", &[]);
+    let before = export();
+    assert!(words.iter().all(|text| before.contains(text)) && before.contains("\"ann\""), "{before}");
+    muster(folder.path(), "erase", &["--user", "ann", "--dry-run"]);
+    assert_eq!(export(), before, "nothing was changed");
+    muster(folder.path(), "erase", &["--user", "ann"]);
+    let after = export();
+    assert!(!words.iter().any(|text| after.contains(text)) && !after.contains("ann"), "{after}");
+    muster(folder.path(), "erase", &["--user", "ann"]);
+    assert_eq!(export(), after, "again it finds nothing");
+
+    let server = Process::start_in(folder.path(), "ring", &settings);
+    let bearer = format!("Bearer {}", server.token(BOB));
+    let path = format!("{BASE}/messages/conversation/{conversation}?limit=10");
+    let page = within(LONG, "the other one reads", || {
+        let answer = server.call("GET", &path, &[("Authorization", &*bearer)], "");
+        (answer.status == 200).then(|| answer.json())
+    });
+    let messages = page["messages"].as_array().unwrap();
+    assert!(messages.iter().all(|message| !message.to_string().contains("words")), "{page}");
+    stop(server);
 }
 
 #[test]

@@ -514,3 +514,33 @@ fn a_send_that_failed_before_another_one_is_nobodys_unread() {
     assert_eq!((next.sequence, next.sent), (3, 2));
     assert_eq!((net.unread(ann, id), net.unread(bob, id)), (1, 1));
 }
+
+#[test]
+fn a_clock_that_is_set_back_stops_no_conversation() {
+    const HOUR: u64 = 3_600_000;
+    let limits = Limits { commands_burst: 100_000, ..Limits::default() };
+    let mut net = Net::new(2, limits.clone());
+    let mut ann = net.following("ann");
+    let group = net.make(ann, Kind::Group, &["bob"]).id;
+    let mut last = net.send(ann, group, "on time").id.at;
+    for round in 0..3 {
+        net.set_back(5 * HOUR);
+        for number in 0..1_500 {
+            let at = net.send(ann, group, "after").id.at;
+            assert!(at > last, "times go on: message {number} of round {round}");
+            last = at;
+            net.pass(1);
+        }
+        // The next process finds what is ahead of its clock in the store.
+        let (shelf, now) = (std::mem::take(&mut net.shelf), net.now);
+        net = Net::new(2, limits.clone());
+        (net.shelf, net.now) = (shelf, now);
+        net.set_back(0);
+        ann = net.following("ann");
+    }
+    let all = history(&mut net, ann, group);
+    assert_eq!((all[0].id.at, all.len()), (last, 100), "the newest first");
+    net.pass(16 * HOUR);
+    let ann = net.following("ann");
+    assert_eq!(net.send(ann, group, "later").id.at, net.now.wall, "the clock has come again");
+}

@@ -93,6 +93,12 @@ impl Net {
         Now { wall: self.latest_wall, ..self.now }
     }
 
+    /// Sets the wall clock back by so much that it is not held.
+    pub(crate) fn set_back(&mut self, ms: u64) {
+        self.now.wall -= ms;
+        self.latest_wall = self.now.wall;
+    }
+
     pub(crate) fn new(shards: u16, limits: Limits) -> Self {
         Self::with_rows(shards, limits, BTreeMap::new())
     }

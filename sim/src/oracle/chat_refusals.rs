@@ -21,8 +21,7 @@ impl Oracle {
             Refusal::Busy => {
                 let crowded = self.several && (self.tight || self.stall > 0);
                 let few = limits.gathers < 100 || limits.chat_commands < 100 || limits.chat_queue < 100;
-                // A conversation whose times run ahead of a clock that was set back waits for it.
-                crowded || few || self.shelf_fails || self.jumps
+                crowded || few || self.shelf_fails
             }
             Refusal::Forbidden => {
                 let foreign = match &call.command {

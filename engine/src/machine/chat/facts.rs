@@ -19,7 +19,9 @@ use std::sync::Arc;
 use schema::chat::{Conversation, Kind, Member, Message};
 use schema::{Id, ShardId};
 
+use super::super::Now;
 use super::super::store::{Horizon, LEFT, Loaded, MemberRow};
+use super::pace::Pace;
 
 /// Members that are found by looking at each of them.
 const FEW: usize = 32;
@@ -46,6 +48,7 @@ pub(super) struct Facts {
     /// The same of the newest one given out.
     pub(super) issued: u64,
     pub(super) issued_at: u64,
+    pub(super) pace: Pace,
     /// In conversations of two: messages of each side, on stable storage and given out.
     sent: BTreeMap<u32, u64>,
     issued_sent: BTreeMap<u32, u64>,
@@ -83,6 +86,7 @@ impl Facts {
             head_at: 0,
             issued: 0,
             issued_at: 0,
+            pace: Pace::default(),
             sent: BTreeMap::new(),
             issued_sent: BTreeMap::new(),
             last: Some(None),
@@ -93,7 +97,7 @@ impl Facts {
     }
 
     /// One that was stored.
-    pub(super) fn loaded(loaded: Loaded) -> Self {
+    pub(super) fn loaded(loaded: Loaded, now: Now) -> Self {
         let mut facts = Self::new(Arc::new(loaded.conversation), loaded.members);
         facts.last_row = facts.last_row.max(loaded.last_row);
         facts.left = loaded.left;
@@ -111,6 +115,7 @@ impl Facts {
             }
         }
         (facts.issued, facts.issued_at) = (facts.head, facts.head_at);
+        facts.pace = Pace::from(facts.head_at, now);
         facts.issued_sent = facts.sent.clone();
         facts.last = Some(loaded.last.map(Arc::new));
         facts
@@ -217,7 +222,8 @@ impl Facts {
     }
 
     /// A message is under way to the store.
-    pub(super) fn issue(&mut self, message: &Message) {
+    pub(super) fn issue(&mut self, message: &Message, now: Now) {
+        self.pace.took(message.id.at, now);
         (self.issued, self.issued_at) = (message.sequence, message.id.at);
         if self.is_pair() {
             self.issued_sent.insert(message.row, message.sent);

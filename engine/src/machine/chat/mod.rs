@@ -5,9 +5,10 @@
 //!               (routes)  (cache)  (order)  (pure)  (durable)       └─► posts ─► members' homes ─► their sessions
 //! ```
 //!
-//! `facts` is what is known of a conversation, `room` its queue, `plan` what a command does to it; `rooms` drives the
-//! three. `ask` reads without changing, `list` gathers a user's conversations, `post` tells the members, `retention` forgets
-//! what is too old, `erase` what somebody wrote and was, and `sessions` is what a session's host does: follow, join, typing.
+//! `facts` is what is known of a conversation, `room` its queue, `plan` what a command does to it, `pace` when it is said to
+//! have been said; `rooms` drives the four. `ask` reads without changing, `list` gathers a user's conversations, `post` tells
+//! the members, `retention` forgets what is too old, `erase` what somebody wrote and was, and `sessions` is what a session's
+//! host does: follow, join, typing.
 //!
 //! A conversation that is not in memory is loaded while its commands wait in order; one that is not used makes room.
 
@@ -15,6 +16,7 @@ mod ask;
 mod erase;
 mod facts;
 mod list;
+mod pace;
 mod plan;
 mod post;
 mod retention;

@@ -9,14 +9,13 @@ use schema::chat::{
 };
 use schema::{Actor, Id, Refusal};
 
+use super::super::Now;
 use super::super::store::{ChatAsk, ChatStored, Horizon, MemberRow, Part, Place};
 use super::erase;
 use super::facts::Facts;
 use super::room::{Deed, Effect, Op};
 use crate::limits::Limits;
 
-/// How far creation times may run ahead of the clock: a conversation has one millisecond a message.
-const AHEAD: u64 = 1_000;
 /// Messages of a read-all that get a receipt of their own.
 const RECEIPTS: u16 = 50;
 
@@ -34,8 +33,7 @@ pub(super) struct Scene<'a> {
     pub(super) place: Place,
     pub(super) facts: Option<&'a Facts>,
     pub(super) limits: &'a Limits,
-    /// Wall clock, milliseconds since the Unix epoch.
-    pub(super) now: u64,
+    pub(super) now: Now,
 }
 
 type Planned = Result<Step, Refusal>;
@@ -58,7 +56,7 @@ impl Scene<'_> {
         match command {
             ChatCommand::Send(draft) => {
                 let (client_id, rows) = (Arc::clone(draft.client_id.as_ref()?), facts.rows_of(member?));
-                let since = self.now.saturating_sub(u64::from(self.limits.sends_kept));
+                let since = self.now.wall.saturating_sub(u64::from(self.limits.sends_kept));
                 Some(ChatAsk::Sent { place, rows, client_id, since })
             }
             ChatCommand::Edit { message, .. }
@@ -101,7 +99,7 @@ impl Scene<'_> {
                 let mut changed = Conversation::clone(&facts.conversation);
                 changed.name = name.clone().or(changed.name);
                 changed.extra = extra.clone().unwrap_or(changed.extra);
-                changed.updated_at = self.now.max(changed.updated_at);
+                changed.updated_at = self.now.wall.max(changed.updated_at);
                 let changed = Arc::new(changed);
                 Ok(Step::Write(vec![Part::Conversation(Arc::clone(&changed))], Effect::Updated(changed)))
             }
@@ -178,8 +176,8 @@ impl Scene<'_> {
             name: new.name.clone().filter(|_| new.kind.is_open()),
             creator: who.key.id.clone(),
             extra: new.extra.clone(),
-            created_at: self.now,
-            updated_at: self.now,
+            created_at: self.now.wall,
+            updated_at: self.now.wall,
             members_count: 0,
             members: Vec::new(),
         });
@@ -188,7 +186,7 @@ impl Scene<'_> {
             .map(|(row, member)| {
                 let own = member.user == who.key.id;
                 let role = if own && member.role == Role::Member { Role::Creator } else { member.role };
-                let mut new = fresh(row, member.user, role, self.now, 0);
+                let mut new = fresh(row, member.user, role, self.now.wall, 0);
                 new.member.read_at = own.then_some(self.now);
                 new
             })
@@ -212,10 +210,7 @@ impl Scene<'_> {
             }
             _ => {}
         }
-        let at = self.now.max(facts.issued_at + 1);
-        if at > self.now + AHEAD {
-            return Err(Refusal::Busy);
-        }
+        let at = facts.pace.next(facts.issued_at, self.now).ok_or(Refusal::Busy)?;
         let sequence = facts.issued + 1;
         let message = Arc::new(Message {
             id: MessageId { conversation: self.place.1, at },
@@ -254,7 +249,7 @@ impl Scene<'_> {
         }
         message.content = Arc::clone(content);
         message.edited = true;
-        message.updated_at = self.now.max(message.updated_at + 1);
+        message.updated_at = self.now.wall.max(message.updated_at + 1);
         let message = Arc::new(without_reads(message));
         Ok(Step::Write(vec![Part::Message(Arc::clone(&message))], Effect::Edited(message)))
     }
@@ -266,7 +261,7 @@ impl Scene<'_> {
         }
         message.content = Arc::from("");
         (message.attachment, message.deleted) = (None, true);
-        message.updated_at = self.now.max(message.updated_at + 1);
+        message.updated_at = self.now.wall.max(message.updated_at + 1);
         let message = Arc::new(without_reads(message));
         let deleted = Part::Deleted { sequence: message.sequence, row: message.row };
         Ok(Step::Write(vec![Part::Message(Arc::clone(&message)), deleted], Effect::Removed(message)))
@@ -288,13 +283,13 @@ impl Scene<'_> {
         let told = receipts && !message.reads.iter().any(|read| read.user == *user);
         let mut parts: Vec<Part> = single.clone().map(Part::Member).into_iter().collect();
         if told {
-            parts.push(Part::Receipt { message: message.id.at, row: row.member.row, at: self.now });
+            parts.push(Part::Receipt { message: message.id.at, row: row.member.row, at: self.now.wall });
         }
         if parts.is_empty() {
             return done();
         }
         let (user, message) = (user.clone(), Arc::new(message));
-        Ok(Step::Write(parts, Effect::Read { row: single, message, user, at: self.now, told }))
+        Ok(Step::Write(parts, Effect::Read { row: single, message, user, at: self.now.wall, told }))
     }
 
     fn read_all(&self, facts: &Facts, who: &Actor, up_to: Option<u64>, read: Option<ChatStored>) -> Planned {
@@ -324,10 +319,10 @@ impl Scene<'_> {
                     continue;
                 }
                 newly.push(message.id.at);
-                parts.push(Part::Receipt { message: message.id.at, row: row.member.row, at: self.now });
+                parts.push(Part::Receipt { message: message.id.at, row: row.member.row, at: self.now.wall });
             }
         }
-        Ok(Step::Write(parts, Effect::ReadAll { row: now, at: self.now, newly }))
+        Ok(Step::Write(parts, Effect::ReadAll { row: now, at: self.now.wall, newly }))
     }
 
     fn add(&self, facts: &Facts, user: &Id, role: Role) -> Planned {
@@ -340,7 +335,7 @@ impl Scene<'_> {
         if facts.members().len() >= self.limits.members as usize || facts.last_row == u32::MAX {
             return Err(Refusal::LimitReached);
         }
-        let mut row = fresh(facts.last_row + 1, user.clone(), role, self.now, facts.head);
+        let mut row = fresh(facts.last_row + 1, user.clone(), role, self.now.wall, facts.head);
         if self.limits.history_since_join {
             row.member.hidden_to = facts.head_at;
         }

@@ -104,7 +104,7 @@ impl Machine {
             ChatStored::Loaded(rows) => Some(rows.into_iter()),
             _ => None,
         };
-        let mut again = Vec::new();
+        let (mut again, now) = (Vec::new(), self.now);
         for (slot, serial) in rooms {
             let row: Option<Option<Box<Loaded>>> = rows.as_mut().map(|rows| rows.next().flatten());
             let Some(room) = self.chats.rooms.get_mut(slot).filter(|room| room.serial == serial) else {
@@ -125,7 +125,7 @@ impl Machine {
                         facts.last.get_or_insert_with(|| row.last.map(Arc::new));
                     }
                     (Some(_), None) => {}
-                    (facts, row) => *facts = row.map(|row| Box::new(Facts::loaded(*row))),
+                    (facts, row) => *facts = row.map(|row| Box::new(Facts::loaded(*row, now))),
                 },
                 // What is known stays known, and what is under way goes on: only the newest message was asked for.
                 None if room.facts.is_some() => {}
@@ -183,7 +183,7 @@ impl Machine {
 
     /// A command may begin: it reads, or is to be planned.
     fn start(&mut self, slot: u32, at: usize) {
-        let (now, limits) = (self.now.wall, &self.limits);
+        let (now, limits) = (self.now, &self.limits);
         let Some(room) = self.chats.rooms.get_mut(slot) else { return };
         let place = room.place;
         let Some(op) = room.queue.get(at) else { return };
@@ -201,7 +201,7 @@ impl Machine {
     }
 
     fn plan(&mut self, slot: u32, at: usize) {
-        let (now, limits) = (self.now.wall, &self.limits);
+        let (now, limits) = (self.now, &self.limits);
         let Some(room) = self.chats.rooms.get_mut(slot) else { return };
         let place = room.place;
         let Some(op) = room.queue.get_mut(at) else { return };
@@ -227,7 +227,7 @@ impl Machine {
             Step::Skip(effect) => op.stage = Stage::Written(effect),
             Step::Write(parts, effect) => {
                 if let (Effect::Said { message, .. }, Some(facts)) = (&effect, &mut room.facts) {
-                    facts.issue(message);
+                    facts.issue(message, now);
                 }
                 op.stage = Stage::Writing(effect);
                 let write = Box::new(Write { place, parts });

@@ -37,7 +37,7 @@ impl Asked<'_> {
 
 /// The time for the kind of this conversation, if it has messages from before that.
 async fn old(link: &Link, ready: &Ready, place: Place, before: &[u64]) -> Result<Option<u64>, Failure> {
-    let Head::Here { life, body, horizon } = head(link, ready, place).await? else { return Ok(None) };
+    let Head::Here { life, body, horizon, .. } = head(link, ready, place).await? else { return Ok(None) };
     let conversation =
         values::read_conversation(place, &body).map_err(|damage| damaged(damage, "conversations", place))?;
     let time = before.get((conversation.kind as usize).wrapping_sub(1)).copied().unwrap_or(0);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use schema::Id;
 
 use super::statements::{Cell, Put};
-use super::{Settings, pages};
+use super::{Settings, pages, sweep};
 use crate::machine::store::Place;
 use crate::store::chat::bytes::{Damage, Taker, put_bytes, put_id, put_number};
 
@@ -61,8 +61,10 @@ pub(super) enum Row {
         life: i64,
         row: u32,
         client_id: Arc<str>,
+        /// 0: it stands for nothing any more.
         message: u64,
     },
+    /// There is something to clear away of this life: all of it if it is over, else what was forgotten.
     Sweep {
         life: i64,
     },
@@ -280,6 +282,11 @@ impl Row {
             Self::Deletion { life, sequence, row } => {
                 Bound::of_life(Put::Deletion, settings, place, *life).big(*sequence as i64).big((*row).into())
             }
+            Self::Sent { life, row, client_id, message: 0 } => {
+                Bound::of_life(Put::SentGone, settings, place, *life)
+                    .big((*row).into())
+                    .with(Cell::Text(client_id.clone()))
+            }
             Self::Sent { life, row, client_id, message } => Bound::of_life(Put::Sent, settings, place, *life)
                 .big((*row).into())
                 .with(Cell::Text(client_id.clone()))
@@ -289,12 +296,12 @@ impl Row {
             }
             Self::Sweep { life } => {
                 let mut bound = Bound::of_life(Put::Sweep, settings, place, *life);
-                bound.cells.insert(0, Cell::Text(settings.scope.as_str().into()));
+                bound.cells.insert(0, Cell::Text(sweep::scope(settings, sweep::part_of(place))));
                 bound
             }
         };
         bound = bound.at(stamp);
-        if matches!(self, Self::Sent { .. }) {
+        if bound.put == Put::Sent {
             let seconds = i32::try_from(settings.sends_kept.as_secs()).unwrap_or(i32::MAX);
             bound = bound.with(Cell::Int(seconds.clamp(1, 20 * 365 * 86_400)));
         }

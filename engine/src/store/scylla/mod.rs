@@ -19,7 +19,8 @@
 //! - [`statements`]: what is asked of the server;
 //! - [`change`]: one row to be written, and how it stands in an intent;
 //! - [`plan`], [`lives`]: from what a machine wants written to rows, and what that needs to know;
-//! - [`write`], [`pipeline`], [`sweep`]: writing rows, conversation by conversation, and clearing them away;
+//! - [`write`], [`pipeline`]: writing rows, conversation by conversation;
+//! - [`sweep`], [`trim`]: clearing them away, of conversations that are gone and of those that forget;
 //! - [`read`], [`pages`], [`memberships`]: reading them;
 //! - [`aged`]: conversations with messages older than they are to be; [`traces`]: those that name a user;
 //! - [`walk`]: everything that is kept, gone through;
@@ -43,6 +44,7 @@ pub mod schema;
 mod statements;
 mod sweep;
 mod traces;
+mod trim;
 mod walk;
 mod write;
 

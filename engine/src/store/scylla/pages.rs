@@ -140,7 +140,7 @@ impl<'a> Walk<'a> {
 }
 
 /// Some buckets that begin before a time, the latest first; or after it, the earliest first.
-async fn buckets(
+pub(super) async fn buckets(
     link: &Link,
     ready: &Ready,
     (place, life): (Place, i64),

@@ -110,6 +110,7 @@ fn put(rows: &mut Changes, part: &Part, life: i64, stamp: i64, known: &mut Known
         }
         Part::Forgotten(horizon) => {
             rows.put(stamp, Row::Horizon { life, body: values::horizon(*horizon) });
+            rows.put(stamp, Row::Sweep { life });
             known.horizon = Some(*horizon);
         }
         Part::Sent { row, client_id, message } => {

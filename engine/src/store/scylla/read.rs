@@ -37,7 +37,8 @@ const LOOKS: (usize, usize) = (4, 512);
 pub(super) enum Head {
     Never,
     Gone { life: i64, written: i64 },
-    Here { life: i64, body: Vec<u8>, horizon: Option<Horizon> },
+    /// With what was forgotten, and the time at which that was written.
+    Here { life: i64, body: Vec<u8>, horizon: Option<Horizon>, forgot: i64 },
 }
 
 impl Head {
@@ -139,15 +140,17 @@ pub(super) fn damaged(damage: Damage, table: &str, place: Place) -> Failure {
 
 /// A conversation's own row.
 pub(super) async fn head(link: &Link, ready: &Ready, place: Place) -> Result<Head, Failure> {
-    type Row = (Option<i64>, Option<bool>, Option<Vec<u8>>, Option<i64>, Option<i64>, Option<Vec<u8>>);
+    type Bytes = Option<Vec<u8>>;
+    type Row = (Option<i64>, Option<bool>, Bytes, Option<i64>, Option<i64>, Bytes, Option<i64>);
     let number = place.1.to_bytes();
     let values = (realm(&link.settings, place), &number[..]);
     let found: Vec<Row> = rows(ready, &ready.statements.conversation, values).await?;
     Ok(match found.into_iter().next() {
-        Some((Some(life), Some(false), body, _, of, horizon)) => {
+        Some((Some(life), Some(false), body, _, of, horizon, forgot)) => {
             let horizon = horizon.filter(|_| of == Some(life)).map(|body| values::read_horizon(&body));
             let horizon = horizon.transpose().map_err(|damage| damaged(damage, "conversations", place))?;
-            Head::Here { life, body: body.unwrap_or_default(), horizon }
+            let (body, forgot) = (body.unwrap_or_default(), forgot.unwrap_or_default());
+            Head::Here { life, body, horizon, forgot }
         }
         Some((Some(life), Some(true), _, written, ..)) => {
             Head::Gone { life, written: written.unwrap_or(life) }
@@ -211,7 +214,7 @@ impl<'a> Asked<'a> {
         loop {
             let turns = self.link.lives.turns();
             let (there, body) = match head(self.link, self.ready, place).await? {
-                Head::Here { life, body, horizon } => ((life, horizon), body),
+                Head::Here { life, body, horizon, .. } => ((life, horizon), body),
                 Head::Gone { .. } | Head::Never => {
                     self.link.lives.put_read(place, Known::read(None, true), turns);
                     return Ok(None);

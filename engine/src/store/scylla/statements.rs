@@ -38,11 +38,15 @@ pub(super) enum Put {
     BucketCleared,
     MessagesCleared,
     ReadsCleared,
+    MessagesTrimmed,
+    ReadsTrimmed,
+    DeletionsTrimmed,
+    SentGone,
     SweepCleared,
 }
 
 /// The text of each, and how many of its first values are the partition's; in the order of [`Put`].
-const PUTS: [(&str, usize); 24] = [
+const PUTS: [(&str, usize); 28] = [
     (
         "INSERT INTO intents (realm, conversation, epoch, stamp, body) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
         2,
@@ -134,6 +138,26 @@ const PUTS: [(&str, usize); 24] = [
         4,
     ),
     (
+        "DELETE FROM messages USING TIMESTAMP :stamp WHERE realm = :realm AND conversation = :conversation \
+         AND life = :life AND bucket = :bucket AND created_at <= :created_at",
+        4,
+    ),
+    (
+        "DELETE FROM reads USING TIMESTAMP :stamp WHERE realm = :realm AND conversation = :conversation \
+         AND life = :life AND span = :span AND created_at <= :created_at",
+        4,
+    ),
+    (
+        "DELETE FROM deletions USING TIMESTAMP :stamp WHERE realm = :realm AND conversation = :conversation \
+         AND life = :life AND sequence <= :sequence",
+        3,
+    ),
+    (
+        "DELETE FROM sends USING TIMESTAMP :stamp WHERE realm = :realm AND conversation = :conversation \
+         AND life = :life AND member_row = :member_row AND client_id = :client_id",
+        4,
+    ),
+    (
         "DELETE FROM sweeps USING TIMESTAMP :stamp WHERE scope = :scope AND realm = :realm \
          AND conversation = :conversation AND life = :life",
         1,
@@ -198,6 +222,7 @@ pub(super) struct Statements {
     pub(super) members_between: PreparedStatement,
     pub(super) member: PreparedStatement,
     pub(super) deletions: PreparedStatement,
+    pub(super) deletions_until: PreparedStatement,
     pub(super) buckets_back: PreparedStatement,
     pub(super) buckets_forth: PreparedStatement,
     pub(super) messages_back: PreparedStatement,
@@ -209,7 +234,7 @@ pub(super) struct Statements {
     pub(super) memberships: PreparedStatement,
     pub(super) memberships_after: PreparedStatement,
     pub(super) memberships_behind: PreparedStatement,
-    pub(super) sweep: PreparedStatement,
+    pub(super) sweeps: PreparedStatement,
     pub(super) seen: PreparedStatement,
     pub(super) seen_at: PreparedStatement,
     pub(super) all_seen: PreparedStatement,
@@ -246,7 +271,8 @@ impl Statements {
         Ok(Self {
             puts,
             conversation: look(format!(
-                "SELECT life, gone, body, WRITETIME(gone), horizon_life, horizon FROM conversations WHERE {one}"
+                "SELECT life, gone, body, WRITETIME(gone), horizon_life, horizon, WRITETIME(horizon) FROM conversations \
+                 WHERE {one}"
             ))
             .await?,
             intent: look(format!("SELECT epoch, stamp, body FROM intents WHERE {one}")).await?,
@@ -257,6 +283,10 @@ impl Statements {
             .await?,
             member: look(format!("SELECT body FROM members WHERE {OF_LIFE} AND member_row = ?")).await?,
             deletions: look(format!("SELECT sequence, member_row FROM deletions WHERE {OF_LIFE}")).await?,
+            deletions_until: look(format!(
+                "SELECT sequence FROM deletions WHERE {OF_LIFE} AND sequence <= ? LIMIT 1"
+            ))
+            .await?,
             buckets_back: look(format!(
                 "SELECT first_at, bucket FROM message_buckets WHERE {OF_LIFE} AND first_at < ? LIMIT ?"
             ))
@@ -280,7 +310,10 @@ impl Statements {
                 "SELECT body FROM messages WHERE {OF_LIFE} AND bucket = ? AND created_at = ?"
             ))
             .await?,
-            times: look(format!("SELECT created_at FROM messages WHERE {OF_LIFE} AND bucket = ?")).await?,
+            times: look(format!(
+                "SELECT created_at FROM messages WHERE {OF_LIFE} AND bucket = ? AND created_at <= ?"
+            ))
+            .await?,
             receipts: look(format!(
                 "SELECT created_at, member_row, read_at FROM reads WHERE {OF_LIFE} AND span = ? \
                  AND created_at >= ? AND created_at <= ?"
@@ -300,7 +333,12 @@ impl Statements {
                  AND (conversation, life, member_row) > (?, ?, ?) LIMIT ?"
             ))
             .await?,
-            sweep: look("SELECT realm, conversation, life FROM sweeps WHERE scope = ? LIMIT 1".into()).await?,
+            sweeps: look(
+                "SELECT realm, conversation, life FROM sweeps WHERE scope = ? \
+                 AND (realm, conversation, life) > (?, ?, ?) LIMIT ?"
+                    .into(),
+            )
+            .await?,
             seen: look("SELECT last_seen FROM last_seen WHERE realm = ? AND user_id = ?".into()).await?,
             seen_at: look("SELECT WRITETIME(last_seen) FROM last_seen WHERE realm = ? AND user_id = ?".into()).await?,
             all_seen: look("SELECT realm, user_id, last_seen FROM last_seen".into()).await?,
@@ -342,6 +380,8 @@ mod tests {
             (Put::Seen, "INSERT INTO last_seen "),
             (Put::Offline, "DELETE FROM online_journal "),
             (Put::IntentCleared, "DELETE FROM intents "),
+            (Put::MessagesTrimmed, "DELETE FROM messages "),
+            (Put::SentGone, "DELETE FROM sends "),
             (Put::SweepCleared, "DELETE FROM sweeps "),
         ] {
             assert!(PUTS[put as usize].0.starts_with(table), "{put:?}");

@@ -2,7 +2,9 @@
 
 mod crash;
 mod doubt;
+mod erase;
 mod server;
+mod trim;
 
 use super::Scylla;
 pub(in crate::store) use server::Tables;

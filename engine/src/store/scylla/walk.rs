@@ -45,7 +45,7 @@ pub(super) fn walk(scylla: &Scylla, place: Place, each: &mut Each<'_>) -> Result
         }
         read::head(link, ready, place).await
     })?;
-    let Head::Here { life, body, horizon } = head else { return Ok(false) };
+    let Head::Here { life, body, horizon, .. } = head else { return Ok(false) };
     let conversation =
         values::read_conversation(place, &body).map_err(|damage| damaged(damage, "conversations", place))?;
     let tour = Tour { scylla, place, life, horizon };

@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use schema::chat::Message;
+
+use super::super::sweep;
 use super::Tables;
-use crate::machine::store::{ChatAsk, ChatStored, Place, Write};
+use crate::machine::store::{ChatAsk, ChatStored, Horizon, Part, Place, Write};
 use crate::store::chat::suite::{group_of, one_more};
 use crate::store::chat::{Pipelined, Status};
 use crate::store::{Health, Scylla};
@@ -88,17 +91,22 @@ impl Asker {
         receiver
     }
 
-    fn write(&self, place: Place, parts: Vec<crate::machine::store::Part>) -> mpsc::Receiver<ChatStored> {
+    fn write(&self, place: Place, parts: Vec<Part>) -> mpsc::Receiver<ChatStored> {
         self.ask(ChatAsk::Write(Box::new(Write { place, parts })))
     }
 
-    fn times(&self, place: Place) -> Vec<u64> {
+    /// All messages, the newest first.
+    fn page(&self, place: Place) -> Vec<Message> {
         let ask =
             ChatAsk::Page { place, before: u64::MAX, after: 0, forward: false, limit: 100, receipts: false };
         match self.ask(ask).recv_timeout(PATIENCE).unwrap() {
-            ChatStored::Page { messages, .. } => messages.iter().map(|message| message.id.at).collect(),
+            ChatStored::Page { messages, .. } => messages,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn times(&self, place: Place) -> Vec<u64> {
+        self.page(place).iter().map(|message| message.id.at).collect()
     }
 }
 
@@ -165,19 +173,21 @@ fn many_conversations_at_once_each_in_its_order() {
         assert_eq!(asker.times(place(number)), expected);
     }
     assert_eq!(asker.status.writes(), (messages + 1) * conversations as u64);
-    // Made and ended: cleared away in the background.
-    let done = asker.write(place(0), vec![crate::machine::store::Part::Gone]).recv_timeout(PATIENCE).unwrap();
+    // Forgotten, or made and ended: cleared away in the background.
+    let horizon = Horizon::of(&asker.page(place(1))[9]);
+    let done = asker.write(place(1), vec![Part::Forgotten(horizon)]).recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(done, ChatStored::Written));
+    let done = asker.write(place(0), vec![Part::Gone]).recv_timeout(PATIENCE).unwrap();
     assert!(matches!(done, ChatStored::Written));
     wait("nothing is left to clear away", || {
         scylla.block_on(async {
             let link = &scylla.link;
             let ready = link.ready().unwrap();
-            let left: Vec<(i32, Vec<u8>, i64)> =
-                super::super::read::rows(ready, &ready.statements.sweep, (&link.settings.scope,))
-                    .await
-                    .unwrap();
-            left.is_empty()
+            let [gone, forgetful] = [0, 1].map(|it| sweep::part_of(place(it)));
+            sweep::listed(link, ready, gone, None).await.unwrap().is_empty()
+                && sweep::listed(link, ready, forgetful, None).await.unwrap().is_empty()
         })
     });
+    assert_eq!(asker.times(place(1)), expected[..9]);
     asker.pipelined.end();
 }
