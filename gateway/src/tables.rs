@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use engine::store::scylla::{Settings, schema};
+use engine::store::scylla::{Settings, Tls, schema};
 use engine::store::{Kind, Scylla};
 
 use crate::config::{Config, StoreKind};
@@ -17,7 +17,7 @@ const ALONE: Duration = Duration::from_secs(40);
 /// What the engine needs to know to connect. `nonce` tells this process from earlier ones.
 ///
 /// # Errors
-/// When the file of the password cannot be read.
+/// When the file of the password, or one for TLS, cannot be read.
 pub fn settings(config: &Config, nonce: u64) -> Result<Settings, ServeError> {
     let scylla = &config.scylla;
     let password = match (&scylla.password, &scylla.password_file) {
@@ -25,10 +25,14 @@ pub fn settings(config: &Config, nonce: u64) -> Result<Settings, ServeError> {
         (None, Some(path)) => Some(password(path)?),
         (None, None) => None,
     };
+    let own = scylla.tls_cert.as_deref().zip(scylla.tls_key.as_deref());
+    let tls = scylla.tls_ca.as_deref().map(|ca| Tls::read(ca, own, scylla.tls_name.as_deref()));
+    let tls = tls.transpose().map_err(|why| ServeError(format!("TLS to the servers of [scylla]: {why}")))?;
     Ok(Settings {
         nodes: scylla.nodes.clone(),
         keyspace: scylla.keyspace.clone(),
         datacenter: scylla.datacenter.clone(),
+        tls,
         login: scylla.user.clone().zip(password),
         replication: scylla.replication.clone(),
         migrate: scylla.migrate,
@@ -45,7 +49,7 @@ pub fn settings(config: &Config, nonce: u64) -> Result<Settings, ServeError> {
 /// Opens the store. Servers that cannot be reached are no reason not to start; those that can be are waited for.
 ///
 /// # Errors
-/// When the file of the password cannot be read, or the system has no thread to give.
+/// When a file that is named cannot be read, or the system has no thread to give.
 pub fn open(config: &Config, nonce: u64) -> Result<Kind, ServeError> {
     let scylla = Scylla::open(settings(config, nonce)?)
         .map_err(|error| ServeError(format!("the store's threads could not be started: {error}")))?;

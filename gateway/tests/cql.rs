@@ -209,6 +209,51 @@ fn a_person_is_erased_from_tables() {
 }
 
 #[test]
+fn tls_to_the_tables() {
+    let cql = Cql::with_tls();
+    cql.start();
+    let folder = tempfile::tempdir().unwrap();
+    let ca = format!("scylla.tls_ca = {:?}\n", cql.certificate("ca.pem"));
+    let own = ["cert", "key"].map(|what| {
+        let file = cql.certificate(if what == "cert" { "client.pem" } else { "client.key" });
+        format!("scylla.tls_{what} = {file:?}\n")
+    });
+    let own = own.concat();
+    let plan = |tls: &str| {
+        _ = command(folder.path(), "ring", &format!("{}{tls}", cql.settings("secret")), &[]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+        command.args(["migrate", "--dry-run", "--config"]).arg(folder.path().join("muster.toml"));
+        let output = clients::run("muster migrate", command, LONG);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        output.status.success().then_some(()).ok_or(said)
+    };
+    // Who the servers are is asked by address, by a name that all have, or only by whom it was said.
+    for name in ["", "scylla.tls_name = \"server.test\"\n", "scylla.tls_name = \"*\"\n"] {
+        assert_eq!(plan(&format!("{ca}{own}{name}")), Ok(()));
+    }
+    let refused = |tls: &str, why: &str| {
+        let said = plan(tls).unwrap_err();
+        assert!(said.contains(why), "{said:?} does not say {why:?}");
+    };
+    refused(&format!("{ca}{own}scylla.tls_name = \"another.test\"\n"), "not valid for name");
+    // Another authority, which happens to be the client itself.
+    let other = format!("scylla.tls_ca = {:?}\n", cql.certificate("client.pem"));
+    refused(&format!("{other}{own}"), "invalid peer certificate");
+    refused(&format!("{other}{own}scylla.tls_name = \"*\"\n"), "invalid peer certificate");
+    refused(&ca, "");
+    refused("", "");
+    refused(&format!("scylla.tls_ca = {:?}\n", folder.path().join("nothing.pem")), "nothing.pem");
+    refused(&format!("scylla.tls_ca = {:?}\n{own}", cql.certificate("client.key")), "no certificate is in it");
+    refused(&own, "need scylla.tls_ca");
+
+    let server = Process::start_in(folder.path(), "ring", &format!("{}{ca}{own}", cql.settings("secret")));
+    let conversation = direct(&server);
+    say(&server, &conversation, "one");
+    assert_eq!(history(&server, &conversation), ["one"]);
+    stop(server);
+}
+
+#[test]
 fn the_program_goes_on_without_its_tables() {
     let cql = Cql::new(1);
     let folder = tempfile::tempdir().unwrap();

@@ -290,6 +290,15 @@ impl Checks<'_> {
             "scylla.user needs a password (scylla.password or scylla.password_file), and a password needs scylla.user"
                 .into()
         });
+        self.require(
+            scylla.tls_cert.is_some() == scylla.tls_key.is_some(),
+            &["scylla.tls_cert", "scylla.tls_key"],
+            || "scylla.tls_cert and scylla.tls_key belong together: set both or neither".into(),
+        );
+        let asks = scylla.tls_cert.is_some() || scylla.tls_name.is_some();
+        self.require(scylla.tls_ca.is_some() || !asks, &["scylla.tls_cert", "scylla.tls_name"], || {
+            "scylla.tls_name and scylla.tls_cert need scylla.tls_ca: without it no TLS is spoken".into()
+        });
         let map = scylla.replication.trim();
         self.require(map.starts_with('{') && map.ends_with('}'), &["scylla.replication"], || {
             "scylla.replication is a map in CQL, such as \"{'class': 'NetworkTopologyStrategy', 'replication_factor': 3}\""

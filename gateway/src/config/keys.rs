@@ -408,6 +408,15 @@ settings! {
         password: Option<Secret> = "";
         /// File that holds the password, in place of `password`. White space at its ends does not count.
         password_file: Option<PathBuf> = "";
+        /// File with the certificates (PEM) of those who may have signed the servers'. With it, TLS is spoken to them.
+        tls_ca: Option<PathBuf> = "";
+        /// The name that all servers' certificates are for; `*` takes any that `tls_ca` has signed. Without it, each is to
+        /// be for the address of its server.
+        tls_name: Option<String> = "";
+        /// File with the certificate (PEM) that is shown to servers which ask for one.
+        tls_cert: Option<PathBuf> = "";
+        /// File with the key of that certificate (PEM).
+        tls_key: Option<PathBuf> = "";
         /// How a keyspace that is made here is replicated, in CQL. Three replicas survive the loss of one server.
         replication: String = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 3}";
         /// Whether tables that are missing or old are made and migrated at the start; else that is for `muster migrate`.

@@ -14,6 +14,8 @@
 #   --storage-port P     port between the nodes; P+1 must be free too                                   (default 29700)
 #   --heap MB            Java heap of each node                                                         (default 640)
 #   --commitlog MODE     periodic, or batch: synced before each acknowledgement                         (default periodic)
+#   --tls off|on         on: clients need TLS and a certificate; DIR/tls has the authority's (ca.pem) and one for a client
+#                        (client.pem, client.key)                                                       (default off)
 #   --timeout S          give up a start after so many seconds                                          (default 180)
 #   --owner PID          stop it, and remove DIR, when this process has ended: for tests that have no end of their own
 #
@@ -27,9 +29,9 @@ VERSION=5.0.9
 PLUGIN=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
 FOLDER=cassandra-$VERSION
 LIB=$CACHE/$FOLDER/lib
-KEPT=(NODES PORT STORAGE_PORT PREFIX HEAP COMMITLOG)
+KEPT=(NODES PORT STORAGE_PORT PREFIX HEAP COMMITLOG TLS)
 SETTINGS=("${KEPT[@]}" OWNER)
-OWNER='' NODES=1 PORT=29042 STORAGE_PORT=29700 PREFIX=127.0.0 HEAP=640 COMMITLOG=periodic TIMEOUT=180
+OWNER='' NODES=1 PORT=29042 STORAGE_PORT=29700 PREFIX=127.0.0 HEAP=640 COMMITLOG=periodic TLS=off TIMEOUT=180
 
 java_17() {
     local java
@@ -69,15 +71,38 @@ POM
     rm -f "$1"/lib/*-osx-*.jar "$1"/lib/*-windows-*.jar "$1"/lib/*-riscv64.jar
 }
 
-# True when a CQL server at $1:$2 answers an OPTIONS frame with a SUPPORTED frame.
+# True when a CQL server at $1:$2 answers an OPTIONS frame with a SUPPORTED frame, or a TLS handshake.
 answers() {
     local reply
+    if [[ $TLS == on ]]; then
+        timeout 5 openssl s_client -connect "$1:$2" -CAfile "$DIR/tls/ca.pem" -verify_return_error \
+            -cert "$DIR/tls/client.pem" -key "$DIR/tls/client.key" </dev/null >/dev/null 2>&1
+        return
+    fi
     # shellcheck disable=SC2016 # the inner shell expands them
     reply=$(timeout 5 bash -c '
         exec 3<>"/dev/tcp/$0/$1" || exit 1
         printf "\x04\x00\x00\x00\x05\x00\x00\x00\x00" >&3
         head -c 5 <&3 | od -An -tx1' "$1" "$2" 2>/dev/null) || return 1
     [[ $reply == " 84 00 00 00 06" ]]
+}
+
+# An authority, and what it has signed: for all nodes (their addresses, and server.test), and for a client.
+certify() {
+    local tls=$DIR/tls addresses='' n
+    need openssl "on Debian: apt-get install openssl"
+    mkdir -p "$tls"
+    for ((n = 1; n <= NODES; n++)); do addresses+=IP:$PREFIX.$n,; done
+    local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+    {
+        openssl req -x509 "${key[@]}" -days 3650 -subj /CN=authority -keyout "$tls/ca.key" -out "$tls/ca.pem"
+        for n in server client; do
+            openssl req "${key[@]}" -subj "/CN=$n" -keyout "$tls/$n.key" -out "$tls/$n.csr"
+            openssl x509 -req -in "$tls/$n.csr" -CA "$tls/ca.pem" -CAkey "$tls/ca.key" -days 3650 -out "$tls/$n.pem" \
+                -extfile <(printf 'subjectAltName=%sDNS:%s.test\n' "$addresses" "$n")
+        done
+    } 2>"$tls/log" || die "no certificates: $(<"$tls/log")"
+    cat "$tls/server.key" "$tls/server.pem" >"$tls/node.pem"
 }
 
 configure() { # node number
@@ -132,6 +157,11 @@ concurrent_reads: 16
 concurrent_writes: 16
 concurrent_counter_writes: 8
 concurrent_compactors: 1
+$(if [[ $TLS == on ]]; then
+    printf 'client_encryption_options:\n  enabled: true\n  optional: false\n  require_client_auth: true\n'
+    printf '  ssl_context_factory:\n    class_name: org.apache.cassandra.security.PEMBasedSslContextFactory\n'
+    printf '  keystore: %s\n  keystore_password: ""\n  truststore: %s\n' "$DIR/tls/node.pem" "$DIR/tls/ca.pem"
+fi)
 read_request_timeout: 5s
 write_request_timeout: 5s
 range_request_timeout: 10s
@@ -206,6 +236,7 @@ keep_settings() {
         return
     fi
     local i
+    if [[ $TLS == on ]]; then certify; fi
     for ((i = 1; i <= NODES; i++)); do configure "$i"; done
     for name in "${KEPT[@]}"; do printf '%s=%q\n' "$name" "${!name}"; done >"$DIR/settings"
 }
@@ -223,6 +254,7 @@ start() {
     [[ $NODES =~ ^[1-9]$ ]] || die "--nodes takes 1 to 9"
     [[ $PREFIX =~ ^127\.[0-9]+\.[0-9]+$ ]] || die "--prefix takes three parts of a loopback address"
     [[ $COMMITLOG =~ ^(periodic|batch)$ ]] || die "--commitlog takes periodic or batch"
+    [[ $TLS =~ ^(on|off)$ ]] || die "--tls takes on or off"
     java=$(java_17)
     cached "$FOLDER" download
     keep_settings

@@ -76,6 +76,7 @@ pub(crate) struct Cql {
     /// `127.9.8.1:29042`, one for each node.
     pub(crate) nodes: Vec<String>,
     prefix: String,
+    tls: bool,
     folder: TempDir,
 }
 
@@ -87,13 +88,26 @@ impl Cql {
         let number = std::process::id() * 4 + NEXT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("127.{}.{}", 1 + number / 250 % 250, number % 250);
         let nodes = (1..=nodes).map(|node| format!("{prefix}.{node}:29042")).collect();
-        Self { nodes, prefix, folder: tempfile::tempdir().unwrap() }
+        Self { nodes, prefix, tls: false, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// One node that speaks TLS only, and to those only who have a certificate.
+    pub(crate) fn with_tls() -> Self {
+        let mut cql = Self::new(1);
+        cql.tls = true;
+        cql
+    }
+
+    /// A file of its certificates: `ca.pem` of the authority, `client.pem` and `client.key`.
+    pub(crate) fn certificate(&self, name: &str) -> PathBuf {
+        self.folder.path().join("tls").join(name)
     }
 
     /// Starts the nodes that do not run. What was acknowledged is synced, so that any of them may be killed.
     pub(crate) fn start(&self) {
         let mut command = script("cql.sh");
         command.args(["start", "--prefix", &self.prefix, "--nodes", &self.nodes.len().to_string()]);
+        command.args(["--tls", if self.tls { "on" } else { "off" }]);
         command.args(["--commitlog", "batch", "--owner", &std::process::id().to_string()]);
         command.arg(self.folder.path());
         passed(&run("cql.sh start", command, START));

@@ -187,7 +187,7 @@ impl Scene<'_> {
                 let own = member.user == who.key.id;
                 let role = if own && member.role == Role::Member { Role::Creator } else { member.role };
                 let mut new = fresh(row, member.user, role, self.now.wall, 0);
-                new.member.read_at = own.then_some(self.now);
+                new.member.read_at = own.then_some(self.now.wall);
                 new
             })
             .collect();
@@ -309,7 +309,7 @@ impl Scene<'_> {
             return Ok(Step::Over(Ok(ChatReply::Done)));
         }
         let sent = if facts.conversation.kind.sending_reads() { 0 } else { sent };
-        let now = facts.with_floor(row, floor, sent, to, self.now);
+        let now = facts.with_floor(row, floor, sent, to, self.now.wall);
         let mut parts = vec![Part::Member(now.clone())];
         let mut newly = Vec::new();
         if facts.members().len() <= self.limits.receipt_members as usize {
@@ -367,14 +367,14 @@ impl Scene<'_> {
         let mut now = row.clone();
         let member = &mut now.member;
         if let Some(pinned) = change.pinned {
-            member.pinned_at = pinned.then(|| member.pinned_at.unwrap_or(self.now));
+            member.pinned_at = pinned.then(|| member.pinned_at.unwrap_or(self.now.wall));
         }
         if let Some(blocked) = change.blocked {
             member.blocked = blocked;
         }
         match change.hidden {
             Some(true) => {
-                (member.hidden_at, member.hidden_to) = (Some(self.now), facts.head_at);
+                (member.hidden_at, member.hidden_to) = (Some(self.now.wall), facts.head_at);
                 now = facts.with_floor(&now, facts.head, facts.sent(row.member.row), row.member.read_to, 0);
                 now.member.read_at = row.member.read_at;
             }

@@ -14,6 +14,7 @@
 //!
 //! - [`link`]: connects, migrates, and stays connected; every statement goes through it;
 //! - [`attempt`]: what an error says of a statement;
+//! - [`tls`]: how the servers prove who they are;
 //! - [`owner`]: there is one writer: its epoch, its lease, and the times it may write with;
 //! - [`schema`]: the tables and their versions;
 //! - [`statements`]: what is asked of the server;
@@ -43,6 +44,7 @@ mod read;
 pub mod schema;
 mod statements;
 mod sweep;
+mod tls;
 mod traces;
 mod trim;
 mod walk;
@@ -62,6 +64,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::chat;
 use crate::machine::Router;
 use link::Link;
+pub use tls::Tls;
 
 /// Where the servers are, and how they are spoken to.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,6 +77,8 @@ pub struct Settings {
     pub datacenter: Option<String>,
     /// Name and password, where the servers want them.
     pub login: Option<(String, String)>,
+    /// TLS, where it is spoken.
+    pub tls: Option<Tls>,
     /// How a keyspace that is made here is replicated: a map in CQL.
     pub replication: String,
     /// Whether missing tables are made and older ones migrated when the store is opened.
@@ -101,6 +106,7 @@ impl Default for Settings {
             keyspace: "muster".into(),
             datacenter: None,
             login: None,
+            tls: None,
             replication: "{'class': 'NetworkTopologyStrategy', 'replication_factor': 3}".into(),
             migrate: true,
             holder: "muster".into(),

@@ -4,9 +4,10 @@
 //! live, so that two processes that start together do not both make tables. Every file can be applied again if its
 //! migration was cut off: tables are made if they are not there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use scylla::client::session::Session;
+use scylla::client::session::{Session, TlsContext};
 use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::{Consistency, SerialConsistency, Statement};
 
@@ -78,7 +79,8 @@ pub async fn connect(settings: &Settings) -> Result<Session, String> {
         .default_execution_profile_handle(super::link::profile(settings, false).into_handle())
         .tcp_keepalive_interval(Duration::from_secs(5))
         .keepalive_interval(Duration::from_secs(2))
-        .keepalive_timeout(settings.timeout);
+        .keepalive_timeout(settings.timeout)
+        .tls_context(settings.tls.as_ref().map(|tls| TlsContext::from(Arc::clone(&tls.0))));
     if let Some((user, password)) = &settings.login {
         builder = builder.user(user, password);
     }
