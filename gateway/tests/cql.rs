@@ -243,7 +243,10 @@ fn tls_to_the_tables() {
     refused(&ca, "");
     refused("", "");
     refused(&format!("scylla.tls_ca = {:?}\n", folder.path().join("nothing.pem")), "nothing.pem");
-    refused(&format!("scylla.tls_ca = {:?}\n{own}", cql.certificate("client.key")), "no certificate is in it");
+    refused(
+        &format!("scylla.tls_ca = {:?}\n{own}", cql.certificate("client.key")),
+        "no certificate is in it",
+    );
     refused(&own, "need scylla.tls_ca");
 
     let server = Process::start_in(folder.path(), "ring", &format!("{}{ca}{own}", cql.settings("secret")));

@@ -36,9 +36,17 @@ const LOOKS: (usize, usize) = (4, 512);
 /// A conversation's own row.
 pub(super) enum Head {
     Never,
-    Gone { life: i64, written: i64 },
+    Gone {
+        life: i64,
+        written: i64,
+    },
     /// With what was forgotten, and the time at which that was written.
-    Here { life: i64, body: Vec<u8>, horizon: Option<Horizon>, forgot: i64 },
+    Here {
+        life: i64,
+        body: Vec<u8>,
+        horizon: Option<Horizon>,
+        forgot: i64,
+    },
 }
 
 impl Head {

@@ -54,7 +54,8 @@ impl Broom<'_> {
 
     /// Deletes what was noted of deleted messages up to a sequence; false: there was nothing.
     async fn deletions(&self, until: i64) -> Result<bool, Failure> {
-        let (realm, number) = (super::change::realm(&self.link.settings, self.place), self.place.1.to_bytes());
+        let (realm, number) =
+            (super::change::realm(&self.link.settings, self.place), self.place.1.to_bytes());
         let values = (realm, &number[..], self.life, until);
         let found: Vec<(i64,)> = rows(self.ready, &self.ready.statements.deletions_until, values).await?;
         if found.is_empty() {
