@@ -21,7 +21,8 @@ impl Oracle {
             Refusal::Busy => {
                 let crowded = self.several && (self.tight || self.stall > 0);
                 let few = limits.gathers < 100 || limits.chat_commands < 100 || limits.chat_queue < 100;
-                crowded || few || self.shelf_fails
+                // What crowds when a clock jumps is not modelled here.
+                crowded || few || self.shelf_fails || self.jumps
             }
             Refusal::Forbidden => {
                 let foreign = match &call.command {
