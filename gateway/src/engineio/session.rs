@@ -13,7 +13,7 @@ mod uploads;
 use super::answer::{Answer, Refusal, Ticket};
 use super::handshake::{self, Transport};
 use super::packet::{Data, Kind, Packet};
-use super::polling::{Arriving, Poll, Polling, Upgrade, only};
+use super::polling::{Arriving, Polling, Upgrade, only};
 use super::queue::Outgoing;
 use super::{Reason, Settings, Version};
 
@@ -324,7 +324,7 @@ impl Session {
     fn leave(&mut self, turn: &mut Turn<'_>) {
         match &mut self.state {
             State::Polling(polling)
-                if polling.poll == Poll::None && matches!(polling.upload, Arriving::Whole(_)) =>
+                if polling.waiting().is_none() && matches!(polling.upload, Arriving::Whole(_)) =>
             {
                 polling.gone = true;
                 polling.closing = Some(turn.now.saturating_add(OVERTAKEN));

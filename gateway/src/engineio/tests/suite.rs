@@ -159,6 +159,17 @@ fn a_poll_that_the_close_has_overtaken_is_released() {
     assert_eq!(bench.polled(3).0, 400);
     assert_eq!(bench.session.ended(), Some(Reason::TransportClose));
 
+    // It makes no difference that the session has not heard yet what became of the answer before.
+    let mut bench = Bench::polling(Version::V4);
+    bench.send("4one");
+    bench.poll(1);
+    bench.said();
+    bench.posted(2, false, b"1");
+    assert_eq!(bench.said(), []);
+    bench.poll(3);
+    assert_eq!(bench.answer(3), (200, "6".into()));
+    assert_eq!(bench.answer(2), (200, "ok".into()));
+
     // None was under way: the upload is answered all the same, and what comes after it finds the session over.
     let mut bench = Bench::polling(Version::V4);
     bench.posted(1, false, b"1");
