@@ -1,6 +1,6 @@
 //! The presence and messaging APIs as they are used: the `muster` program on both drivers, and clients that we did not write.
 //!
-//! Node's `ws` and its built-in WebSocket, Python's `websockets` with tokens of PyJWT, schemathesis, and curl. Each test has a program of
+//! Node's `ws` and its built-in WebSocket, Python's `websockets` with tokens of PyJWT, schemathesis, curl, and a browser. Each test has a program of
 //! its own, with fresh data and free ports.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -88,10 +88,15 @@ impl Drop for Muster {
 
 /// An HS256 token that ends so many seconds from now.
 fn token(secret: &str, user: &str, seconds: i64) -> String {
+    token_of(secret, user, seconds, false)
+}
+
+/// The same, perhaps of a service.
+fn token_of(secret: &str, user: &str, seconds: i64, service: bool) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let ends = (Clock::system().unix_ms() / 1_000).checked_add_signed(seconds).unwrap();
     let head = part(json!({"alg": "HS256", "typ": "JWT"}));
-    let input = format!("{head}.{}", part(json!({"sub": user, "exp": ends})));
+    let input = format!("{head}.{}", part(json!({"sub": user, "exp": ends, "service": service})));
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(input.as_bytes());
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
@@ -185,6 +190,22 @@ fn schemathesis_finds_nothing_undescribed() {
     let site = format!("http://{}", muster.http);
     let report = passed(&run_python("messaging_openapi.py", &[&site], &env, 4 * LIMIT));
     assert!(report.contains("passed") || report.contains("✅"), "{report}");
+    // Every call was seen to succeed, too.
+    let ok = report.lines().filter(|line| line.starts_with("ok ")).count();
+    assert!(ok >= 15, "{ok} calls succeeded:\n{report}");
+}
+
+/// A person authorises on the page of HTTP calls, and tries some out.
+#[test]
+fn a_browser_tries_the_calls_out() {
+    let muster = Muster::start("ring");
+    let env =
+        [("TOKEN_A", token(SECRET, "client-a", 600)), ("SERVICE", token_of(SECRET, "a-service", 600, true))];
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let site = format!("http://{}", muster.http);
+    let report = passed(&run_node("swagger.mjs", &[&site], &env, 2 * LIMIT));
+    let ok = report.lines().filter(|line| line.starts_with("ok ")).count();
+    assert_eq!(ok, 6, "{report}");
 }
 
 #[test]
