@@ -151,6 +151,7 @@ fn the_description_lists_all_routes_and_the_pages_are_served(io: &str) {
         ("/server/v1/presence/query", &["post"]),
         ("/server/v1/presence/count", &["get"]),
         ("/server/v1/presence/online", &["get"]),
+        ("/server/v1/users/{id}", &["delete"]),
         ("/server/v1/users/{id}/sessions", &["get", "delete"]),
         ("/server/v1/sessions/{id}", &["delete"]),
         ("/server/v1/users/{id}/messages", &["post"]),
@@ -192,7 +193,7 @@ fn the_description_lists_all_routes_and_the_pages_are_served(io: &str) {
             assert!(paths.get(path).is_some_and(|path| path.get(*method).is_some()), "{method} {path}");
         }
     }
-    assert_eq!(paths.len(), 44);
+    assert_eq!(paths.len(), 45);
 
     assert_eq!(node.get("/swagger").status / 100, 3);
     let page = node.get("/swagger/");

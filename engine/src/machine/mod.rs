@@ -225,6 +225,14 @@ impl Machine {
         self.advance_store();
     }
 
+    /// Tells the other shards what has changed since [`Machine::advance`]. What a client is told of it, and asks then, must
+    /// not be there before: who has joined a conversation is told who types.
+    pub fn tell_peers(&mut self) {
+        if self.peers.can_tell() {
+            self.advance_peers(STAGE_BUDGET);
+        }
+    }
+
     /// The monotonic millisecond at which `advance` has something to do; one that has passed means now.
     #[must_use]
     pub fn next_wake(&self) -> Option<u64> {

@@ -455,6 +455,9 @@ fn reads_that_fail_are_told_and_are_one_episode() {
     assert_eq!(threads.next(), "10 read");
     assert!(matches!(status.health(), Health::Failing { .. }), "one good read proves nothing yet");
     status.read_passed(now() + Duration::from_secs(60));
+    // The writer, if it has met it, knows better when it has written.
+    threads.send(say(0, 11, 1));
+    assert_eq!(threads.next(), "11 written");
     assert_eq!(status.health(), Health::Ok);
     threads.worker.stop().unwrap();
 }
