@@ -274,6 +274,7 @@ pub(crate) fn the_dialect_of_the_front_end(io: &str) {
     // Who has just joined may miss what is typed in the same moment: something that the home has done lies between.
     for _ in 0..5 {
         bob.does("joinConversation", &json!(id));
+        bob.event("conversation:joined");
     }
     ann.emit("typing", &json!({"conversationId": id, "isTyping": true}));
     assert_eq!(bob.event("user:typing"), json!({"userId": ANN, "conversationId": id}));
