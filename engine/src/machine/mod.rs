@@ -226,11 +226,13 @@ impl Machine {
     }
 
     /// Tells the other shards what has changed since [`Machine::advance`]. What a client is told of it, and asks then, must
-    /// not be there before: who has joined a conversation is told who types.
-    pub fn tell_peers(&mut self) {
-        if self.peers.can_tell() {
+    /// not be there before: who has joined a conversation is told who types. True: there are outputs.
+    pub fn tell_peers(&mut self) -> bool {
+        let tells = self.peers.can_tell();
+        if tells {
             self.advance_peers(STAGE_BUDGET);
         }
+        tells
     }
 
     /// The monotonic millisecond at which `advance` has something to do; one that has passed means now.

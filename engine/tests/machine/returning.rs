@@ -3,7 +3,7 @@
 use engine::limits::Limits;
 use engine::machine::Message;
 use schema::chat::{ChatCommand, ChatEvent, ChatReply, ConversationId, Kind, Role, Whose};
-use schema::{Refusal, Reply};
+use schema::{Refusal, Reply, SessionAddr};
 
 use crate::chats::{Chatting, draft};
 use crate::net::{Mail, Net, id};
@@ -14,6 +14,33 @@ fn add(conversation: ConversationId, user: &str) -> ChatCommand {
 
 fn out(conversation: ConversationId, user: &str) -> ChatCommand {
     ChatCommand::RemoveMember { conversation, member: Whose::User(id(user)) }
+}
+
+/// A conversation and where it is: its home is neither bob's nor that of his session, which follows; from
+/// here on mail is held.
+struct Apart {
+    ann: SessionAddr,
+    bob: SessionAddr,
+    made: ConversationId,
+    home: usize,
+    bob_home: usize,
+    host: usize,
+}
+
+fn apart(net: &mut Net) -> Apart {
+    let (ann, bob_home) = (net.following("ann"), net.home("bob"));
+    let (made, home) = (0..)
+        .map(|n| {
+            let made = net.make(ann, Kind::Group, &["bob", &format!("friend-{n}")]).id;
+            (made, net.home(&made.id().to_string()))
+        })
+        .find(|(_, home)| *home != bob_home)
+        .unwrap();
+    let host = (0..8).find(|host| ![home, bob_home].contains(host)).unwrap();
+    let bob = net.open_at(host, "bob");
+    net.chat(bob, ChatCommand::Follow { on: true }).unwrap();
+    net.mail_mode = Mail::Held;
+    Apart { ann, bob, made, home, bob_home, host }
 }
 
 #[test]
@@ -49,19 +76,7 @@ fn a_retry_after_leaving_and_coming_back_is_the_same_message() {
 #[test]
 fn who_is_put_out_while_joining_sees_nobody_typing() {
     let mut net = Net::new(8, Limits::default());
-    let (ann, bob_home) = (net.following("ann"), net.home("bob"));
-    // A conversation whose home is neither bob's nor that of his session.
-    let (made, home) = (0..)
-        .map(|n| {
-            let made = net.make(ann, Kind::Group, &["bob", &format!("friend-{n}")]).id;
-            (made, net.home(&made.id().to_string()))
-        })
-        .find(|(_, home)| *home != bob_home)
-        .unwrap();
-    let host = (0..8).find(|host| ![home, bob_home].contains(host)).unwrap();
-    let bob = net.open_at(host, "bob");
-    net.chat(bob, ChatCommand::Follow { on: true }).unwrap();
-    net.mail_mode = Mail::Held;
+    let Apart { ann, bob, made, home, host, .. } = apart(&mut net);
     let join = net.begin(bob, ChatCommand::Join { conversation: made });
     let late = |from: usize, to: usize, message: &Message| {
         (from, to) == (home, host) && matches!(message, Message::Answer { .. })
@@ -91,18 +106,7 @@ fn who_is_put_out_while_joining_sees_nobody_typing() {
 #[test]
 fn an_earlier_leaving_does_not_end_a_later_joining() {
     let mut net = Net::new(8, Limits::default());
-    let (ann, bob_home) = (net.following("ann"), net.home("bob"));
-    let (made, home) = (0..)
-        .map(|n| {
-            let made = net.make(ann, Kind::Group, &["bob", &format!("friend-{n}")]).id;
-            (made, net.home(&made.id().to_string()))
-        })
-        .find(|(_, home)| *home != bob_home)
-        .unwrap();
-    let host = (0..8).find(|host| ![home, bob_home].contains(host)).unwrap();
-    let bob = net.open_at(host, "bob");
-    net.chat(bob, ChatCommand::Follow { on: true }).unwrap();
-    net.mail_mode = Mail::Held;
+    let Apart { ann, bob, made, home, host, bob_home } = apart(&mut net);
     // Bob's own sessions hear late that he had left.
     let late = |from: usize, to: usize, message: &Message| {
         (from, to) == (home, bob_home) && matches!(message, Message::Chat { .. })

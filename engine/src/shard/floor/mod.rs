@@ -292,8 +292,9 @@ impl<P: Protocol> Floor<P> {
             self.settle();
         }
         // Before anything of this turn leaves for a client.
-        self.machine.tell_peers();
-        self.settle();
+        if self.machine.tell_peers() {
+            self.settle();
+        }
     }
 
     /// Calls the edge of an open connection, and takes down what it wants.
