@@ -41,7 +41,9 @@ fuzz_target!(|text: &str| {
             Ok(wanted) => {
                 match &wanted.command {
                     ChatCommand::Send(draft) => check_draft(draft, own),
-                    ChatCommand::Edit { content, .. } => assert!((1..=10_000).contains(&content.chars().count())),
+                    ChatCommand::Edit { content, .. } => {
+                        assert!((1..=10_000).contains(&content.chars().count()))
+                    }
                     _ => {}
                 }
                 if let What::Send(Some(somebody)) = &wanted.what {
