@@ -33,6 +33,8 @@ pub enum Subject {
     Node,
     /// Muster's sessions of Socket.IO, events coming back: the example `socketio_echo`, with one shard.
     SocketIoEcho,
+    /// Muster with one shard, which sends every client of Socket.IO a ping a second.
+    Pinging,
     /// Muster with one shard.
     Muster {
         /// `ring` or `epoll`.
@@ -82,6 +84,7 @@ impl Subject {
             Self::EpollEcho => "bare epoll echo (floor)".into(),
             Self::Node => "Node socket.io 4.8 with ws".into(),
             Self::SocketIoEcho => "Muster, Socket.IO".into(),
+            Self::Pinging => "Muster, Socket.IO, a ping a second".into(),
             Self::Muster { io, host, gather_us: 0 } => format!("Muster, {io} on {host}"),
             Self::Muster { io, host, gather_us } => {
                 format!("Muster, {io} on {host}, batches of {gather_us} µs")
@@ -95,7 +98,7 @@ impl Subject {
             Self::EpollEcho => "epoll_echo",
             Self::Node => "node",
             Self::SocketIoEcho => "socketio_echo",
-            Self::Muster { .. } => "muster",
+            Self::Pinging | Self::Muster { .. } => "muster",
         }
     }
 }
@@ -126,16 +129,21 @@ impl Server {
             Subject::SocketIoEcho => beside(&format!("examples/{}", subject.program()))?,
             _ => beside(subject.program())?,
         };
-        let Subject::Muster { io, host, gather_us } = subject else {
-            let (floor, binary) = Floor::start(subject, &program, core)?;
-            let process = Process::open(floor.child.id())?;
-            return Ok(Self { kind: Kind::Floor(floor), process, binary });
+        let (io, host, gather_us, ping) = match subject {
+            Subject::Muster { io, host, gather_us } => (io, host, gather_us, "25s"),
+            Subject::Pinging => ("ring", "thread", 0, "1s"),
+            _ => {
+                let (floor, binary) = Floor::start(subject, &program, core)?;
+                let process = Process::open(floor.child.id())?;
+                return Ok(Self { kind: Kind::Floor(floor), process, binary });
+            }
         };
         let variables = [
             ("MUSTER_ENGINE__IO", io),
             ("MUSTER_ENGINE__HOST", host),
             ("MUSTER_ENGINE__SHARDS", "1"),
             ("MUSTER_ENGINE__GATHER_MICROS", &gather_us.to_string()),
+            ("MUSTER_SOCKETIO__PING_INTERVAL", ping),
             ("MUSTER_STORE__KIND", "memory"),
             // Crowds are set up by one user.
             ("MUSTER_LIMITS__COMMANDS_PER_SECOND", "100000"),

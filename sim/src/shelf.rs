@@ -258,6 +258,18 @@ impl Shelf {
                     |row: &u32| kept.and_then(|kept| kept.sent.get(&(*row, client_id.to_string()))).copied();
                 ChatStored::Sent(rows.iter().filter_map(at).find(|at| at > since))
             }
+            ChatAsk::Names { place, rows, limit } => {
+                let sent = self.places.get(place).map(|kept| &kept.sent);
+                let names: Vec<(u32, Box<str>)> = sent
+                    .into_iter()
+                    .flat_map(BTreeMap::keys)
+                    .filter(|(row, _)| rows.contains(row))
+                    .map(|(row, client_id)| (*row, client_id.as_str().into()))
+                    .collect();
+                let count = |row: &u32| names.iter().filter(|(other, _)| other == row).count();
+                let fits = rows.iter().all(|row| count(row) <= *limit as usize);
+                ChatStored::Names { rows: rows.clone(), names: fits.then_some(names) }
+            }
             ChatAsk::Memberships { user, after, limit } => self.memberships(user, *after, *limit as usize),
             ChatAsk::Aged { after, before, limit } => {
                 let rest = self.places.iter().filter(|(place, _)| after.is_none_or(|after| **place > after));

@@ -94,6 +94,43 @@ pub fn acks(_: &Context) -> Result<Vec<Row>, Trouble> {
     Ok(rows)
 }
 
+/// What it costs to know that a client of Socket.IO lives, beside one of the presence API: a ping of the server's and the
+/// client's pong, and a heartbeat of the client's and its answer.
+///
+/// # Errors
+/// As [`acks`].
+pub fn pings(_: &Context) -> Result<Vec<Row>, Trouble> {
+    let clock = Clock::start();
+    let open = |subject, dialect: fn(String) -> Choice| -> Result<Place, Trouble> {
+        let server = Server::start(subject, Some(SERVER_CORE))?;
+        let muster = server.muster().ok_or("no Muster")?;
+        let tokens = Tokens::minted(muster.secret.as_bytes(), Clock::unix_ms(), TOKEN_TIME);
+        let fleet = crowd(muster.http, dialect(muster.http.to_string()), tokens, clock)?;
+        Ok(Place { server, fleet })
+    };
+    let presence = |host| Choice::Presence { host, path: "/api/v1/presence/ws".into() };
+    let places = [
+        ("presence WebSocket, heartbeat and answer", true, open(MUSTER, presence)?),
+        ("Socket.IO, ping and pong", false, open(Subject::Pinging, |_| settings("/socket.io/", ""))?),
+    ];
+    let mut samples = [Samples::default(), Samples::default()];
+    for round in 0..ROUNDS {
+        for turn in 0..places.len() {
+            let one = (turn + round) % places.len();
+            let (_, answer, place) = &places[one];
+            let heartbeat = Heartbeat { every: 1.0, answer: *answer, in_flight: 0 };
+            place.work(&heartbeat, clock, &mut samples[one])?;
+        }
+    }
+    let mut rows = Vec::new();
+    for ((name, ..), samples) in places.iter().zip(&samples) {
+        rows.push(rows_of(format!("{name}, 10,000/s"), "µs CPU", samples)?);
+    }
+    let comparison = Comparison::of(&samples[1].cpu, &samples[0].cpu)?;
+    rows.push(Row::ratio("Socket.IO's ÷ the presence WebSocket's", &comparison).at_most(1.2));
+    Ok(rows)
+}
+
 /// Somebody who speaks to a room.
 struct Speaker {
     socket: WebSocket<TcpStream>,

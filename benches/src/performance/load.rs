@@ -208,6 +208,16 @@ pub fn density_websocket(context: &Context) -> Result<Vec<Row>, Trouble> {
     hold(context, "presence", 512.0, &[(500_000, "1m", "30s"), (1_000_000, "1m", "60s")])
 }
 
+/// The same for the messaging API's clients.
+///
+/// # Errors
+/// As [`million`].
+pub fn density_socketio(context: &Context) -> Result<Vec<Row>, Trouble> {
+    let mut rows = hold(context, "socketio", 512.0, &[(100_000, "5m", "25s")])?;
+    rows.extend(hold(context, "socketio-polling", f64::from(24 << 10), &[(10_000, "1m", "25s")])?);
+    Ok(rows)
+}
+
 /// CPU of a heartbeat with a million sessions and with ten thousand, the same shards and rings.
 ///
 /// # Errors

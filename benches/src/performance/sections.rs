@@ -47,6 +47,13 @@ pub fn sections() -> &'static [Section] {
             run: Run::Here(super::events::acks),
         },
         Section {
+            name: "pings",
+            title: "A ping of Socket.IO's beside a heartbeat of the presence API's",
+            about: "10,000 clients over WebSockets, each heard of once a second, evenly spaced; the server on core 0 with one shard, the generator \
+                    on core 1, by turns.",
+            run: Run::Here(super::events::pings),
+        },
+        Section {
             name: "room",
             title: "A message to a room of 10,000",
             about: "The messaging API's `message:send` in a group of 10,000 members who are all there (store in memory), and `io.to(room).emit` of as \
@@ -90,6 +97,12 @@ pub fn sections() -> &'static [Section] {
             title: "How many presence WebSockets",
             about: "As above.",
             run: Run::Here(super::load::density_websocket),
+        },
+        Section {
+            name: "density-socketio",
+            title: "Clients of Socket.IO that do nothing",
+            about: "As above: 100,000 over WebSockets for five minutes, and 10,000 over long polls, one of which is always parked at the server.",
+            run: Run::Here(super::load::density_socketio),
         },
         Section {
             name: "growth",

@@ -222,13 +222,22 @@ impl Machine {
 
     /// What the home of a channel is to be told.
     pub(super) fn subscribers_state(&mut self, slot: u32) -> Option<State> {
-        let revision = self.next_revision();
-        let channel = self.channels.get_mut(slot)?;
-        channel.dirty = false;
-        let count = channel.count();
-        let channel = channel.key.clone();
+        let state = self.subscribers_now(slot)?;
+        self.channels.get_mut(slot)?.dirty = false;
         self.release_channel(slot);
-        Some(State::Subscribers { channel, revision, count })
+        Some(state)
+    }
+
+    fn subscribers_now(&mut self, slot: u32) -> Option<State> {
+        let revision = self.next_revision();
+        let channel = self.channels.get(slot)?;
+        Some(State::Subscribers { channel: channel.key.clone(), revision, count: channel.count() })
+    }
+
+    /// The same for channels of another home, before their turn comes.
+    pub(super) fn subscribers_early(&mut self, channels: &[Key]) -> Vec<State> {
+        let slots: Vec<u32> = channels.iter().filter_map(|key| self.find_channel(key)).collect();
+        slots.into_iter().filter_map(|slot| self.subscribers_now(slot)).collect()
     }
 
     /// Another shard tells how many subscribers it has.

@@ -192,11 +192,14 @@ impl Machine {
             }
             _ => None,
         };
-        let mut answer = gather.harvest.answer();
-        if let (Some(join), Answer::Chat(agreed)) = (join, &answer) {
-            answer = self.joined(join, agreed);
+        let (whom, answer) = (gather.whom, gather.harvest.answer());
+        match (join, answer) {
+            (Some(join), Answer::Chat(agreed)) => {
+                self.gathers.remove(slot);
+                self.joined(whom, join, &agreed);
+            }
+            (_, answer) => self.end_gather(slot, answer),
         }
-        self.end_gather(slot, answer);
     }
 
     /// Somebody has left a conversation, which a session of theirs may be about to join: what its home says of that may

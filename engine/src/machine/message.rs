@@ -73,6 +73,8 @@ pub enum Question {
     Forget { place: Place, before: u64 },
     /// Which conversations has this user of yours, or (`count`) in how many is something unread?
     Chats { user: Key, listing: Listing },
+    /// Take these states of mine, and say so: what waits for the answer may count on them.
+    Know { states: Vec<State> },
     /// How do these conversations of yours look to this user? Of those that the list is to have, as many as it takes.
     Summaries { user: Key, conversations: Vec<ConversationId>, listing: Listing },
 }
@@ -105,7 +107,7 @@ pub enum Answer {
     Reached(u32),
     /// To `Sessions` and `Describe`, oldest first; sessions that are gone are left out.
     Sessions(Vec<SessionInfo>),
-    /// To `Chat` and `Chats`.
+    /// To `Chat`, `Chats` and `Know`.
     Chat(Box<ChatReply>),
     /// To `Summaries`; conversations that the user is not in, and those that the list would not have, are left out.
     Summaries(Vec<Summary>),

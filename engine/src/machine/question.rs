@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use schema::chat::ChatReply;
 use schema::{CloseReason, Event, Id, Key, Realm, Refusal, SessionAddr, SessionRef, ShardId};
 
 use super::Machine;
 use super::gather::{Harvest, Whom};
-use super::message::{Answer, Message, Question};
+use super::message::{Answer, Message, Question, State};
 use super::session::Told;
 use crate::limits::LIST_MAX;
 
@@ -37,6 +38,7 @@ impl Machine {
                 Ok(None)
             }
             Question::Chats { user, listing } => self.list_chats(whom, user, listing).map(|()| None),
+            Question::Know { states } => Ok(self.know(whom, states)),
             Question::Summaries { user, conversations, listing } => {
                 self.summaries(whom, user, conversations, listing).map(|()| None)
             }
@@ -46,6 +48,14 @@ impl Machine {
             Ok(None) => {}
             Err(refusal) => self.answer(whom, Answer::Refused(refusal)),
         }
+    }
+
+    fn know(&mut self, whom: Whom, states: Vec<State>) -> Option<Answer> {
+        let Whom::Shard { shard, .. } = whom else { return None };
+        for state in states {
+            self.state(shard, state);
+        }
+        Some(Answer::Chat(Box::new(ChatReply::Done)))
     }
 
     /// Users of this home that are online.

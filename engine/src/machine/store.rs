@@ -92,6 +92,8 @@ pub enum ChatAsk {
     /// The creation time of the message that somebody sent under this client id, if that was after `since`: who is, or
     /// was, a member with these rows, the first that has one counts. Answered `Sent`.
     Sent { place: Place, rows: Box<[u32]>, client_id: Arc<str>, since: u64 },
+    /// All client ids that are remembered of members with these rows, if of none they are more than `limit`. Answered `Names`.
+    Names { place: Place, rows: Box<[u32]>, limit: u32 },
     /// The conversations of a user in the order of their ids, after this one. Answered `Memberships`.
     Memberships { user: Key, after: Option<ConversationId>, limit: u32 },
     /// Of the next `limit` conversations after this one (in the order of realm and id), those that have messages created
@@ -115,6 +117,8 @@ pub enum ChatStored {
     Message(Option<Box<Message>>),
     /// The creation time, if there is one.
     Sent(Option<u64>),
+    /// Of these rows, client ids with the row of who sent under them; `None`: there are too many.
+    Names { rows: Box<[u32]>, names: Option<Vec<(u32, Box<str>)>> },
     /// Some ids, and whether there are more.
     Memberships { conversations: Vec<ConversationId>, more: bool },
     /// Conversations with the time that their kind has, and after which one to go on; `None`: there are no more.

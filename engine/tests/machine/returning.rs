@@ -74,6 +74,39 @@ fn a_retry_after_leaving_and_coming_back_is_the_same_message() {
 }
 
 #[test]
+fn the_store_is_asked_about_client_ids_that_may_be_known_and_no_others() {
+    let mut net = Net::new(2, Limits::default());
+    let ann = net.following("ann");
+    let made = net.make(ann, Kind::Group, &["bob"]).id;
+    let send = |net: &mut Net, from, name: &str| {
+        let before = net.shelf.looks;
+        let Ok(ChatReply::Message { again, .. }) = net.chat(from, draft(made, "…", Some(name))) else {
+            panic!("{name} was refused")
+        };
+        (again, net.shelf.looks - before)
+    };
+    for number in 0..300 {
+        net.pass(100);
+        assert_eq!(send(&mut net, ann, &format!("a{number}")), (false, 0), "the conversation is new");
+    }
+    assert_eq!(send(&mut net, ann, "a7"), (true, 1));
+    let mut again = Net::new(2, Limits::default());
+    again.shelf = std::mem::take(&mut net.shelf);
+    let mut net = again;
+    let [ann, bob] = ["ann", "bob"].map(|who| net.following(who));
+    assert_eq!(send(&mut net, bob, "a7"), (false, 1), "all of bob's are read at once");
+    assert_eq!(send(&mut net, bob, "b8"), (false, 0));
+    assert_eq!(send(&mut net, bob, "a7"), (true, 1));
+    assert_eq!(send(&mut net, ann, "a9"), (true, 2), "ann has too many");
+    assert_eq!(send(&mut net, ann, "new"), (false, 1));
+    assert_eq!(send(&mut net, ann, "new"), (true, 1));
+    net.chat(ann, add(made, "eve")).unwrap();
+    let eve = net.following("eve");
+    assert_eq!(send(&mut net, eve, "a7"), (false, 0), "who has just come has sent nothing");
+    assert_eq!(send(&mut net, eve, "a7"), (true, 1));
+}
+
+#[test]
 fn who_is_put_out_while_joining_sees_nobody_typing() {
     let mut net = Net::new(8, Limits::default());
     let Apart { ann, bob, made, home, host, .. } = apart(&mut net);
@@ -126,5 +159,21 @@ fn an_earlier_leaving_does_not_end_a_later_joining() {
     assert!(matches!(net.reply(bob, join), Some(Ok(Reply::Chat(reply))) if *reply == ChatReply::Done));
     net.chat(ann, ChatCommand::Typing { conversation: made, on: true }).unwrap();
     net.pass(1_000);
+    assert!(net.heard(bob).iter().any(|event| matches!(event, ChatEvent::Typing { .. })));
+}
+
+#[test]
+fn who_is_told_that_they_have_joined_hears_whoever_types_then() {
+    let mut net = Net::new(8, Limits::default());
+    let Apart { ann, bob, made, .. } = apart(&mut net);
+    let join = net.begin(bob, ChatCommand::Join { conversation: made });
+    // What one shard tells another of its state has no fixed time.
+    let prompt = |_, _, message: &Message| !matches!(message, Message::State(_));
+    net.deliver_only(prompt);
+    assert!(matches!(net.reply(bob, join), Some(Ok(Reply::Chat(reply))) if *reply == ChatReply::Done));
+    net.begin(ann, ChatCommand::Typing { conversation: made, on: true });
+    net.deliver_only(prompt);
+    net.mail_mode = Mail::InOrder;
+    net.run();
     assert!(net.heard(bob).iter().any(|event| matches!(event, ChatEvent::Typing { .. })));
 }

@@ -42,6 +42,8 @@ pub(crate) struct Shelf {
     /// Rooms cannot be loaded.
     pub(crate) fails_loads: bool,
     pub(crate) writes: usize,
+    /// Readings about client ids.
+    pub(crate) looks: usize,
     pub(crate) places: BTreeMap<Place, Kept>,
     waiting: Vec<(usize, ChatAnswer)>,
 }
@@ -53,6 +55,7 @@ impl Shelf {
         let failed = || ChatStored::Failed { failure: ChatFailure::Unavailable, error: "on purpose".into() };
         let is_write = matches!(ask, ChatAsk::Write(_));
         self.writes += usize::from(is_write);
+        self.looks += usize::from(matches!(ask, ChatAsk::Names { .. } | ChatAsk::Sent { .. }));
         let unlucky = is_write && self.fails_every > 0 && self.writes.is_multiple_of(self.fails_every);
         let unlucky = unlucky || (self.fails_loads && matches!(ask, ChatAsk::Load { .. }));
         // What is asked is done in the order it was asked, whenever it is answered.
@@ -121,6 +124,18 @@ impl Shelf {
                 let kept = self.places.get(&place);
                 let at = |row| kept.and_then(|kept| kept.sent.get(&(row, client_id.to_string()))).copied();
                 ChatStored::Sent(rows.into_iter().filter_map(at).find(|&at| at > since))
+            }
+            ChatAsk::Names { place, rows, limit } => {
+                let sent = self.places.get(&place).map(|kept| &kept.sent);
+                let names: Vec<(u32, Box<str>)> = sent
+                    .into_iter()
+                    .flat_map(BTreeMap::keys)
+                    .filter(|(row, _)| rows.contains(row))
+                    .map(|(row, client_id)| (*row, client_id.as_str().into()))
+                    .collect();
+                let count = |row: &u32| names.iter().filter(|(other, _)| other == row).count();
+                let fits = rows.iter().all(|row| count(row) <= limit as usize);
+                ChatStored::Names { rows, names: fits.then_some(names) }
             }
             ChatAsk::Memberships { user, after, limit } => {
                 let is_in = |kept: &Kept, user: &Key| {

@@ -21,6 +21,7 @@ use schema::{Id, ShardId};
 
 use super::super::Now;
 use super::super::store::{Horizon, LEFT, Loaded, MemberRow};
+use super::names::Names;
 use super::pace::Pace;
 
 /// Members that are found by looking at each of them.
@@ -49,6 +50,7 @@ pub(super) struct Facts {
     pub(super) issued: u64,
     pub(super) issued_at: u64,
     pub(super) pace: Pace,
+    pub(super) names: Names,
     /// In conversations of two: messages of each side, on stable storage and given out.
     sent: BTreeMap<u32, u64>,
     issued_sent: BTreeMap<u32, u64>,
@@ -87,6 +89,7 @@ impl Facts {
             issued: 0,
             issued_at: 0,
             pace: Pace::default(),
+            names: Names::none(),
             sent: BTreeMap::new(),
             issued_sent: BTreeMap::new(),
             last: Some(None),
@@ -116,6 +119,7 @@ impl Facts {
         }
         (facts.issued, facts.issued_at) = (facts.head, facts.head_at);
         facts.pace = Pace::from(facts.head_at, now);
+        facts.names = Names::default();
         facts.issued_sent = facts.sent.clone();
         facts.last = Some(loaded.last.map(Arc::new));
         facts
@@ -174,6 +178,7 @@ impl Facts {
             Ok(at) => self.members[at] = row,
             Err(at) => {
                 self.homes = None;
+                self.names.begin(row.member.row);
                 if let Some(rows) = &mut self.rows {
                     rows.insert(row.member.user.clone(), row.member.row);
                 }
@@ -224,6 +229,9 @@ impl Facts {
     /// A message is under way to the store.
     pub(super) fn issue(&mut self, message: &Message, now: Now) {
         self.pace.took(message.id.at, now);
+        if let Some(client_id) = &message.client_id {
+            self.names.note(message.row, client_id);
+        }
         (self.issued, self.issued_at) = (message.sequence, message.id.at);
         if self.is_pair() {
             self.issued_sent.insert(message.row, message.sent);
@@ -414,6 +422,7 @@ impl Facts {
             + rows
             + homes
             + last
+            + self.names.bytes()
             + self.deleted.len() * 16
             + self.left.len() * size_of::<(u32, Id)>()
     }

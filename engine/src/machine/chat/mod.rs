@@ -5,7 +5,7 @@
 //!               (routes)  (cache)  (order)  (pure)  (durable)       └─► posts ─► members' homes ─► their sessions
 //! ```
 //!
-//! `facts` is what is known of a conversation, `room` its queue, `plan` what a command does to it, `pace` when it is said to
+//! `facts` is what is known of a conversation (`names`: which client ids), `room` its queue, `plan` what a command does to it, `pace` when it is said to
 //! have been said; `rooms` drives the four. `ask` reads without changing, `list` gathers a user's conversations, `post` tells
 //! the members, `retention` forgets what is too old, `erase` what somebody wrote and was, and `sessions` is what a session's
 //! host does: follow, join, typing.
@@ -16,6 +16,7 @@ mod ask;
 mod erase;
 mod facts;
 mod list;
+mod names;
 mod pace;
 mod plan;
 mod post;

@@ -13,6 +13,7 @@ use super::super::Now;
 use super::super::store::{ChatAsk, ChatStored, Horizon, MemberRow, Part, Place};
 use super::erase;
 use super::facts::Facts;
+use super::names::{self, Look};
 use super::room::{Deed, Effect, Op};
 use crate::limits::Limits;
 
@@ -55,9 +56,8 @@ impl Scene<'_> {
         };
         match command {
             ChatCommand::Send(draft) => {
-                let (client_id, rows) = (Arc::clone(draft.client_id.as_ref()?), facts.rows_of(member?));
-                let since = self.now.wall.saturating_sub(u64::from(self.limits.sends_kept));
-                Some(ChatAsk::Sent { place, rows, client_id, since })
+                let client_id = draft.client_id.as_ref()?;
+                self.sent(facts, member?, client_id)
             }
             ChatCommand::Edit { message, .. }
             | ChatCommand::Remove { message }
@@ -69,6 +69,20 @@ impl Scene<'_> {
                 Some(ChatAsk::Page { place, before, after: 0, forward: false, limit, receipts: false })
             }
             _ => None,
+        }
+    }
+
+    /// What is to be asked about a client id. Of one that is new, nothing.
+    fn sent(&self, facts: &Facts, member: &Member, client_id: &Arc<str>) -> Option<ChatAsk> {
+        let place = self.place;
+        let rows = facts.rows_of(member);
+        match facts.names.look(&rows, client_id) {
+            Look::New => None,
+            Look::Unknown(rows) => Some(ChatAsk::Names { place, rows, limit: names::READ }),
+            Look::Perhaps => {
+                let since = self.now.wall.saturating_sub(u64::from(self.limits.sends_kept));
+                Some(ChatAsk::Sent { place, rows, client_id: Arc::clone(client_id), since })
+            }
         }
     }
 
@@ -207,6 +221,13 @@ impl Scene<'_> {
             }
             Some(ChatStored::Message(Some(message))) => {
                 return Ok(Step::Over(Ok(ChatReply::Message { message: *message, again: true })));
+            }
+            // The member's client ids were read, and are known now.
+            Some(ChatStored::Names { .. }) => {
+                let asks = draft.client_id.as_ref().and_then(|id| self.sent(facts, &row.member, id));
+                if let Some(ask) = asks {
+                    return Ok(Step::Ask(ask));
+                }
             }
             _ => {}
         }

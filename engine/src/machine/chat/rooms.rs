@@ -212,6 +212,9 @@ impl Machine {
                 return;
             }
         };
+        if let (Some(ChatStored::Names { rows, names }), Some(facts)) = (&read, &mut room.facts) {
+            facts.names.learn(rows, names.as_deref());
+        }
         let op = &room.queue[at];
         let (serial, number) = (room.serial, op.number);
         let failed = matches!(read, Some(ChatStored::Failed { .. }));

@@ -11,7 +11,7 @@ use schema::{Actor, Event, Id, Key, Refusal, Reply, SessionRef};
 
 use super::super::Machine;
 use super::super::command::{Caller, Outcome, slot_of};
-use super::super::gather::{Harvest, Joining};
+use super::super::gather::{Harvest, Joining, Whom};
 use super::super::message::{Answer, Message, Question};
 use super::super::sessions::Session;
 use super::super::store::Place;
@@ -51,30 +51,41 @@ impl Machine {
             .map(|_| None)
     }
 
-    /// The home has agreed; what came of it.
-    pub(in crate::machine) fn joined(&mut self, join: Joining, agreed: &ChatReply) -> Answer {
-        match agreed {
+    /// The home has agreed. Whoever joins is told so when the home knows whom to tell of the typing: what is typed after
+    /// that is heard.
+    pub(in crate::machine) fn joined(&mut self, whom: Whom, join: Joining, agreed: &ChatReply) {
+        let begun = match agreed {
             // The word that they have left went another way, and was faster.
-            ChatReply::Member { member, .. } if member.row <= join.left => {
-                Answer::Refused(Refusal::Forbidden)
-            }
-            _ => match self.begin_to_hear(join) {
-                Ok(()) => Answer::Chat(Box::new(ChatReply::Done)),
-                Err(refusal) => Answer::Refused(refusal),
-            },
+            ChatReply::Member { member, .. } if member.row <= join.left => Err(Refusal::Forbidden),
+            _ => self.begin_to_hear(whom, join),
+        };
+        match begun {
+            Ok(Some(_)) => {}
+            Ok(None) => self.answer(whom, Answer::Chat(Box::new(ChatReply::Done))),
+            Err(refusal) => self.answer(whom, Answer::Refused(refusal)),
         }
     }
 
-    fn begin_to_hear(&mut self, join: Joining) -> Result<(), Refusal> {
+    /// Subscribes the session. With a number: the home is asked to know of it, and answers.
+    fn begin_to_hear(&mut self, whom: Whom, join: Joining) -> Result<Option<u64>, Refusal> {
         let Joining { session, conversation, service, .. } = join;
         let slot = self.alive(session).ok_or(Refusal::NotFound)?;
         let owner = self.sessions.get(slot).map(Session::owner).ok_or(Refusal::NotFound)?;
-        let realm = self.owner_key(owner).ok_or(Refusal::NotFound)?.realm;
-        self.subscribe(slot, &typing_channel((realm, conversation)))?;
+        let place = (self.owner_key(owner).ok_or(Refusal::NotFound)?.realm, conversation);
+        let mut channels = vec![typing_channel(place)];
         if service {
-            self.subscribe(slot, &service_channel((realm, conversation)))?;
+            channels.push(service_channel(place));
         }
-        Ok(())
+        for channel in &channels {
+            self.subscribe(slot, channel)?;
+        }
+        // The channels of a conversation live where it does.
+        let home = self.router.home(&channels[0]);
+        if home == self.shard {
+            return Ok(None);
+        }
+        let states = self.subscribers_early(&channels);
+        self.ask_all(whom, vec![(home, Question::Know { states })], Harvest::Relay(None)).map(Some)
     }
 
     pub(super) fn leave(&mut self, caller: &Caller, conversation: ConversationId) -> Outcome {

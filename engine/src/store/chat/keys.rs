@@ -113,6 +113,13 @@ pub(super) fn sent(of: Incarnation, row: u32, client_id: &str) -> Vec<u8> {
     key
 }
 
+/// Reads a key of [`sent`].
+pub(super) fn read_sent(key: &[u8]) -> Result<(u32, Box<str>), Damage> {
+    let mut taker = Taker(key.get(13..).ok_or(Damage::Senseless)?);
+    let row = u32::from_be_bytes(taker.array()?);
+    Ok((row, std::str::from_utf8(taker.0).map_err(|_| Damage::Senseless)?.into()))
+}
+
 pub(super) fn side(of: Incarnation, side: Side) -> Vec<u8> {
     let mut key = sides(of);
     match side {

@@ -3,12 +3,15 @@
 //! A bounded memory in two generations: what is used moves to the young one, and when that is full the old one is
 //! forgotten. Forgetting costs a read, never a mistake.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use ahash::RandomState;
 
 use crate::machine::store::Place;
 
-/// Conversations of a generation: some 4 MiB for both.
-const GENERATION: usize = 32_768;
+/// Conversations of a generation: as many as a table of 2^18 places takes, 8 MiB. Where as many as that are written to, each
+/// by turns, a read for each would cost more than all else that the writer does.
+const GENERATION: usize = 7 << 15;
 
 /// What is known of a conversation, writes included that are staged and not committed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,8 +61,8 @@ impl Known {
 
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    young: BTreeMap<Place, Known>,
-    old: BTreeMap<Place, Known>,
+    young: HashMap<Place, Known, RandomState>,
+    old: HashMap<Place, Known, RandomState>,
 }
 
 impl Places {

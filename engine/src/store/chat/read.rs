@@ -69,6 +69,11 @@ impl Reads for RowReader {
                 })?;
                 ChatStored::Sent(found.flatten())
             }
+            ChatAsk::Names { place, rows, limit } => {
+                let found = self.under(*place, |of, _, _| self.names(of, rows, *limit as usize))?;
+                let names = found.unwrap_or_else(|| Some(Vec::new()));
+                ChatStored::Names { rows: rows.clone(), names }
+            }
             ChatAsk::Memberships { user, after, limit } => {
                 let (conversations, more) = self.memberships(user, *after, *limit as usize)?;
                 ChatStored::Memberships { conversations, more }
@@ -337,6 +342,27 @@ impl RowReader {
 
     fn sent(&self, of: Incarnation, row: u32, client_id: &str) -> Result<Option<u64>, Failure> {
         self.get(Space::Sends, &keys::sent(of, row, client_id), values::read_number)
+    }
+
+    fn names(
+        &self,
+        of: Incarnation,
+        rows: &[u32],
+        most: usize,
+    ) -> Result<Option<Vec<(u32, Box<str>)>>, Failure> {
+        let mut names = Vec::new();
+        for &row in rows {
+            let prefix = keys::sent(of, row, "");
+            let (range, before) = ((&*prefix, &*keys::behind(&prefix)), names.len());
+            scan(&*self.rows, Space::Sends, range, false, most + 1, |key, _| {
+                names.push(keys::read_sent(key)?);
+                Ok(true)
+            })?;
+            if names.len() - before > most {
+                return Ok(None);
+            }
+        }
+        Ok(Some(names))
     }
 
     /// Memberships are cleared away after their conversation, so each is looked up whether it is still there.

@@ -115,6 +115,20 @@ impl Store {
         }
     }
 
+    /// The client ids of these rows, sorted.
+    fn names(&mut self, place: Place, rows: &[u32], limit: u32) -> Option<Vec<(u32, Box<str>)>> {
+        match self.answer(ChatAsk::Names { place, rows: rows.into(), limit }) {
+            ChatStored::Names { rows: of, names } => {
+                assert_eq!(*of, *rows);
+                names.map(|mut names| {
+                    names.sort();
+                    names
+                })
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn sent(&mut self, place: Place, row: u32, client_id: &str, since: u64) -> Option<u64> {
         self.sent_as(place, &[row], client_id, since)
     }

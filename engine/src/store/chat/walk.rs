@@ -9,7 +9,7 @@ use std::sync::Arc;
 use schema::Realm;
 use schema::chat::ConversationId;
 
-use super::bytes::{Damage, Taker};
+use super::bytes::Damage;
 use super::keys::{self, Incarnation, Side};
 use super::read::{first_message, read_message};
 use super::rows::scan;
@@ -154,8 +154,6 @@ fn read_side(key: &[u8], value: &[u8]) -> Result<Part, Damage> {
 }
 
 fn read_sent(key: &[u8], value: &[u8]) -> Result<Part, Damage> {
-    let mut taker = Taker(key.get(13..).ok_or(Damage::Senseless)?);
-    let row = u32::from_be_bytes(taker.array()?);
-    let client_id = std::str::from_utf8(taker.0).map_err(|_| Damage::Senseless)?.into();
-    Ok(Part::Sent { row, client_id, message: values::read_number(value)? })
+    let (row, client_id) = keys::read_sent(key)?;
+    Ok(Part::Sent { row, client_id: client_id.into(), message: values::read_number(value)? })
 }

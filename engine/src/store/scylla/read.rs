@@ -84,6 +84,21 @@ pub(super) async fn answer(link: &Link, ask: &ChatAsk) -> Result<ChatStored, Fai
             }
             ChatStored::Sent(sent)
         }
+        ChatAsk::Names { place, rows, limit } => {
+            let mut names = Some(Vec::new());
+            for &row in rows {
+                let found = asked
+                    .under(*place, |(life, _)| asked.names(*place, life, row, *limit).boxed())
+                    .await?
+                    .unwrap_or_default();
+                let fits = found.len() <= *limit as usize;
+                names = names.filter(|_| fits);
+                if let Some(names) = &mut names {
+                    names.extend(found.into_iter().map(|client_id| (row, client_id.into())));
+                }
+            }
+            ChatStored::Names { rows: rows.clone(), names }
+        }
         ChatAsk::Memberships { user, after, limit } => {
             let (conversations, more) = asked.memberships(user, *after, *limit as usize).await?;
             ChatStored::Memberships { conversations, more }
@@ -351,6 +366,15 @@ impl<'a> Asked<'a> {
         let values = (realm(&self.link.settings, place), &number[..], life, i64::from(row), &*client_id);
         let found: Vec<(i64,)> = rows(self.ready, &self.ready.statements.sent, values).await?;
         Ok(found.first().map(|&(at,)| at as u64))
+    }
+
+    /// Client ids of a member, one more than `most` if there are more.
+    async fn names(self, place: Place, life: i64, row: u32, most: u32) -> Result<Vec<String>, Failure> {
+        let number = place.1.to_bytes();
+        let limit = i32::try_from(most).unwrap_or(i32::MAX).saturating_add(1);
+        let values = (realm(&self.link.settings, place), &number[..], life, i64::from(row), limit);
+        let found: Vec<(String,)> = rows(self.ready, &self.ready.statements.names, values).await?;
+        Ok(found.into_iter().map(|(client_id,)| client_id).collect())
     }
 
     /// Gives messages (newest first) their receipts, with the names of their members.

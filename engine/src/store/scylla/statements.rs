@@ -241,6 +241,7 @@ pub(super) struct Statements {
     pub(super) journal: PreparedStatement,
     pub(super) all_conversations: PreparedStatement,
     pub(super) sends: PreparedStatement,
+    pub(super) names: PreparedStatement,
 }
 
 const OF_LIFE: &str = "realm = ? AND conversation = ? AND life = ?";
@@ -344,6 +345,7 @@ impl Statements {
             all_seen: look("SELECT realm, user_id, last_seen FROM last_seen".into()).await?,
             all_conversations: look("SELECT realm, conversation, gone FROM conversations".into()).await?,
             sends: look(format!("SELECT client_id, created_at FROM sends WHERE {OF_LIFE} AND member_row = ?")).await?,
+            names: look(format!("SELECT client_id FROM sends WHERE {OF_LIFE} AND member_row = ? LIMIT ?")).await?,
             journal: look("SELECT slot, realm, user_id FROM online_journal WHERE bucket = ? AND slot IN ?".into()).await?,
         })
     }

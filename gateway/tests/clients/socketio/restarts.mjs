@@ -121,9 +121,8 @@ class Messenger {
   async lives() {
     const { session, other, id } = this;
     assert.equal((await session.ask("conversation:join", { conversationId: id })).success, true);
-    // Who types says so again and again, and one who has just joined may miss the first.
-    const typing = setInterval(() => other.emit("typing:start", { conversationId: id }), 100);
-    await session.hears("user:typing", ({ userId }) => userId === this.partner).finally(() => clearInterval(typing));
+    other.emit("typing:start", { conversationId: id });
+    await session.hears("user:typing", ({ userId }) => userId === this.partner);
     // Each connection is told who is there, or that they come.
     const since = session.told.findLastIndex(({ name }) => name === "users:online");
     assert.ok(since >= 0 && session.all("users:online").length >= 2, "users:online after the return");

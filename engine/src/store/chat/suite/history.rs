@@ -219,6 +219,19 @@ pub(in crate::store::chat) fn sends_are_found(store: &mut Store) {
     ] {
         assert_eq!(store.sent(of, row, client_id, since), found, "{row} {client_id} {since}");
     }
+    for (rows, most, found) in [
+        (&[1][..], 1, None),
+        (&[1], 2, Some(&[(1, "a"), (1, "ab")][..])),
+        (&[2, 1], 1, None),
+        (&[2, 1, 3], 256, Some(&[(1, "a"), (1, "ab"), (2, "a")])),
+        (&[2], 1, Some(&[(2, "a")])),
+        (&[3, 0x0161], 0, Some(&[])),
+        (&[], 0, Some(&[])),
+    ] {
+        let found = found.map(|found| found.iter().map(|&(row, id)| (row, id.into())).collect::<Vec<_>>());
+        assert_eq!(store.names(of, rows, most), found, "{rows:?} {most}");
+    }
+    assert_eq!(store.names(place(2), &[1], 0), Some(Vec::new()));
     // After the window the same word stands for another message.
     store.write(of, [sent(1, "a", 400)]);
     assert_eq!(store.sent(of, 1, "a", 100), Some(400));

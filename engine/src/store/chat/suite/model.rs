@@ -226,6 +226,16 @@ fn compare(numbers: &mut Numbers, store: &mut Store, model: &Model, places: &[Pl
     let (row, client_id, since) = (1 + below(5) as u32, format!("c{}", below(10)), below(100));
     let sent = life.and_then(|life| life.sends.get(&(row, client_id.clone())).copied());
     assert_eq!(store.sent(of, row, &client_id, since), sent.filter(|at| *at > since), "step {step}");
+    let (rows, most) = ([row, 1 + below(5) as u32], below(6) as u32);
+    let rows = if rows[0] == rows[1] { &rows[..1] } else { &rows };
+    let of_row = |wanted: u32| {
+        let sends = life.iter().flat_map(|life| life.sends.keys());
+        sends.filter(move |(row, _)| *row == wanted).map(|(row, id)| (*row, Box::from(&**id)))
+    };
+    let mut names: Vec<(u32, Box<str>)> = rows.iter().flat_map(|&row| of_row(row)).collect();
+    names.sort();
+    let fits = rows.iter().all(|&row| of_row(row).count() <= most as usize);
+    assert_eq!(store.names(of, rows, most), fits.then_some(names), "step {step}");
     for who in USERS {
         let user = Key::new(of.0, id(who));
         let all = model.memberships(&user);
