@@ -74,13 +74,13 @@ impl Writes for Writer {
         let link = &self.scylla.link;
         let ready = link.writable()?;
         let (mut known, mut changes) = self.staged.get(&write.place).cloned().unzip();
-        if known.is_none_or(|known| known.newest.is_none() && plan::needs_newest(write)) {
-            known = Some(self.scylla.block_on(write::known(
-                link,
-                ready,
-                write.place,
-                plan::needs_newest(write),
-            ))?);
+        let newest = plan::needs_newest(write);
+        if known.is_none_or(|known| known.newest.is_none() && newest) {
+            let stored = self.scylla.block_on(write::known(link, ready, write.place, newest))?;
+            // What is staged is known better than what is stored, but for the one thing that was not looked up.
+            let mut now = known.unwrap_or(stored);
+            now.newest = stored.newest;
+            known = Some(now);
         }
         let Some(mut known) = known else { return Ok(0) };
         let stamp =
