@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::machine::store::{
-    ChatAsk, ChatFailure, ChatStored, Horizon, Loaded, MemberRow, Part, Place, Trace, Write,
+    ChatAsk, ChatFailure, ChatStored, ClientIds, Horizon, Loaded, MemberRow, Part, Place, Trace, Write,
 };
 use engine::machine::{ChatAnswer, ChatRequest};
 use schema::chat::{Conversation, ConversationId, Message, Receipt};
@@ -260,7 +260,7 @@ impl Shelf {
             }
             ChatAsk::Names { place, rows, limit } => {
                 let sent = self.places.get(place).map(|kept| &kept.sent);
-                let names: Vec<(u32, Box<str>)> = sent
+                let names: ClientIds = sent
                     .into_iter()
                     .flat_map(BTreeMap::keys)
                     .filter(|(row, _)| rows.contains(row))

@@ -77,6 +77,9 @@ pub struct ChatAnswer {
 /// A conversation as the store knows it.
 pub type Place = (Realm, ConversationId);
 
+/// Client ids, each with the row of who sent something under it.
+pub type ClientIds = Vec<(u32, Box<str>)>;
+
 /// What is asked about conversations.
 #[derive(Clone, Debug)]
 pub enum ChatAsk {
@@ -118,7 +121,7 @@ pub enum ChatStored {
     /// The creation time, if there is one.
     Sent(Option<u64>),
     /// Of these rows, client ids with the row of who sent under them; `None`: there are too many.
-    Names { rows: Box<[u32]>, names: Option<Vec<(u32, Box<str>)>> },
+    Names { rows: Box<[u32]>, names: Option<ClientIds> },
     /// Some ids, and whether there are more.
     Memberships { conversations: Vec<ConversationId>, more: bool },
     /// Conversations with the time that their kind has, and after which one to go on; `None`: there are no more.

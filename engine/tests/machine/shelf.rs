@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use engine::machine::store::{
-    ChatAsk, ChatFailure, ChatStored, Horizon, Loaded, MemberRow, Part, Place, Trace,
+    ChatAsk, ChatFailure, ChatStored, ClientIds, Horizon, Loaded, MemberRow, Part, Place, Trace,
 };
 use engine::machine::{ChatAnswer, ChatRequest};
 use schema::chat::{Conversation, ConversationId, Message, Receipt};
@@ -127,7 +127,7 @@ impl Shelf {
             }
             ChatAsk::Names { place, rows, limit } => {
                 let sent = self.places.get(&place).map(|kept| &kept.sent);
-                let names: Vec<(u32, Box<str>)> = sent
+                let names: ClientIds = sent
                     .into_iter()
                     .flat_map(BTreeMap::keys)
                     .filter(|(row, _)| rows.contains(row))

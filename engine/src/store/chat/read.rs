@@ -16,7 +16,7 @@ use super::rows::scan;
 use super::values::{self, Life};
 use super::walk::Each;
 use super::{Failure, FailureKind, Reads, Rows};
-use crate::machine::store::{ChatAsk, ChatStored, Horizon, LEFT, Loaded, Place};
+use crate::machine::store::{ChatAsk, ChatStored, ClientIds, Horizon, LEFT, Loaded, Place};
 use crate::store::ledger::Space;
 
 /// Members whose rows lie within this many numbers are read as one range, others one by one.
@@ -344,12 +344,7 @@ impl RowReader {
         self.get(Space::Sends, &keys::sent(of, row, client_id), values::read_number)
     }
 
-    fn names(
-        &self,
-        of: Incarnation,
-        rows: &[u32],
-        most: usize,
-    ) -> Result<Option<Vec<(u32, Box<str>)>>, Failure> {
+    fn names(&self, of: Incarnation, rows: &[u32], most: usize) -> Result<Option<ClientIds>, Failure> {
         let mut names = Vec::new();
         for &row in rows {
             let prefix = keys::sent(of, row, "");

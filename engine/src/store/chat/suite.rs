@@ -16,7 +16,7 @@ use schema::chat::{Conversation, ConversationId, Kind, Member, Message, MessageI
 use schema::{Id, Key, Realm};
 
 use super::{FailureKind, Opened};
-use crate::machine::store::{ChatAsk, ChatStored, Loaded, MemberRow, Part, Place, Trace, Write};
+use crate::machine::store::{ChatAsk, ChatStored, ClientIds, Loaded, MemberRow, Part, Place, Trace, Write};
 
 /// A store, and how to open it again.
 pub(super) struct Store {
@@ -116,7 +116,7 @@ impl Store {
     }
 
     /// The client ids of these rows, sorted.
-    fn names(&mut self, place: Place, rows: &[u32], limit: u32) -> Option<Vec<(u32, Box<str>)>> {
+    fn names(&mut self, place: Place, rows: &[u32], limit: u32) -> Option<ClientIds> {
         match self.answer(ChatAsk::Names { place, rows: rows.into(), limit }) {
             ChatStored::Names { rows: of, names } => {
                 assert_eq!(*of, *rows);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schema::chat::Receipt;
 
 use super::*;
-use crate::machine::store::{Horizon, Part};
+use crate::machine::store::{ClientIds, Horizon, Part};
 use crate::store::suite::Numbers;
 
 const USERS: [&str; 6] = ["ann", "bob", "cid", "dora", "0190a0b4-7c1e-7cc0-98f2-6a1f0e3b9d55", "e"];
@@ -232,7 +232,7 @@ fn compare(numbers: &mut Numbers, store: &mut Store, model: &Model, places: &[Pl
         let sends = life.iter().flat_map(|life| life.sends.keys());
         sends.filter(move |(row, _)| *row == wanted).map(|(row, id)| (*row, Box::from(&**id)))
     };
-    let mut names: Vec<(u32, Box<str>)> = rows.iter().flat_map(|&row| of_row(row)).collect();
+    let mut names: ClientIds = rows.iter().flat_map(|&row| of_row(row)).collect();
     names.sort();
     let fits = rows.iter().all(|&row| of_row(row).count() <= most as usize);
     assert_eq!(store.names(of, rows, most), fits.then_some(names), "step {step}");
