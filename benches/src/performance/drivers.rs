@@ -154,17 +154,12 @@ pub(super) fn row(what: String, unit: &str, samples: &[f64]) -> Result<Row, Trou
 /// CPU a unit of work, with its latency beside it.
 pub(super) fn rows_of(what: String, unit: &str, samples: &Samples) -> Result<Row, Trouble> {
     let cpu = row(what, unit, &samples.cpu)?;
-    let [Some(p50), Some(p99), Some(rate)] =
-        [&samples.p50, &samples.p99, &samples.rate].map(|samples| Summary::of(samples))
-    else {
-        return Ok(cpu);
-    };
-    let calls = Summary::of(&samples.calls)
-        .map_or_else(String::new, |calls| format!("; {:.2} system calls each", calls.median));
-    Ok(cpu.noted(format!(
-        "latency p50 {:.0} µs, p99 {:.0} µs; {:.0}/s{calls}",
-        p50.median, p99.median, rate.median
-    )))
+    let summary = |samples: &[f64]| Summary::of(samples).map(|summary| summary.median);
+    let latency = summary(&samples.p50).zip(summary(&samples.p99));
+    let latency = latency.map(|(p50, p99)| format!("latency p50 {p50:.0} µs, p99 {p99:.0} µs"));
+    let rate = summary(&samples.rate).map(|rate| format!("{rate:.0}/s"));
+    let calls = summary(&samples.calls).map(|calls| format!("{calls:.2} system calls each"));
+    Ok(cpu.noted([latency, rate, calls].into_iter().flatten().collect::<Vec<_>>().join("; ")))
 }
 
 /// The table of the README.

@@ -12,7 +12,7 @@ use loadtest::fleet::{Fleet, Phase, Plan};
 use loadtest::mix::{Heartbeat, Mix};
 use loadtest::persona::{Tokens, user_id};
 use schema::Id;
-use schema::chat::{Kind, NewConversation, Role};
+use schema::chat::{Kind, NewConversation, NewMember, Role};
 use serde_json::json;
 use tungstenite::{Message, WebSocket};
 
@@ -212,10 +212,11 @@ impl Room {
             id: None,
             kind: Kind::Group,
             name: Some("a crowd".into()),
-            members: Vec::new(),
+            // A group has two at least.
+            members: vec![NewMember { user: Id::new(&user_id(1))?, role: Role::Member }],
             extra: Vec::new().into(),
         })?;
-        for member in 1..CONNECTIONS {
+        for member in 2..CONNECTIONS {
             creator.chat().add_member(conversation.id, &Id::new(&user_id(member))?, Role::Member)?;
         }
         creator.goodbye(true);
