@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use client::blocking::{Client, Options};
+use client::blocking::{Client, Event, Options};
 use engine::io::Choice as Io;
 use loadtest::clock::Clock;
 use loadtest::dialect::{Choice, SocketIoSettings};
@@ -12,7 +12,7 @@ use loadtest::fleet::{Fleet, Phase, Plan};
 use loadtest::mix::{Heartbeat, Mix};
 use loadtest::persona::{Tokens, user_id};
 use schema::Id;
-use schema::chat::{Kind, NewConversation, NewMember, Role};
+use schema::chat::{ChatEvent, Kind, NewConversation, NewMember, Role};
 use serde_json::json;
 use tungstenite::{Message, WebSocket};
 
@@ -216,8 +216,20 @@ impl Room {
             members: vec![NewMember { user: Id::new(&user_id(1))?, role: Role::Member }],
             extra: Vec::new().into(),
         })?;
-        for member in 2..CONNECTIONS {
+        let last = Id::new(&user_id(CONNECTIONS - 1))?;
+        for member in 2..CONNECTIONS - 1 {
             creator.chat().add_member(conversation.id, &Id::new(&user_id(member))?, Role::Member)?;
+        }
+        creator.chat().follow(true)?;
+        creator.chat().add_member(conversation.id, &last, Role::Member)?;
+        // All are told of each: when the last one is told of, nothing is left to be told to those who come now.
+        let until = clock.now() + PATIENCE;
+        loop {
+            match creator.next_event(Duration::from_secs(1))? {
+                Some(Event::Chat(ChatEvent::MemberAdded { member, .. })) if member.user == last => break,
+                _ if clock.now() > until => return Err("the members are not told of each other".into()),
+                _ => {}
+            }
         }
         creator.goodbye(true);
         let fleet = crowd(muster.http, settings("/socket.io/", "[]"), tokens(), clock)?;
