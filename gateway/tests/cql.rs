@@ -163,8 +163,7 @@ fn what_was_said_survives_in_tables() {
     );
     assert!(!call(&server, "GET", "/conversations", None, &Value::Null).body.contains("\"dan\""));
     assert_eq!(history(&server, &conversation), ["one", "two", "three"]);
-    server.terminate();
-    assert!(server.ended().status.success());
+    stop(server);
 
     // The tables are another's as long as that one lives: this one waits, and takes them when it has stopped.
     let server = Process::start_in(folder.path(), "ring", &format!("{settings}server.node = \"another\"\n"));

@@ -8,6 +8,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
+import { finish, step } from "./steps.mjs";
 
 const require = createRequire(process.env.MUSTER_TEST_CLIENTS ?? import.meta.url);
 const { chromium } = require("playwright-core");
@@ -37,18 +38,6 @@ page.on("console", (line) => {
   // Answers with an error's status are told there, too, and are no complaint of the page.
   if (line.type() === "error" && !line.text().startsWith("Failed to load resource")) complaints.push(line.text());
 });
-
-let failed = 0;
-async function step(name, body) {
-  if (failed) return;
-  try {
-    await body();
-    console.log(`ok ${name}`);
-  } catch (error) {
-    failed = 1;
-    console.log(`FAIL ${name}: ${error.message.replace(/\s*\n\s*/g, " ")}`);
-  }
-}
 
 /// Opens a call on the page.
 async function open(method, path) {
@@ -118,5 +107,4 @@ await step("nothing came from elsewhere, and nothing was complained of", async (
 });
 
 await browser.close();
-console.log(failed ? "failed" : "all passed");
-process.exit(failed);
+finish();

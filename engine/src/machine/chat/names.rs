@@ -81,7 +81,10 @@ impl Names {
         if self.many || self.new {
             return;
         }
-        for &row in rows.iter().filter(|row| !self.rows.contains_key(row)).collect::<Vec<_>>() {
+        for &row in rows {
+            if self.rows.contains_key(&row) {
+                continue;
+            }
             let of_row = read.into_iter().flatten().filter(|(other, _)| *other == row);
             self.known.extend(of_row.map(|(row, client_id)| fingerprint(*row, client_id)));
             self.rows.insert(row, read.is_some());

@@ -11,6 +11,7 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { rest, someone, token } from "../socketio/people.mjs";
+import { finish, step } from "../steps.mjs";
 
 const require = createRequire(process.env.MUSTER_TEST_CLIENTS ?? import.meta.url);
 const { chromium } = require("playwright-core");
@@ -68,17 +69,6 @@ async function until(condition, what) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
-let failed = 0;
-async function step(name, body) {
-  if (failed) return;
-  try {
-    await body();
-    console.log(`ok ${name}`);
-  } catch (error) {
-    failed = 1;
-    console.log(`FAIL ${name}: ${error.message.replace(/\s*\n\s*/g, " ")}`);
-  }
-}
 
 let [a, b] = [];
 await step("two browsers connect, and see each other online", async () => {
@@ -131,5 +121,4 @@ await step("a browser that is closed is offline to the other", async () => {
 
 await Promise.all(browsers.map((browser) => browser.close()));
 pages.close();
-console.log(failed ? "failed" : "all passed");
-process.exit(failed);
+finish();
