@@ -99,7 +99,7 @@ enum Kind {
     /// The echoing WebSocket.
     Echo(EchoConn),
     /// Engine.IO, with a socket or without.
-    SocketIo(Box<SocketIoConn>),
+    SocketIo(SocketIoConn),
 }
 
 impl Conn {
@@ -146,7 +146,7 @@ impl Protocol for Conn {
             Arrival::Presence(arrival) => Kind::Presence(PresenceConn::arrive(arrival, shared, fx)),
             Arrival::Echo(arrival) => Kind::Echo(EchoConn::arrive(arrival, shared, fx)),
             Arrival::SocketIo(visit) => match SocketIoConn::arrive(visit, shared, fx) {
-                Some(conn) => Kind::SocketIo(Box::new(conn)),
+                Some(conn) => Kind::SocketIo(conn),
                 None => {
                     fx.close(Close::Abort, CloseReason::ProtocolError);
                     Kind::Binary(BinaryConn::Over)

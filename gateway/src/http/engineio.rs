@@ -35,7 +35,7 @@ use crate::device;
 use crate::edges;
 use crate::edges::socketio::errand::Errand;
 use crate::edges::socketio::sid::{self, Place, SECRET};
-use crate::edges::socketio::visit::{Found, Opening, Origin, Reply, Visit, Waiting};
+use crate::edges::socketio::visit::{Found, Handshake, Opening, Origin, Reply, Visit, Waiting};
 use crate::edges::socketio::{Endpoint, EndpointId, Speaker};
 use crate::engineio::answer::Refusal;
 use crate::engineio::handshake::{Asked, Asking, Method, Query, Request as Asks, Transport};
@@ -134,7 +134,7 @@ async fn open(
         return Ok((StatusCode::TOO_MANY_REQUESTS, "too many connections from this address").into_response());
     }
     let found = found(front, request.headers(), query, client);
-    let shard = match found.as_deref() {
+    let shard = match &found {
         Some(Found { verdict: Ok(caller), .. }) => front.inquirer.door().home(&caller.actor.key),
         _ => front.inquirer.any_shard(),
     };
@@ -142,12 +142,14 @@ async fn open(
     if getrandom::fill(&mut secret).is_err() {
         return Ok(busy("the system has no randomness"));
     }
-    let mut origin = Origin::new(client.0, device::of_headers(request.headers()), found);
-    if matches!(endpoint.speaker, Speaker::Trade(_)) {
-        origin.query = edges::trade::who_says(query);
-    }
-    origin.own = own(front, endpoint, request).map(Arc::from);
-    let opening = Box::new(Opening { endpoint: id, version, base64, shard, secret, origin });
+    let query = match endpoint.speaker {
+        Speaker::Trade(_) => edges::trade::who_says(query),
+        _ => Box::default(),
+    };
+    let own = own(front, endpoint, request).map(Into::into);
+    let device = device::of_headers(request.headers());
+    let origin = Origin::new(id, client.0, device, Handshake { query, found, own });
+    let opening = Box::new(Opening { version, base64, shard, secret, origin });
     match transport {
         Transport::Polling => begin(front, hung_up(request), shard, opening).await,
         Transport::WebSocket => Ok(switch(front, request, Receiver::Shard(shard), move |read_ahead| {
@@ -164,11 +166,11 @@ fn own(front: &Front, endpoint: &Endpoint, request: &Request) -> Option<String> 
 }
 
 /// The token of a handshake and the verdict on it: in the query, or in the headers.
-fn found(front: &Front, headers: &HeaderMap, query: &str, client: Client) -> Option<Box<Found>> {
+fn found(front: &Front, headers: &HeaderMap, query: &str, client: Client) -> Option<Found> {
     let in_query = credentials::parameter(query, "token").filter(|token| !token.is_empty());
     let token = in_query.as_deref().or_else(|| authorization(headers))?;
     let verdict = judge(front, token, client);
-    Some(Box::new(Found { token: token.into(), verdict }))
+    Some(Found { token: token.into(), verdict })
 }
 
 fn judge(front: &Front, token: &str, client: Client) -> Result<super::auth::Caller, Denied> {

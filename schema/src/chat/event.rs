@@ -55,6 +55,22 @@ impl ChatEvent {
             _ => Class::Required,
         }
     }
+
+    /// Where it happened.
+    #[must_use]
+    pub fn conversation(&self) -> ConversationId {
+        match self {
+            Self::Said(message) | Self::Edited(message) => message.id.conversation,
+            Self::Removed { message, .. } | Self::Read { message, .. } => message.conversation,
+            Self::Created(conversation) | Self::Updated(conversation) => conversation.id,
+            Self::ReadAll { conversation, .. }
+            | Self::Typing { conversation, .. }
+            | Self::MemberAdded { conversation, .. }
+            | Self::MemberRemoved { conversation, .. }
+            | Self::MemberChanged { conversation, .. }
+            | Self::Deleted { conversation, .. } => *conversation,
+        }
+    }
 }
 
 /// The answer to a command.

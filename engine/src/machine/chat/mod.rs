@@ -57,7 +57,7 @@ pub(super) struct Chats {
     lists: BTreeMap<u64, list::Collect>,
     /// Messages for other shards that had no room for them.
     outgoing: VecDeque<(ShardId, Message)>,
-    posts: VecDeque<post::Post>,
+    posts: post::Posts,
     /// Numbers given to conversations made here.
     made: u64,
     round: retention::Round,
@@ -93,7 +93,7 @@ impl Chats {
             under_way: BTreeMap::new(),
             lists: BTreeMap::new(),
             outgoing: VecDeque::new(),
-            posts: VecDeque::new(),
+            posts: post::Posts::default(),
             made: 0,
             round: retention::Round::default(),
         }

@@ -1,9 +1,11 @@
 //! Members are told: their homes get the event once for all of them, and give it to their sessions.
 //!
-//! The members of a large group are looked up some at a time; what comes later waits behind, so that a session hears
-//! everything of a conversation in order. Where another shard has no room, what is for it waits too, and while too much
-//! waits, commands are refused.
+//! The members of a large group are looked up some at a time. What comes later in the same conversation waits behind, so that
+//! a session hears everything of it in order; what waits together is given together, so that a session gets it in one send.
+//! Conversations take turns. Where another shard has no room, what is for it waits too, and while too much waits, commands are
+//! refused.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use schema::chat::{ChatEvent, Kind};
@@ -14,13 +16,79 @@ use super::super::message::Message;
 use super::super::store::Place;
 use super::facts::by_home;
 use super::sessions;
+use crate::limits::relax::Relax;
+
+/// Events of one conversation that are given together.
+const TOGETHER: usize = 32;
+/// Users who are told at once. Where there are more, the conversation waits for its turn.
+const FEW: usize = 64;
+/// What giving one event to a user costs of a turn, in the cost of finding out that a user is not there.
+const DELIVERY: usize = 16;
+/// What one conversation may cost before another has its turn.
+const TURN: usize = 128 * DELIVERY;
+/// Conversations that are looked at to see whether one of them can go on.
+const LOOK: usize = 16;
 
 /// An event on its way to users of this home.
-pub(super) struct Post {
-    realm: Realm,
+struct Post {
     users: Arc<[Id]>,
-    next: usize,
     event: Arc<Event>,
+}
+
+/// Those of one conversation, in order. The first `together` are for the same users, and those before `next` have them.
+#[derive(Default)]
+struct Queue {
+    posts: VecDeque<Post>,
+    together: usize,
+    next: usize,
+}
+
+impl Queue {
+    /// Who is next, once a round has begun.
+    fn user(&self) -> Option<&Id> {
+        self.posts.front()?.users.get(self.next)
+    }
+
+    /// Begins a round if none is under way.
+    fn begin(&mut self) {
+        if self.together == 0
+            && let Some(first) = self.posts.front()
+        {
+            let same =
+                self.posts.iter().take(TOGETHER).take_while(|post| Arc::ptr_eq(&post.users, &first.users));
+            (self.together, self.next) = (same.count(), 0);
+        }
+    }
+}
+
+/// All that wait.
+#[derive(Default)]
+pub(super) struct Posts {
+    queues: BTreeMap<Place, Queue>,
+    turns: VecDeque<Place>,
+    count: usize,
+}
+
+impl Posts {
+    /// How many events wait.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// How a conversation's turn ended.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    /// Everybody has been told everything.
+    Done,
+    /// There is more to tell.
+    Over,
+    /// Another shard has no room.
+    Blocked,
 }
 
 impl Machine {
@@ -92,70 +160,147 @@ impl Machine {
 
     /// Users of this home are to be told.
     pub(in crate::machine) fn chat_told(&mut self, realm: Realm, users: Arc<[Id]>, event: Arc<Event>) {
-        self.chats.posts.push_back(Post { realm, users, next: 0, event });
+        let Event::Chat(_, said) = &*event else { return };
+        let place = (realm, said.conversation());
+        let mut queue = Queue::default();
+        if let Some(waiting) = self.chats.posts.queues.get_mut(&place) {
+            waiting.posts.push_back(Post { users, event });
+            self.chats.posts.count += 1;
+            return;
+        }
         // Most are for few, and need not wait for the next turn.
-        if self.chats.posts.len() == 1 {
-            self.advance_posts(64);
+        if users.len() <= FEW {
+            (queue.together, queue.next) =
+                (1, self.give_users(realm, &users, &[Arc::clone(&event)], &mut { TURN }));
+            if queue.next == users.len() {
+                return;
+            }
+        }
+        queue.posts.push_back(Post { users, event });
+        self.chats.posts.queues.insert(place, queue);
+        self.chats.posts.turns.push_back(place);
+        self.chats.posts.count += 1;
+    }
+
+    /// Gives events to the sessions of those who are to be told: so many, or as many users found away as take that long.
+    pub(super) fn advance_posts(&mut self, deliveries: usize) {
+        let mut budget = deliveries * DELIVERY;
+        let mut blocked = 0;
+        while budget > 0 && blocked < self.chats.posts.turns.len() {
+            let Some(place) = self.chats.posts.turns.pop_front() else { break };
+            let turn = budget.min(TURN);
+            match self.tell_some(place, turn) {
+                Turn::Done => {}
+                Turn::Over => self.chats.posts.turns.push_back(place),
+                Turn::Blocked => {
+                    self.chats.posts.turns.push_back(place);
+                    blocked += 1;
+                }
+            }
+            budget -= turn;
+        }
+        self.chats.posts.turns.relax_wholly();
+    }
+
+    /// One conversation's turn.
+    fn tell_some(&mut self, place: Place, mut budget: usize) -> Turn {
+        loop {
+            let Some(queue) = self.chats.posts.queues.get_mut(&place) else { return Turn::Done };
+            queue.begin();
+            let (together, next) = (queue.together, queue.next);
+            let Some(users) = queue.posts.front().map(|post| Arc::clone(&post.users)) else {
+                self.chats.posts.queues.remove(&place);
+                return Turn::Done;
+            };
+            if next >= users.len() {
+                queue.posts.drain(..together);
+                queue.together = 0;
+                self.chats.posts.count -= together;
+                continue;
+            }
+            if budget == 0 {
+                return Turn::Over;
+            }
+            let events: Vec<_> =
+                queue.posts.iter().take(together).map(|post| Arc::clone(&post.event)).collect();
+            let told = self.give_users(place.0, &users[next..], &events, &mut budget);
+            if let Some(queue) = self.chats.posts.queues.get_mut(&place) {
+                queue.next += told;
+            }
+            if budget > 0 && next + told < users.len() {
+                return Turn::Blocked;
+            }
         }
     }
 
-    /// Gives events to the sessions of those who are to be told.
-    pub(super) fn advance_posts(&mut self, mut budget: usize) {
-        while budget > 0 {
-            let Some(post) = self.chats.posts.front_mut() else { return };
-            let Some(user) = post.users.get(post.next).cloned() else {
-                self.chats.posts.pop_front();
-                continue;
-            };
-            let (realm, event) = (post.realm, Arc::clone(&post.event));
-            if !self.give_to_user(realm, &user, &event) {
-                return;
+    /// Gives events, one after the other, to as many of these users as may be told now; how many that were. It ends before one
+    /// who has a session on a shard without room.
+    fn give_users(&mut self, realm: Realm, users: &[Id], events: &[Arc<Event>], budget: &mut usize) -> usize {
+        // What leaves in one send costs little more than one event: the send is what takes the time.
+        let each = DELIVERY * (1 + events.len() / 8);
+        let mut hosts = Hosts::default();
+        let mut told = 0;
+        for user in users {
+            if *budget == 0 {
+                break;
             }
-            budget -= 1;
-            if let Some(post) = self.chats.posts.front_mut() {
-                post.next += 1;
+            let Some(there) = self.find_hosts(realm, user, &mut hosts) else { break };
+            *budget = budget.saturating_sub(if there { each } else { 1 });
+            told += 1;
+        }
+        for event in events {
+            for (host, sessions) in &hosts.0 {
+                if *host == self.shard {
+                    self.deliver(sessions, event);
+                } else {
+                    let (sessions, event) = (sessions.clone(), Arc::clone(event));
+                    self.tell_shard(*host, Message::Deliver { ask: None, sessions, event });
+                }
             }
         }
+        told
+    }
+
+    /// Adds where a user's sessions are; whether there are any. `None`, and nothing is added: one of those shards has no room.
+    fn find_hosts(&self, realm: Realm, user: &Id, hosts: &mut Hosts) -> Option<bool> {
+        let Some(found) = self.users.find(realm, user).and_then(|slot| self.users.get(slot)) else {
+            return Some(false);
+        };
+        if !found.attachments().all(|one| self.has_room(one.place().0)) {
+            return None;
+        }
+        let mut there = false;
+        for attachment in found.attachments() {
+            let (host, session) = attachment.place();
+            hosts.add(host, session);
+            there = true;
+        }
+        Some(there)
     }
 
     /// Whether something that waits could go at once.
     pub(in crate::machine) fn chats_can_go(&self) -> bool {
-        let post = self.chats.posts.front();
-        let posts = post.is_some_and(|post| match post.users.get(post.next) {
-            Some(user) => self.hosts_have_room(post.realm, user),
-            None => true,
-        });
-        posts || self.chats.outgoing.iter().any(|&(to, _)| self.has_room(to))
+        let posts = &self.chats.posts;
+        let mut next = posts.turns.iter().take(LOOK).filter_map(|place| posts.queues.get_key_value(place));
+        next.any(|(place, queue)| queue.user().is_none_or(|user| self.hosts_have_room(place.0, user)))
+            || self.chats.outgoing.iter().any(|&(to, _)| self.has_room(to))
     }
 
     fn hosts_have_room(&self, realm: Realm, user: &Id) -> bool {
         let found = self.users.find(realm, user).and_then(|slot| self.users.get(slot));
         found.is_none_or(|found| found.attachments().all(|one| self.has_room(one.place().0)))
     }
+}
 
-    /// Gives an event to a user's sessions, here and elsewhere; false when another shard has no room for it.
-    fn give_to_user(&mut self, realm: Realm, user: &Id, event: &Arc<Event>) -> bool {
-        let Some(found) = self.users.find(realm, user).and_then(|slot| self.users.get(slot)) else {
-            return true;
-        };
-        let mut hosts: Vec<(ShardId, Vec<SessionRef>)> = Vec::new();
-        for attachment in found.attachments() {
-            let (host, session) = attachment.place();
-            match hosts.iter_mut().find(|(shard, _)| *shard == host) {
-                Some((_, sessions)) => sessions.push(session),
-                None => hosts.push((host, vec![session])),
-            }
+/// Sessions by the shards that have them.
+#[derive(Default)]
+struct Hosts(Vec<(ShardId, Vec<SessionRef>)>);
+
+impl Hosts {
+    fn add(&mut self, host: ShardId, session: SessionRef) {
+        match self.0.iter_mut().find(|(shard, _)| *shard == host) {
+            Some((_, sessions)) => sessions.push(session),
+            None => self.0.push((host, vec![session])),
         }
-        if !hosts.iter().all(|&(host, _)| self.has_room(host)) {
-            return false;
-        }
-        for (host, sessions) in hosts {
-            if host == self.shard {
-                self.deliver(&sessions, event);
-            } else {
-                self.tell_shard(host, Message::Deliver { ask: None, sessions, event: Arc::clone(event) });
-            }
-        }
-        true
     }
 }

@@ -81,6 +81,12 @@ impl Partners {
             emit("users:online", &json(&ids));
         }
     }
+
+    /// Nobody of them is online, and nothing is awaited: there is nothing to be kept in mind.
+    #[must_use]
+    pub fn rest(&self) -> bool {
+        self.online.is_empty() && self.first.is_none()
+    }
 }
 
 /// Of the two of a direct conversation, the one who is not the user.

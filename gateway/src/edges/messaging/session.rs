@@ -1,9 +1,7 @@
 //! One client of the messaging API on Socket.IO: what it asks, what comes of it, and whose presence it is told.
 
-use std::sync::Arc;
-
 use schema::chat::{ChatCommand, ChatEvent, ChatReply, Kind};
-use schema::{Actor, CloseReason, Command, Event as Told, Id, Refusal, Reply};
+use schema::{CloseReason, Command, Event as Told, Id, Refusal, Reply};
 use serde::Deserialize;
 
 use super::answer::{self, Outcome};
@@ -11,6 +9,7 @@ use super::hear::{Wanted, What, hear};
 use super::partners::{self, Partners};
 use crate::api::messaging::Problem;
 use crate::api::messaging::input::Bounds;
+use crate::edges::socketio::Speaker;
 use crate::edges::socketio::api::{Api, Call, Claim, Parting, Refused, parting};
 use crate::edges::socketio::pending::Pending;
 use crate::edges::socketio::visit::Origin;
@@ -27,24 +26,22 @@ pub struct Settings {
 }
 
 /// One client.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Messaging {
-    settings: Arc<Settings>,
-    /// Who it is; `None` until it has joined.
-    user: Option<Id>,
-    /// What addresses of attachments must begin with, where that is demanded.
-    own: Option<Arc<str>>,
     pending: Pending<For>,
-    known: Option<Box<Known>>,
+    known: Known,
 }
 
-/// How far it is known who the client's partners are. `None`: it has not been asked, or nobody could say.
-#[derive(Debug)]
+/// How far it is known who the client's partners are.
+#[derive(Debug, Default)]
 enum Known {
+    /// It has not been asked, or nobody could say.
+    #[default]
+    Not,
     /// It is being asked. Of whom one has heard meanwhile that they are partners, or no longer.
-    Asked(Vec<(Id, bool)>),
-    /// They are watched.
-    Watched(Partners),
+    Asked(Box<Vec<(Id, bool)>>),
+    /// They are watched. `None`: nobody of them is online, and the client has been told so.
+    Watched(Option<Box<Partners>>),
 }
 
 /// What a reply is for.
@@ -68,12 +65,6 @@ struct Auth<'a> {
 }
 
 impl Messaging {
-    /// A client that nobody knows yet.
-    #[must_use]
-    pub fn new(settings: Arc<Settings>) -> Self {
-        Self { settings, user: None, own: None, pending: Pending::default(), known: None }
-    }
-
     fn command(&mut self, call: &mut Call<'_, '_>, what: For, command: Command) {
         let tag = self.pending.put(what);
         if !call.command(tag, command) {
@@ -92,36 +83,30 @@ impl Messaging {
 
     /// Asks for the conversations whose partners are to be watched.
     fn ask_partners(&mut self, call: &mut Call<'_, '_>) {
-        if self.settings.partners == 0 || self.known.is_some() {
+        let limit = settings(call).partners;
+        if limit == 0 || !matches!(self.known, Known::Not) {
             return;
         }
-        self.known = Some(Box::new(Known::Asked(Vec::new())));
-        let (kinds, limit) = (1 << Kind::Direct as u8, self.settings.partners);
-        let list = ChatCommand::List { kinds, limit, after: None };
+        self.known = Known::Asked(Box::default());
+        let list = ChatCommand::List { kinds: 1 << Kind::Direct as u8, limit, after: None };
         self.chat(call, For::Partners, list);
     }
 
     fn watch(&mut self, call: &mut Call<'_, '_>, listed: &Result<Reply, Refusal>) {
-        let (Some(user), Some(Known::Asked(late))) = (&self.user, self.known.as_deref_mut()) else { return };
-        let rows = match listed {
-            Ok(Reply::Chat(reply)) => match &**reply {
-                ChatReply::Summaries { rows, .. } => rows,
-                _ => return self.known = None,
-            },
-            // It is tried again when the client says something.
-            _ => return self.known = None,
-        };
+        let Known::Asked(late) = std::mem::take(&mut self.known) else { return };
+        // Who cannot be told now is told when the client says something: then it is tried again.
+        let (Some(user), Ok(Reply::Chat(reply))) = (call.origin.user(), listed) else { return };
+        let ChatReply::Summaries { rows, .. } = &**reply else { return };
         let mut users = partners::of_list(rows, user);
-        for (partner, is_one) in late.drain(..) {
+        for (partner, is_one) in *late {
             users.retain(|user| *user != partner);
             users.extend(is_one.then_some(partner));
         }
         users.sort();
         users.dedup();
-        users.truncate(self.settings.partners as usize);
-        let mut partners = Partners::new(&users);
-        partners.list_if_whole(&mut emit(&mut call.talk));
-        self.known = Some(Box::new(Known::Watched(partners)));
+        users.truncate(settings(call).partners as usize);
+        self.known = Known::Watched(Some(Box::new(Partners::new(&users))));
+        self.partners(call, |partners, emit| partners.list_if_whole(emit));
         if !users.is_empty() {
             // Of those who are watched already nothing would be told at once.
             self.command(call, For::Nothing, Command::Unwatch { users: users.clone() });
@@ -129,27 +114,50 @@ impl Messaging {
         }
     }
 
+    /// Something is news of partners who are watched. Who has none online needs no memory for them.
+    fn partners(
+        &mut self,
+        call: &mut Call<'_, '_>,
+        news: impl FnOnce(&mut Partners, &mut dyn FnMut(&str, &str)),
+    ) {
+        let Known::Watched(partners) = &mut self.known else { return };
+        let known = partners.get_or_insert_default();
+        news(known, &mut emit(&mut call.talk));
+        if known.rest() {
+            *partners = None;
+        }
+    }
+
     /// A conversation was made: its other side may be a new partner.
     fn met(&mut self, call: &mut Call<'_, '_>, partner: &Id) {
-        match self.known.as_deref_mut() {
-            Some(Known::Asked(late)) => late.push((partner.clone(), true)),
-            Some(Known::Watched(_)) => {
+        match &mut self.known {
+            Known::Asked(late) => late.push((partner.clone(), true)),
+            Known::Watched(_) => {
                 self.command(call, For::Nothing, Command::Watch { users: vec![partner.clone()] });
             }
-            None => {}
+            Known::Not => {}
         }
     }
 
     /// A conversation was deleted: its other side is no partner any more, for there is only one between two.
     fn parted(&mut self, call: &mut Call<'_, '_>, partner: &Id) {
-        match self.known.as_deref_mut() {
-            Some(Known::Asked(late)) => late.push((partner.clone(), false)),
-            Some(Known::Watched(partners)) => {
-                partners.gone(partner, &mut emit(&mut call.talk));
+        match &mut self.known {
+            Known::Asked(late) => late.push((partner.clone(), false)),
+            Known::Watched(_) => {
+                self.partners(call, |partners, emit| partners.gone(partner, emit));
                 self.command(call, For::Nothing, Command::Unwatch { users: vec![partner.clone()] });
             }
-            None => {}
+            Known::Not => {}
         }
+    }
+}
+
+/// What its endpoint says of all of its clients.
+fn settings<'a>(call: &Call<'a, '_>) -> &'a Settings {
+    match &call.endpoint.speaker {
+        Speaker::Messaging(settings) => settings,
+        // It speaks on no other.
+        _ => &Settings { user_id: 0, partners: 0 },
     }
 }
 
@@ -180,8 +188,7 @@ fn refused(problem: Problem) -> Refused {
 }
 
 impl Api for Messaging {
-    fn claim<'c>(&mut self, _: Namespace, credentials: Credentials<'c>, origin: &Origin) -> Claim<'c> {
-        self.own.clone_from(&origin.own);
+    fn claim<'c>(&mut self, _: Namespace, credentials: Credentials<'c>, _: &Origin) -> Claim<'c> {
         let Credentials::Auth(auth) = credentials else { return Claim::Token(None) };
         match serde_json::from_str::<Auth<'c>>(auth) {
             // A token that is not there may be in the query or the headers.
@@ -198,17 +205,16 @@ impl Api for Messaging {
         refused(refusal.into())
     }
 
-    fn joined(&mut self, call: &mut Call<'_, '_>, _: Namespace, actor: Option<&Actor>) {
+    fn joined(&mut self, call: &mut Call<'_, '_>, _: Namespace) {
         // What was asked before it left and came back is of no use any more.
-        (self.pending, self.known) = (Pending::default(), None);
-        self.user = actor.map(|actor| actor.key.id.clone());
+        *self = Self::default();
         self.chat(call, For::Nothing, ChatCommand::Follow { on: true });
         self.ask_partners(call);
     }
 
     fn event(&mut self, call: &mut Call<'_, '_>, _: Namespace, event: Event<'_>) {
-        let Some(user) = &self.user else { return };
-        let bounds = Bounds { user_id: self.settings.user_id, own: self.own.as_deref() };
+        let Some(user) = call.origin.user() else { return };
+        let bounds = Bounds { user_id: settings(call).user_id, own: call.origin.own() };
         match hear(&event, user, &bounds) {
             Ok(wanted) => self.carry_out(call, event.ack, wanted),
             Err(problem) => failed(call, event.ack, problem),
@@ -229,7 +235,7 @@ impl Api for Messaging {
                 }
             }
             Some(For::Partners) => self.watch(call, result),
-            Some(For::Watch) if result.is_err() => self.known = None,
+            Some(For::Watch) if result.is_err() => self.known = Known::Not,
             Some(For::Watch | For::Nothing) | None => {}
         }
     }
@@ -247,21 +253,19 @@ impl Api for Messaging {
     fn notice(&mut self, call: &mut Call<'_, '_>, event: &Told) -> bool {
         match event {
             Told::Presence(rows) => {
-                if let Some(Known::Watched(partners)) = self.known.as_deref_mut() {
-                    partners.came(rows, &mut emit(&mut call.talk));
-                }
+                self.partners(call, |partners, emit| partners.came(rows, emit));
                 true
             }
             Told::Chat(_, event) => {
-                let user = self.user.clone();
-                match (&**event, user) {
-                    (ChatEvent::Created(conversation), Some(user)) => {
-                        if let Some(partner) = partners::partner(conversation, &user) {
+                let Some(user) = call.origin.user() else { return false };
+                match &**event {
+                    ChatEvent::Created(conversation) => {
+                        if let Some(partner) = partners::partner(conversation, user) {
                             self.met(call, partner);
                         }
                     }
-                    (ChatEvent::Deleted { pair: Some(pair), .. }, Some(user)) => {
-                        if let Some(partner) = partners::other(pair, &user) {
+                    ChatEvent::Deleted { pair: Some(pair), .. } => {
+                        if let Some(partner) = partners::other(pair, user) {
                             self.parted(call, partner);
                         }
                     }
@@ -292,17 +296,22 @@ impl Api for Messaging {
 
 #[cfg(test)]
 mod tests {
+    use schema::Device;
+
     use super::*;
+    use crate::edges::socketio::EndpointId;
+    use crate::edges::socketio::visit::Handshake;
 
     #[test]
     fn a_resting_client_is_small() {
-        assert_eq!(size_of::<Messaging>(), 72);
+        assert_eq!(size_of::<Messaging>(), 32);
     }
 
     #[test]
     fn where_a_token_may_be() {
-        let mut messaging = Messaging::new(Arc::new(Settings { user_id: 128, partners: 10 }));
-        let origin = Origin::new(([127, 0, 0, 1], 7).into(), Default::default(), None);
+        let mut messaging = Messaging::default();
+        let origin =
+            Origin::new(EndpointId(0), ([127, 0, 0, 1], 7).into(), Device::default(), Handshake::default());
         let mut claim = |credentials| match messaging.claim(Namespace::ROOT, credentials, &origin) {
             Claim::Token(token) => Ok(token.map(String::from)),
             Claim::Refused(refused) => Err((refused.message, refused.data)),

@@ -8,12 +8,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 
 use engine::machine::Now;
 use engine::protocol::Wishes;
-use schema::{Actor, CloseReason, Command, Refusal, Reply};
+use schema::{CloseReason, Command, Refusal, Reply};
 
+use super::endpoint::Endpoint;
 use super::errand::Errands;
 use super::visit::Origin;
 use crate::http::auth::{Caller, Denied};
@@ -66,8 +66,11 @@ pub struct Call<'a, 'b> {
     /// The client.
     pub talk: Talk<'a, 'b>,
     pub(super) wishes: Wishes<'a>,
+    /// Where the client is connected.
+    pub endpoint: &'a Endpoint,
     pub(super) errands: &'a Errands,
-    pub(super) peer: SocketAddr,
+    /// What is known of the client.
+    pub origin: &'a Origin,
 }
 
 impl fmt::Debug for Call<'_, '_> {
@@ -95,7 +98,7 @@ impl Call<'_, '_> {
     /// Asks the front door for a verdict on a token that the client shows although it has joined;
     /// [`Api::verified`] follows. False: too many are under way.
     pub fn verify(&mut self, namespace: Namespace, token: &str) -> bool {
-        self.errands.send(self.wishes.conn(), namespace, token, self.peer)
+        self.errands.send(self.wishes.conn(), namespace, token, self.origin.peer())
     }
 
     /// Makes the client leave the namespace in which it has its session, which ends for this reason. It does not come back by
@@ -137,14 +140,19 @@ pub trait Api: fmt::Debug {
         Ok(())
     }
 
+    /// Whether [`Api::admits`] looks at the caller's role. The token of the handshake is kept as long as the connection then.
+    fn looks_at_roles(&self) -> bool {
+        false
+    }
+
     /// The verdict on a token that was shown later ([`Call::verify`]).
     fn verified(&mut self, _call: &mut Call<'_, '_>, _verdict: Result<Caller, Denied>) {}
 
     /// Why the machine has no session for this client.
     fn refused(&self, refusal: Refusal) -> Refused;
 
-    /// The client has joined. `actor`: whom its token spoke for, if one was asked for.
-    fn joined(&mut self, _call: &mut Call<'_, '_>, _namespace: Namespace, _actor: Option<&Actor>) {}
+    /// The client has joined, where a token was asked for as [`Origin::user`].
+    fn joined(&mut self, _call: &mut Call<'_, '_>, _namespace: Namespace) {}
 
     /// An event of the client.
     fn event(&mut self, call: &mut Call<'_, '_>, namespace: Namespace, event: Event<'_>);

@@ -14,7 +14,8 @@ use super::api::{Api, Parting};
 use super::client::{Client, Scene};
 use super::endpoint::{Endpoint, EndpointId, Speaker};
 use super::hearing::{Hearing, close_reason};
-use super::outlet::{Requests, ShardOutlet, Shut};
+use super::link::{Link, Requests};
+use super::outlet::{ShardOutlet, Shut};
 use super::sid::{self, Place};
 use super::speaker::Speech;
 use super::visit::{Opening, Origin, Parcel, Reply, Visit, Waiting};
@@ -33,27 +34,32 @@ const LOOK_AGAIN: u64 = 20;
 /// One connection.
 #[derive(Debug)]
 pub struct SocketIoConn {
+    own: Box<Own>,
+    side: Box<Side>,
+}
+
+/// The client's sessions, and what it is reached by.
+#[derive(Debug)]
+struct Own {
     client: Client,
-    socket: Option<WebSocket>,
-    side: Side,
-    /// See [`sid::trace`].
-    trace: u32,
-    endpoint: EndpointId,
+    link: Link,
 }
 
 /// What an input meets beside the client's sessions.
 #[derive(Debug)]
 struct Side {
     speech: Speech,
-    origin: Box<Origin>,
-    requests: Option<Box<Requests>>,
+    origin: Origin,
     pace: Pace,
+    /// See [`sid::trace`].
+    trace: u32,
 }
 
 impl Side {
     /// Sets the stage for one input.
     fn stage<T>(
         &mut self,
+        link: &mut Link,
         shared: &Shared,
         endpoint: &Endpoint,
         fx: &mut Effects<'_>,
@@ -62,7 +68,7 @@ impl Side {
         let mut shut = Shut::No;
         let (out, wishes) = fx.halves();
         let now = wishes.now().mono;
-        let mut outlet = ShardOutlet { out, requests: &mut self.requests, shut: &mut shut };
+        let mut outlet = ShardOutlet { out, link, shut: &mut shut };
         let mut hearing = Hearing {
             speech: &mut self.speech,
             pace: &mut self.pace,
@@ -99,35 +105,37 @@ impl SocketIoConn {
     }
 
     fn begin(opening: Opening, poll: Option<Waiting>, shared: &Shared, fx: &mut Effects<'_>) -> Self {
-        let endpoint = endpoint(shared, opening.endpoint);
-        let sid = sid::write(Place { shard: opening.shard, conn: fx.conn() }, &opening.secret);
+        let Opening { version, base64, shard, secret, origin } = opening;
+        let endpoint = endpoint(shared, origin.endpoint);
+        let sid = sid::write(Place { shard, conn: fx.conn() }, &secret);
         let interval = endpoint.engine.ping_interval;
         // The first pings of sessions that came together are spread over a quarter of the interval.
         let spread = u64::from(fx.conn().slot.wrapping_mul(0x9e37_79b9)) * u64::from(interval / 4);
-        let first = session::Opening {
-            version: opening.version,
-            sid: &sid,
-            base64: opening.base64,
-            first_ping: interval - (spread >> 32) as u32,
-        };
+        let first_ping = interval - (spread >> 32) as u32;
+        let first = session::Opening { version, sid: &sid, base64, first_ping };
         let raw = endpoint.speaker == Speaker::EngineEcho;
-        let socket = poll.is_none().then(WebSocket::new);
-        let mut side = Side {
-            speech: Speech::new(endpoint),
-            origin: Box::new(opening.origin),
-            requests: None,
-            pace: Pace::new(fx.now().mono),
+        let (mut link, ticket) = match poll {
+            None => (Link::Socket(WebSocket::new()), None),
+            Some(poll) => {
+                let mut link = Link::Nothing;
+                let ticket = link.wait(poll);
+                (link, Some(ticket))
+            }
         };
-        let ticket = poll.map(|poll| side.requests.get_or_insert_default().wait(poll));
-        let (client, shut) = side.stage(shared, endpoint, fx, |turn, hearing| {
+        let mut side = Box::new(Side {
+            speech: Speech::new(endpoint),
+            origin,
+            pace: Pace::new(fx.now().mono),
+            trace: sid::trace(&sid),
+        });
+        let (client, shut) = side.stage(&mut link, shared, endpoint, fx, |turn, hearing| {
             let mut scene = Scene { endpoint, turn, app: hearing };
             match ticket {
                 Some(ticket) => Client::polling(&mut scene, &first, ticket, raw),
                 None => Client::websocket(&mut scene, &first, raw),
             }
         });
-        let trace = sid::trace(&sid);
-        let mut conn = Self { client, socket, side, trace, endpoint: opening.endpoint };
+        let mut conn = Self { own: Box::new(Own { client, link }), side };
         conn.after(endpoint, shut, fx);
         conn
     }
@@ -139,9 +147,9 @@ impl SocketIoConn {
         fx: &mut Effects<'_>,
         input: impl FnOnce(&mut Client, &mut Scene<'_, '_>),
     ) -> bool {
-        let endpoint = endpoint(shared, self.endpoint);
-        let client = &mut self.client;
-        let ((), shut) = self.side.stage(shared, endpoint, fx, |turn, hearing| {
+        let endpoint = endpoint(shared, self.side.origin.endpoint);
+        let Own { client, link } = &mut *self.own;
+        let ((), shut) = self.side.stage(link, shared, endpoint, fx, |turn, hearing| {
             input(client, &mut Scene { endpoint, turn, app: hearing });
         });
         self.after(endpoint, shut, fx)
@@ -154,9 +162,10 @@ impl SocketIoConn {
         fx: &mut Effects<'_>,
         say: impl FnOnce(&mut Hearing<'_>, &mut Talk<'_, '_>) -> T,
     ) -> Option<T> {
-        let endpoint = endpoint(shared, self.endpoint);
-        let Client::SocketIo(connection) = &mut self.client else { return None };
-        let (said, shut) = self.side.stage(shared, endpoint, fx, |mut turn, hearing| {
+        let endpoint = endpoint(shared, self.side.origin.endpoint);
+        let Own { client, link } = &mut *self.own;
+        let Client::SocketIo(connection) = client else { return None };
+        let (said, shut) = self.side.stage(link, shared, endpoint, fx, |mut turn, hearing| {
             let said = say(hearing, &mut connection.talk(&endpoint.io, &mut turn));
             // A poll is answered once, at the end of the turn; a socket has been told.
             if connection.engine().sid().is_none() {
@@ -176,24 +185,23 @@ impl SocketIoConn {
         match shut {
             Shut::No => {}
             Shut::Socket => {
-                self.socket = None;
+                self.own.link.take_socket();
                 fx.close_socket(Close::Graceful);
             }
-            Shut::Session => self.socket = None,
+            Shut::Session => drop(self.own.link.take_socket()),
         }
-        if self.side.requests.as_ref().is_some_and(|requests| requests.is_idle()) {
-            self.side.requests = None;
-        }
-        if let Some(reason) = self.client.engine().ended() {
+        self.own.link.tidy();
+        if let Some(reason) = self.own.client.engine().ended() {
             fx.close(Close::Graceful, close_reason(reason));
             return false;
         }
-        let mut at = self.client.deadline();
-        if let Some(assembly) = self.socket.as_ref().and_then(|socket| socket.deadline(&endpoint.websocket)) {
+        let mut at = self.own.client.deadline();
+        if let Some(assembly) = self.own.link.socket().and_then(|socket| socket.deadline(&endpoint.websocket))
+        {
             at = at.min(assembly);
         }
-        let requests = self.side.requests.as_ref();
-        let moving = self.polls() && self.client.engine().transport() == Some(Transport::WebSocket);
+        let requests = self.own.link.requests();
+        let moving = self.polls() && self.own.client.engine().transport() == Some(Transport::WebSocket);
         if requests.is_some_and(|requests| moving || requests.is_undecided()) {
             at = at.min(fx.now().mono + LOOK_AGAIN);
         }
@@ -204,7 +212,7 @@ impl SocketIoConn {
     /// Whether the session keeps what it says until a poll comes.
     #[must_use]
     pub fn polls(&self) -> bool {
-        self.client.engine().sid().is_some()
+        self.own.client.engine().sid().is_some()
     }
 
     /// How it is told events.
@@ -223,8 +231,8 @@ impl SocketIoConn {
 
     /// Bytes came.
     pub fn received(&mut self, shared: &Shared, bytes: &mut [u8], fx: &mut Effects<'_>) {
-        let Some(mut socket) = self.socket.take() else { return };
-        let (limits, now) = (endpoint(shared, self.endpoint).websocket, fx.now().mono);
+        let Some(mut socket) = self.own.link.take_socket() else { return };
+        let (limits, now) = (endpoint(shared, self.side.origin.endpoint).websocket, fx.now().mono);
         let mut open = true;
         socket.receive(&limits, now, bytes, |event| {
             open = self.hear(shared, event, fx);
@@ -244,9 +252,9 @@ impl SocketIoConn {
             return;
         }
         if let Some(at) = socket.deadline(limits) {
-            fx.deadline(at.min(self.client.deadline()));
+            fx.deadline(at.min(self.own.client.deadline()));
         }
-        self.socket = Some(socket);
+        self.own.link.connect(socket);
     }
 
     /// One event of the socket; false: it is no more to be read.
@@ -274,12 +282,12 @@ impl SocketIoConn {
 
     /// The socket has ended by itself; the session may live on.
     fn socket_over(&mut self, shared: &Shared, fx: &mut Effects<'_>) {
-        self.socket = None;
+        self.own.link.take_socket();
         // What the session says to a socket that is gone is said to nobody.
         let said = fx.out().len();
         self.with(shared, fx, |client, scene| client.socket_closed(scene));
         fx.out().truncate(said);
-        if self.client.engine().ended().is_none() {
+        if self.own.client.engine().ended().is_none() {
             fx.close_socket(Close::Graceful);
         }
     }
@@ -292,7 +300,7 @@ impl SocketIoConn {
     /// The socket is gone; whether the session lives on.
     pub fn lost(&mut self, shared: &Shared, fx: &mut Effects<'_>) -> bool {
         self.socket_over(shared, fx);
-        self.client.engine().ended().is_none()
+        self.own.client.engine().ended().is_none()
     }
 
     // -- the front door ---------------------------------------------------------------------------------------
@@ -325,10 +333,10 @@ impl SocketIoConn {
         waiting: Waiting,
         fx: &mut Effects<'_>,
     ) {
-        let engine = self.client.engine();
+        let engine = self.own.client.engine();
         let known = match engine.sid() {
             Some(own) => sid::same(own, sid),
-            None => sid::trace(sid) == self.trace,
+            None => sid::trace(sid) == self.side.trace,
         };
         let (true, Some(transport)) = (known, engine.transport()) else { return };
         match asking.of_session(Known { version: engine.version(), transport }) {
@@ -337,11 +345,11 @@ impl SocketIoConn {
             Ok(Asked::Upgrade) => drop(waiting.reply.send(Reply::Welcome)),
             Ok(Asked::Poll) => {
                 self.settle(shared, fx);
-                let ticket = self.side.requests.get_or_insert_default().wait(waiting);
+                let ticket = self.own.link.wait(waiting);
                 self.with(shared, fx, |client, scene| client.poll(scene, ticket));
             }
             Ok(Asked::Upload) => {
-                let ticket = self.side.requests.get_or_insert_default().wait(waiting);
+                let ticket = self.own.link.wait(waiting);
                 self.with(shared, fx, |client, scene| client.upload_begins(scene, ticket));
             }
             Ok(Asked::Handshake { .. }) => refuse(waiting, Refused::BadRequest),
@@ -350,7 +358,7 @@ impl SocketIoConn {
 
     fn gone(&mut self, shared: &Shared, ticket: Ticket, fx: &mut Effects<'_>) {
         self.settle(shared, fx);
-        let waited = self.side.requests.as_mut().is_some_and(|requests| requests.take(ticket).is_some());
+        let waited = self.own.link.requests_mut().is_some_and(|requests| requests.take(ticket).is_some());
         if waited {
             self.with(shared, fx, |client, scene| client.gone(scene, ticket));
         }
@@ -359,20 +367,20 @@ impl SocketIoConn {
     /// A socket that was welcomed: whether it is still wanted.
     pub fn offered(&mut self, shared: &Shared, visit: Visit, fx: &mut Effects<'_>) -> bool {
         let Visit::Upgrade { sid, mut read_ahead } = visit else { return false };
-        if !self.client.engine().sid().is_some_and(|own| sid::same(own, &sid)) {
+        if !self.own.client.engine().sid().is_some_and(|own| sid::same(own, &sid)) {
             return false;
         }
         let said = fx.out().len();
         let mut taken = false;
         self.with(shared, fx, |client, scene| taken = client.socket_arrived(&scene.turn));
         if taken {
-            self.socket = Some(WebSocket::new());
+            self.own.link.connect(WebSocket::new());
             if !read_ahead.is_empty() {
                 self.received(shared, &mut read_ahead, fx);
             }
         }
         // What came with the handshake may have cost the client the socket already: then it is closed without a word.
-        let wanted = self.socket.is_some();
+        let wanted = self.own.link.socket().is_some();
         if !wanted {
             fx.out().truncate(said);
         }
@@ -381,8 +389,7 @@ impl SocketIoConn {
 
     /// Tells the session what has become of its last answer, if that is known by now.
     fn settle(&mut self, shared: &Shared, fx: &mut Effects<'_>) {
-        while let Some((ticket, taken)) = self.side.requests.as_mut().and_then(|requests| requests.decided())
-        {
+        while let Some((ticket, taken)) = self.own.link.requests_mut().and_then(Requests::decided) {
             self.with(shared, fx, |client, scene| client.answered(scene, ticket, taken));
         }
     }
@@ -392,8 +399,8 @@ impl SocketIoConn {
     /// The time has come for a ping, the end of something that took too long, or a second look.
     pub fn deadline(&mut self, shared: &Shared, fx: &mut Effects<'_>) {
         self.settle(shared, fx);
-        if let Some(mut socket) = self.socket.take() {
-            let (limits, now) = (endpoint(shared, self.endpoint).websocket, fx.now().mono);
+        if let Some(mut socket) = self.own.link.take_socket() {
+            let (limits, now) = (endpoint(shared, self.side.origin.endpoint).websocket, fx.now().mono);
             let mut open = true;
             socket.on_deadline(&limits, now, |event| {
                 open = self.hear(shared, event, fx);
@@ -412,7 +419,7 @@ impl SocketIoConn {
         session: Result<SessionAddr, Refusal>,
         fx: &mut Effects<'_>,
     ) {
-        let namespaces = &endpoint(shared, self.endpoint).io.namespaces;
+        let namespaces = &endpoint(shared, self.side.origin.endpoint).io.namespaces;
         let Some(namespace) = u8::try_from(mark).ok().and_then(|mark| namespaces.at(mark)) else { return };
         self.talk(shared, fx, |hearing, talk| hearing.opened(talk, namespace, session));
     }
@@ -426,7 +433,7 @@ impl SocketIoConn {
                 Parting::Close => talk.close(),
             }
         });
-        if reason == CloseReason::Draining && self.client.engine().ended().is_none() {
+        if reason == CloseReason::Draining && self.own.client.engine().ended().is_none() {
             // Who has no poll waiting now will not be told any more; its next request finds another server.
             self.turn_ends(shared, fx);
             fx.close(Close::Graceful, reason);
@@ -481,4 +488,14 @@ fn refuse(waiting: Waiting, refused: Refused) {
     let (parcel, _) = Parcel::new(Answer::Refused(refused));
     // Whoever asked may have left.
     let _ = waiting.reply.send(Reply::Answer(parcel));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resting_connection_is_small() {
+        assert_eq!((size_of::<SocketIoConn>(), size_of::<Own>(), size_of::<Side>()), (16, 64, 96));
+    }
 }

@@ -58,7 +58,7 @@ impl Api for Echo {
         Refused { message: refusal.to_string().into(), data: None }
     }
 
-    fn joined(&mut self, call: &mut Call<'_, '_>, namespace: Namespace, _: Option<&schema::Actor>) {
+    fn joined(&mut self, call: &mut Call<'_, '_>, namespace: Namespace) {
         let at = self.brought.iter().position(|(joined, _)| *joined == namespace);
         let brought = at.map_or_else(|| "{}".to_owned(), |at| self.brought.remove(at).1);
         call.talk.emit(namespace, "auth", Arguments::json(&brought));

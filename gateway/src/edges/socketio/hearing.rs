@@ -11,7 +11,7 @@ use super::endpoint::Endpoint;
 use super::errand::Errands;
 use super::sid;
 use super::speaker::Speech;
-use super::visit::{Found, Origin};
+use super::visit::Origin;
 use crate::edges::pace::{Pace, Rate};
 use crate::engineio;
 use crate::http::auth::{Caller, Denied};
@@ -51,8 +51,8 @@ fn left(reason: Reason) -> CloseReason {
 impl Hearing<'_> {
     /// The API, and what its call may use.
     fn call<'c, 'b>(&'c mut self, talk: &'c mut Talk<'_, 'b>) -> (&'c mut Speech, Call<'c, 'b>) {
-        let Self { speech, origin, errands, wishes, .. } = self;
-        (speech, Call { talk: talk.again(), wishes: wishes.again(), errands, peer: origin.peer })
+        let Self { speech, origin, endpoint, errands, wishes, .. } = self;
+        (speech, Call { talk: talk.again(), wishes: wishes.again(), endpoint, errands, origin })
     }
 
     fn refuse(talk: &mut Talk<'_, '_>, namespace: Namespace, refused: &Refused) {
@@ -85,39 +85,50 @@ impl Hearing<'_> {
             }
             return;
         }
+        self.admit_or_refuse(talk, namespace, verdict, false);
+    }
+
+    /// `shown`: the verdict is on the token of the handshake.
+    fn admit_or_refuse(
+        &mut self,
+        talk: &mut Talk<'_, '_>,
+        namespace: Namespace,
+        verdict: Result<Caller, Denied>,
+        shown: bool,
+    ) {
         match verdict {
             Ok(caller) => match self.speech.admits(namespace, &caller) {
-                Ok(()) => self.open(namespace, caller),
+                Ok(()) => self.open(namespace, caller, shown),
                 Err(refused) => Self::refuse(talk, namespace, &refused),
             },
             Err(denied) => Self::refuse(talk, namespace, &self.speech.denied(&denied)),
         }
     }
 
-    /// The verdict on the token of the handshake, which may have ended since then.
-    fn of_handshake(&self, found: &Found) -> Result<Caller, Denied> {
-        match &found.verdict {
-            Ok(caller) if caller.expires_at <= self.wishes.now().wall => {
-                Err(Denied::Token { code: "TOKEN_EXPIRED", message: "the token has expired".into() })
+    /// What the token of the handshake is worth, which may have ended since then. `None`: there was no token.
+    fn of_handshake(&self) -> Option<Result<Caller, Denied>> {
+        Some(self.origin.verdict()?.and_then(|caller| {
+            if caller.expires_at <= self.wishes.now().wall {
+                return Err(Denied::Token { code: "TOKEN_EXPIRED", message: "the token has expired".into() });
             }
-            verdict => verdict.clone(),
-        }
+            Ok(caller)
+        }))
     }
 
-    fn open(&mut self, namespace: Namespace, caller: Caller) {
+    fn open(&mut self, namespace: Namespace, caller: Caller, shown: bool) {
         self.wishes.open(Open {
             conn: self.wishes.conn(),
             // A service that comes here is a user like the others, by its own id.
             actor: Actor { service: false, ..caller.actor.clone() },
             edge: self.speech.edge(),
-            peer: self.origin.peer,
+            peer: self.origin.peer(),
             device: self.origin.device,
             expires_at: caller.expires_at,
             // The heartbeat of the protocol watches.
             silence: 0,
             mark: u32::from(namespace.index()),
         });
-        self.origin.caller = Some(Box::new(caller));
+        self.origin.joins(caller, shown);
     }
 
     /// The machine's answer.
@@ -127,12 +138,14 @@ impl Hearing<'_> {
         namespace: Namespace,
         session: Result<SessionAddr, schema::Refusal>,
     ) {
-        let caller = self.origin.caller.take();
         match session {
             Ok(addr) => {
+                if !self.speech.looks_at_roles() {
+                    self.origin.forget_token();
+                }
                 let id = self.public_id(namespace);
                 if talk.accept(namespace, &id) {
-                    self.joined(talk, namespace, caller.as_deref().map(|caller| &caller.actor));
+                    self.joined(talk, namespace);
                 } else {
                     // It has left meanwhile.
                     self.wishes.close_session(addr.session, CloseReason::ClientClosed);
@@ -144,9 +157,9 @@ impl Hearing<'_> {
         }
     }
 
-    fn joined(&mut self, talk: &mut Talk<'_, '_>, namespace: Namespace, actor: Option<&Actor>) {
+    fn joined(&mut self, talk: &mut Talk<'_, '_>, namespace: Namespace) {
         let (speech, mut call) = self.call(talk);
-        speech.joined(&mut call, namespace, actor);
+        speech.joined(&mut call, namespace);
     }
 
     /// Anything else the API is to be told.
@@ -176,25 +189,22 @@ impl Application for Hearing<'_> {
             Claim::Open => {
                 let id = self.public_id(namespace);
                 talk.accept(namespace, &id);
-                return self.joined(talk, namespace, None);
+                return self.joined(talk, namespace);
             }
             Claim::Refused(refused) => return Self::refuse(talk, namespace, &refused),
             Claim::Token(token) => token,
         };
-        let found = self.origin.found.as_deref();
-        let verdict = match (token, found) {
-            (None, Some(found)) => self.of_handshake(found),
-            (None, None) => Err(Denied::Token { code: "TOKEN_MISSING", message: "".into() }),
-            // Clients bring the same token in many ways; one signature is enough.
-            (Some(token), Some(found)) if sid::same(&token, &found.token) => self.of_handshake(found),
-            (Some(token), _) => {
-                if !self.errands.send(self.wishes.conn(), namespace, &token, self.origin.peer) {
-                    Self::refuse(talk, namespace, &self.speech.refused(schema::Refusal::Busy));
-                }
-                return;
-            }
+        // Clients bring the same token in many ways; one signature is enough.
+        let found = self.origin.found();
+        let token = token.filter(|token| found.is_none_or(|found| !sid::same(token, &found.token)));
+        let Some(token) = token else {
+            let missing = || Err(Denied::Token { code: "TOKEN_MISSING", message: "".into() });
+            let verdict = self.of_handshake().unwrap_or_else(missing);
+            return self.admit_or_refuse(talk, namespace, verdict, true);
         };
-        self.judged(talk, namespace, verdict);
+        if !self.errands.send(self.wishes.conn(), namespace, &token, self.origin.peer()) {
+            Self::refuse(talk, namespace, &self.speech.refused(schema::Refusal::Busy));
+        }
     }
 
     fn event(&mut self, talk: &mut Talk<'_, '_>, namespace: Namespace, event: Event<'_>) {

@@ -5,6 +5,7 @@
 //! sid.rs        the id of a session: where it is, and a secret
 //! endpoint.rs   a path, its numbers, and who speaks on it
 //! conn.rs       one connection: inputs of the shard ──► the sans-IO sessions ──► what the shard is to do
+//!   link.rs       what it is reached by: a socket, requests, or both
 //!   outlet.rs     where a session says things: the socket, or the requests that wait
 //!   hearing.rs    what a session's messages mean: joins, events, ends
 //!   client.rs     Socket.IO on Engine.IO, or Engine.IO alone
@@ -24,6 +25,7 @@ pub mod echo;
 pub mod endpoint;
 pub mod errand;
 mod hearing;
+mod link;
 mod outlet;
 pub mod pending;
 pub mod sid;

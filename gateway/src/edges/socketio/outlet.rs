@@ -1,63 +1,9 @@
 //! Where a session says things: on its socket, or to the requests that wait at the front door.
 
+use super::link::Link;
 use crate::engineio::session::Outlet;
 use crate::engineio::{Answer, Reason, Ticket};
 use crate::websocket::{CloseCode, encode};
-
-use super::visit::{Delivery, Fate, Parcel, Reply, Waiting};
-
-/// The requests of a session that wait, and the answer whose fate is open.
-#[derive(Debug, Default)]
-pub(super) struct Requests {
-    /// A poll and an upload at most, and one more of each for the moment in which it is refused.
-    waiting: Vec<Waiting>,
-    open: Option<(Ticket, Delivery)>,
-}
-
-impl Requests {
-    pub(super) fn wait(&mut self, request: Waiting) -> Ticket {
-        let ticket = request.ticket;
-        self.waiting.push(request);
-        ticket
-    }
-
-    /// The answer whose fate has been decided: its ticket, and whether it was taken.
-    pub(super) fn decided(&mut self) -> Option<(Ticket, bool)> {
-        let (_, delivery) = self.open.as_ref()?;
-        let taken = match delivery.fate() {
-            Fate::Open => return None,
-            Fate::Taken => true,
-            Fate::Lost => false,
-        };
-        self.open.take().map(|(ticket, _)| (ticket, taken))
-    }
-
-    /// Whether somebody waits for the fate of an answer to be decided.
-    pub(super) fn is_undecided(&self) -> bool {
-        self.open.is_some() && !self.waiting.is_empty()
-    }
-
-    /// Nobody waits, and nothing is under way.
-    pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.open.is_none()
-    }
-
-    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Waiting> {
-        let at = self.waiting.iter().position(|request| request.ticket == ticket)?;
-        Some(self.waiting.swap_remove(at))
-    }
-
-    fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        let Some(request) = self.take(ticket) else { return };
-        let is_packets = matches!(answer, Answer::Packets { .. });
-        let (parcel, delivery) = Parcel::new(answer);
-        // Whoever asked may have left this very moment: then the parcel is lost with the channel.
-        let _ = request.reply.send(Reply::Answer(parcel));
-        if is_packets {
-            self.open = Some((ticket, delivery));
-        }
-    }
-}
 
 /// What a session wants of its socket beside bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -73,7 +19,7 @@ pub(super) enum Shut {
 
 pub(super) struct ShardOutlet<'a> {
     pub(super) out: &'a mut Vec<u8>,
-    pub(super) requests: &'a mut Option<Box<Requests>>,
+    pub(super) link: &'a mut Link,
     pub(super) shut: &'a mut Shut,
 }
 
@@ -104,7 +50,7 @@ impl Outlet for ShardOutlet<'_> {
     }
 
     fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        if let Some(requests) = self.requests {
+        if let Some(requests) = self.link.requests_mut() {
             requests.answer(ticket, answer);
         }
     }

@@ -2,7 +2,7 @@
 
 use engine::protocol::Dialect;
 use schema::command::Edge;
-use schema::{Actor, CloseReason, Refusal, Reply};
+use schema::{CloseReason, Refusal, Reply};
 
 use super::api::{Api, Call, Claim, Parting, Refused};
 use super::echo::Echo;
@@ -18,7 +18,7 @@ use crate::socketio::{Arguments, Credentials, Event, Namespace};
 #[derive(Debug)]
 pub(super) enum Speech {
     Echo(Box<Echo>),
-    Messaging(Box<Messaging>),
+    Messaging(Messaging),
     Trade(Box<Trade>),
 }
 
@@ -28,7 +28,7 @@ impl Speech {
             Speaker::Echo | Speaker::EngineEcho => {
                 Self::Echo(Box::new(Echo::new(endpoint.io.namespaces.find("/protected"))))
             }
-            Speaker::Messaging(settings) => Self::Messaging(Box::new(Messaging::new(settings.clone()))),
+            Speaker::Messaging(_) => Self::Messaging(Messaging::default()),
             Speaker::Trade(bounds) => Self::Trade(Box::new(Trade::new(&endpoint.io.namespaces, *bounds))),
         }
     }
@@ -55,7 +55,7 @@ impl Speech {
         match self {
             Self::Echo(echo) => &**echo,
             Self::Trade(trade) => &**trade,
-            Self::Messaging(messaging) => &**messaging,
+            Self::Messaging(messaging) => messaging,
         }
     }
 
@@ -63,7 +63,7 @@ impl Speech {
         match self {
             Self::Echo(echo) => &mut **echo,
             Self::Trade(trade) => &mut **trade,
-            Self::Messaging(messaging) => &mut **messaging,
+            Self::Messaging(messaging) => messaging,
         }
     }
 }
@@ -90,6 +90,10 @@ impl Api for Speech {
         self.api_mut().admits(namespace, caller)
     }
 
+    fn looks_at_roles(&self) -> bool {
+        self.api().looks_at_roles()
+    }
+
     fn verified(&mut self, call: &mut Call<'_, '_>, verdict: Result<Caller, Denied>) {
         self.api_mut().verified(call, verdict);
     }
@@ -98,8 +102,8 @@ impl Api for Speech {
         self.api().refused(refusal)
     }
 
-    fn joined(&mut self, call: &mut Call<'_, '_>, namespace: Namespace, actor: Option<&Actor>) {
-        self.api_mut().joined(call, namespace, actor);
+    fn joined(&mut self, call: &mut Call<'_, '_>, namespace: Namespace) {
+        self.api_mut().joined(call, namespace);
     }
 
     fn event(&mut self, call: &mut Call<'_, '_>, namespace: Namespace, event: Event<'_>) {
@@ -124,5 +128,15 @@ impl Api for Speech {
 
     fn closing(&mut self, call: &mut Call<'_, '_>, reason: CloseReason) -> Parting {
         self.api_mut().closing(call, reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_are_small() {
+        assert_eq!(size_of::<Speech>(), size_of::<Messaging>());
     }
 }

@@ -6,11 +6,11 @@
 
 #![allow(missing_docs, reason = "the fields of a variant are told in the variant's own text")]
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use schema::{Device, ShardId};
+use schema::{Actor, Device, Id, Key, Realm, ShardId};
 use tokio::sync::oneshot;
 
 use super::endpoint::EndpointId;
@@ -23,8 +23,6 @@ use crate::socketio::Namespace;
 /// How a session begins.
 #[derive(Debug)]
 pub struct Opening {
-    /// At which endpoint.
-    pub endpoint: EndpointId,
     /// The client's version.
     pub version: Version,
     /// The client cannot take bytes (v3).
@@ -37,28 +35,130 @@ pub struct Opening {
     pub origin: Origin,
 }
 
-/// What is known of a client from its handshake.
+/// What is known of a client. Once it has joined, only what is still of use is kept.
 #[derive(Debug)]
 pub struct Origin {
-    /// The client's address, as the trusted proxies tell it.
-    pub peer: SocketAddr,
+    v4: Option<SocketAddrV4>,
     /// From the User-Agent.
     pub device: Device,
+    /// At which endpoint.
+    pub endpoint: EndpointId,
+    /// Whom the client speaks for, since the verdict on its token.
+    user: Option<Id>,
+    realm: Realm,
+    service: bool,
+    /// The user was found by the token of the handshake, so it may join again without another.
+    shown: bool,
+    expires_at: u64,
+    rest: Option<Box<Rest>>,
+}
+
+/// What few have to be known of for long.
+#[derive(Debug)]
+struct Rest {
+    v6: Option<SocketAddrV6>,
+    handshake: Handshake,
+}
+
+impl Rest {
+    fn boxed(self) -> Option<Box<Self>> {
+        let Handshake { query, found, own } = &self.handshake;
+        let any = self.v6.is_some() || !query.is_empty() || found.is_some() || own.is_some();
+        any.then(|| Box::new(self))
+    }
+}
+
+/// What a client's handshake said, beside where it comes from.
+#[derive(Debug, Default)]
+pub struct Handshake {
     /// `user_id` and `user_role` of the query, where the endpoint's API looks at them.
     pub query: Box<str>,
     /// The token of the query or of the headers, and what the front door found out about it.
-    pub found: Option<Box<Found>>,
+    pub found: Option<Found>,
     /// What addresses of attachments must begin with, where that is demanded.
-    pub own: Option<Arc<str>>,
-    /// Between the verdict on a token and the machine's answer: whom it speaks for.
-    pub(super) caller: Option<Box<Caller>>,
+    pub own: Option<Box<str>>,
 }
 
 impl Origin {
     /// A client at this address.
     #[must_use]
-    pub fn new(peer: SocketAddr, device: Device, found: Option<Box<Found>>) -> Self {
-        Self { peer, device, query: "".into(), found, own: None, caller: None }
+    pub fn new(endpoint: EndpointId, peer: SocketAddr, device: Device, handshake: Handshake) -> Self {
+        let (v4, v6) = match peer {
+            SocketAddr::V4(addr) => (Some(addr), None),
+            SocketAddr::V6(addr) => (None, Some(addr)),
+        };
+        Self {
+            v4,
+            device,
+            endpoint,
+            user: None,
+            realm: Realm::default(),
+            service: false,
+            shown: false,
+            expires_at: 0,
+            rest: Rest { v6, handshake }.boxed(),
+        }
+    }
+
+    /// The client's address, as the trusted proxies tell it.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        const NOWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let v6 = self.rest.as_ref().and_then(|rest| rest.v6).map(SocketAddr::V6);
+        v6.unwrap_or(SocketAddr::V4(self.v4.unwrap_or(NOWHERE)))
+    }
+
+    fn handshake(&self) -> Option<&Handshake> {
+        self.rest.as_ref().map(|rest| &rest.handshake)
+    }
+
+    /// See [`Handshake::query`].
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.handshake().map_or("", |handshake| &handshake.query)
+    }
+
+    /// See [`Handshake::own`].
+    #[must_use]
+    pub fn own(&self) -> Option<&str> {
+        self.handshake()?.own.as_deref()
+    }
+
+    /// Whom the client speaks for, once it has joined.
+    #[must_use]
+    pub fn user(&self) -> Option<&Id> {
+        self.user.as_ref()
+    }
+
+    pub(super) fn found(&self) -> Option<&Found> {
+        self.handshake()?.found.as_ref()
+    }
+
+    /// What the token of the handshake is worth. `None`: there was no token.
+    pub(super) fn verdict(&self) -> Option<Result<Caller, Denied>> {
+        if let Some(found) = self.found() {
+            return Some(found.verdict.clone());
+        }
+        let user = self.user.clone().filter(|_| self.shown)?;
+        let actor = Actor { key: Key::new(self.realm, user), service: self.service };
+        Some(Ok(Caller { actor, expires_at: self.expires_at, role: None }))
+    }
+
+    /// The machine is asked for a session for this caller. `shown`: found by the token of the handshake.
+    pub(super) fn joins(&mut self, caller: Caller, shown: bool) {
+        let Caller { actor: Actor { key, service }, expires_at, .. } = caller;
+        (self.user, self.realm, self.service) = (Some(key.id), key.realm, service);
+        (self.shown, self.expires_at) = (shown, expires_at);
+    }
+
+    /// The client has joined by the token of its handshake: whom that speaks for is enough to know from now on.
+    pub(super) fn forget_token(&mut self) {
+        if self.shown
+            && let Some(mut rest) = self.rest.take()
+        {
+            rest.handshake.found = None;
+            self.rest = rest.boxed();
+        }
     }
 }
 
@@ -168,6 +268,38 @@ impl Drop for Parcel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_known_of_a_resting_client_is_small() {
+        assert_eq!(size_of::<Origin>(), 56);
+    }
+
+    #[test]
+    fn who_has_joined_by_the_handshake_may_join_again_without_its_token() {
+        let actor = Actor { key: Key::new(Realm(3), Id::new("ann").unwrap()), service: false };
+        let caller = Caller { actor, expires_at: 7, role: None };
+        let found = Found { token: "a.b.c".into(), verdict: Ok(caller.clone()) };
+        for (peer, own) in [("127.0.0.1:1", None), ("[2001:db8::1]:2", Some("https://own.example/"))] {
+            let peer: SocketAddr = peer.parse().unwrap();
+            let found = Some(Found { token: found.token.clone(), verdict: found.verdict.clone() });
+            let handshake = Handshake { found, own: own.map(Into::into), ..Handshake::default() };
+            let mut origin = Origin::new(EndpointId(0), peer, Device::default(), handshake);
+            // By another token: the one of the handshake is still of use.
+            origin.joins(caller.clone(), false);
+            origin.forget_token();
+            assert!(origin.found().is_some());
+            origin.joins(caller.clone(), true);
+            origin.forget_token();
+            assert!(origin.found().is_none());
+            let again = origin.verdict().unwrap().unwrap();
+            assert_eq!((again.actor, again.expires_at), (caller.actor.clone(), 7));
+            assert_eq!((origin.peer(), origin.own()), (peer, own));
+        }
+        let mut stranger =
+            Origin::new(EndpointId(0), ([127, 0, 0, 1], 7).into(), Device::default(), Handshake::default());
+        stranger.joins(caller, false);
+        assert!(stranger.verdict().is_none());
+    }
 
     #[test]
     fn an_answer_is_taken_or_lost() {

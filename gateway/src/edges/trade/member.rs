@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use schema::chat::{ChatCommand, ChatReply, Kind};
-use schema::{Actor, CloseReason, Command, Event as Told, Id, Refusal, Reply};
+use schema::{CloseReason, Command, Event as Told, Id, Refusal, Reply};
 use serde::Deserialize;
 
 use super::answer::{Outcome, failure, outcome};
@@ -282,8 +282,8 @@ impl Api for Trade {
                 Err(_) => return Claim::Refused(not_admitted()),
             },
         };
-        let user = user.map(|user| user.0).or_else(|| said(&origin.query, "user_id").map(Cow::into_owned));
-        let role = role.or_else(|| said(&origin.query, "user_role").map(Cow::into_owned));
+        let user = user.map(|user| user.0).or_else(|| said(origin.query(), "user_id").map(Cow::into_owned));
+        let role = role.or_else(|| said(origin.query(), "user_role").map(Cow::into_owned));
         match role.as_deref().and_then(Side::from_word) {
             Some(side) => {
                 self.claimed = Some(Claimed { user: user.map(Into::into), side });
@@ -304,20 +304,23 @@ impl Api for Trade {
         if same && speaks_for(caller, claimed.side) { Ok(()) } else { Err(not_admitted()) }
     }
 
+    fn looks_at_roles(&self) -> bool {
+        true
+    }
+
     fn refused(&self, refusal: Refusal) -> Refused {
         Refused { message: refusal.to_string().into(), data: None }
     }
 
-    fn joined(&mut self, call: &mut Call<'_, '_>, namespace: Namespace, actor: Option<&Actor>) {
-        let (Some(actor), Some(claimed)) = (actor, self.claimed.take()) else { return };
+    fn joined(&mut self, call: &mut Call<'_, '_>, namespace: Namespace) {
         if namespace != self.namespace {
-            self.claimed = Some(claimed);
             return;
         }
-        self.own = Some(Own { user: actor.key.id.clone(), side: claimed.side });
+        let (Some(user), Some(claimed)) = (call.origin.user(), self.claimed.take()) else { return };
+        self.own = Some(Own { user: user.clone(), side: claimed.side });
         (self.others, self.verifying) = (Others::default(), None);
         self.ask(call, Asked::Nothing, chat(ChatCommand::Follow { on: true }));
-        self.ask(call, Asked::Nothing, Command::Subscribe { channel: devices(&actor.key.id) });
+        self.ask(call, Asked::Nothing, Command::Subscribe { channel: devices(user) });
         self.ask(call, Asked::Rooms, chat(ChatCommand::List { kinds: KINDS, limit: LIST_MOST, after: None }));
     }
 
