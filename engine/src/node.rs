@@ -5,7 +5,6 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use schema::ShardId;
 
@@ -26,8 +25,6 @@ pub struct Settings {
     pub shards: u16,
     /// Pin each shard to a processor (best effort).
     pub pin: bool,
-    /// How long a plain thread rests after each turn, so that requests are answered in batches; zero: not at all.
-    pub gather: Duration,
     /// Which socket driver.
     pub io: Choice,
     /// What the shards run on.
@@ -325,7 +322,7 @@ fn run<P: Protocol>(wiring: Wiring<P>, started: &mpsc::Sender<Started>) -> io::R
         return Ok(()); // The start was given up.
     }
     match settings.host {
-        Host::Thread => host::thread::run(&mut shard_itself, settings.gather),
+        Host::Thread => host::thread::run(&mut shard_itself, settings.tuning.gather),
         #[cfg(feature = "glommio")]
         Host::Glommio => host::glommio::run(shard_itself),
         #[cfg(not(feature = "glommio"))]

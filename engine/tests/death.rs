@@ -52,7 +52,6 @@ fn dies(io: Choice, host: Host) {
         settings: Settings {
             shards: 3,
             pin: false,
-            gather: std::time::Duration::ZERO,
             io,
             host,
             limits: Limits::default(),

@@ -353,7 +353,6 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
     Ok(NodeSettings {
         shards,
         pin: engine.pin && cores > 1,
-        gather: std::time::Duration::from_micros(engine.gather_micros.into()),
         io: match engine.io {
             IoChoice::Auto => Choice::Auto,
             IoChoice::Ring => Choice::Ring,
@@ -399,6 +398,7 @@ fn node_settings(config: &Config) -> Result<NodeSettings, ServeError> {
             receive_buffers: engine.receive_buffers,
             send_buffer: engine.send_buffer.bytes() as u32,
             user_timeout: engine.user_timeout,
+            gather: std::time::Duration::from_micros(engine.gather_micros.into()),
             ..Tuning::default()
         },
         inbox: Capacity { commands: engine.commands as u32, replies: engine.replies as u32 },

@@ -38,7 +38,7 @@ pub(super) const LOAD_CORE: usize = 1;
 const RING: Subject = Subject::Muster { io: "ring", host: "thread", gather_us: 0 };
 const EPOLL: Subject = Subject::Muster { io: "epoll", host: "thread", gather_us: 0 };
 const GLOMMIO: Subject = Subject::Muster { io: "ring", host: "glommio", gather_us: 0 };
-const FLOOR: Subject = Subject::RingEcho { gather_us: 0 };
+pub(super) const FLOOR: Subject = Subject::RingEcho { gather_us: 0 };
 
 /// A server with its crowd.
 pub(super) struct Place {
@@ -75,7 +75,7 @@ fn bring(server: &Server, mix: Mix, keep_alive: bool, clock: Clock) -> Result<Fl
 }
 
 impl Place {
-    fn open(subject: Subject, clock: Clock) -> Result<Self, Trouble> {
+    pub(super) fn open(subject: Subject, clock: Clock) -> Result<Self, Trouble> {
         let server = Server::start(subject, Some(SERVER_CORE))?;
         let heartbeat = Heartbeat { every: 0.0, answer: true, in_flight: 0 };
         let mix = Mix { connections: CONNECTIONS, heartbeat, opening: 256, ..Mix::default() };
@@ -251,28 +251,29 @@ const SUBSCRIBERS: u64 = 15_000;
 const PAYLOAD: usize = 64;
 
 /// A crowd that is told what is published: Muster's by its channel, the floor's by one batch of sends.
-struct Audience {
+pub(super) struct Audience {
     server: Server,
+    subscribers: u64,
     fleet: Fleet,
     /// The floor publishes when this connection says so.
     floor: Option<TcpStream>,
 }
 
 impl Audience {
-    fn open(subject: Subject, clock: Clock) -> Result<Self, Trouble> {
+    pub(super) fn open(subject: Subject, subscribers: u64, clock: Clock) -> Result<Self, Trouble> {
         let server = Server::start(subject, Some(SERVER_CORE))?;
         let channels = match server.muster() {
             // The rate is set with each slice; it only says here that somebody will publish.
-            Some(_) => Channel { subscribers: SUBSCRIBERS, rate: 1.0, bytes: PAYLOAD, ..Channel::default() },
+            Some(_) => Channel { subscribers, rate: 1.0, bytes: PAYLOAD, ..Channel::default() },
             None => Channel::default(),
         };
         let heartbeat = Heartbeat { every: 0.0, answer: true, in_flight: 0 };
         let mix =
-            Mix { connections: SUBSCRIBERS, heartbeat, opening: 256, channel: channels, ..Mix::default() };
+            Mix { connections: subscribers, heartbeat, opening: 256, channel: channels, ..Mix::default() };
         let fleet = bring(&server, mix, true, clock)?;
         let (mut tally, until) = (Tally::default(), clock.now() + PATIENCE);
-        let settled = |tally: &Tally| server.muster().is_none() || tally.get(Count::Settled) >= SUBSCRIBERS;
-        while fleet.open() < SUBSCRIBERS || !settled(&tally) {
+        let settled = |tally: &Tally| server.muster().is_none() || tally.get(Count::Settled) >= subscribers;
+        while fleet.open() < subscribers || !settled(&tally) {
             if clock.now() > until {
                 return Err(format!("{}: {} are open", subject.name(), fleet.open()).into());
             }
@@ -284,12 +285,12 @@ impl Audience {
             Some(_) => None,
             None => Some(publisher(server.binary)?),
         };
-        Ok(Self { server, fleet, floor })
+        Ok(Self { server, subscribers, fleet, floor })
     }
 
     /// Publishes `burst` messages at once and waits until everybody has all of them: CPU microseconds a delivery, and
     /// milliseconds from the publish to the last delivery as the harness sees it.
-    fn publish(&mut self, burst: u32, clock: Clock) -> Result<(f64, f64), Trouble> {
+    pub(super) fn publish(&mut self, burst: u32, clock: Clock) -> Result<(f64, f64), Trouble> {
         let mut tally = Tally::default();
         self.fleet.collect(&mut tally);
         let mut tally = Tally::default();
@@ -306,7 +307,7 @@ impl Audience {
                 self.fleet.set(Phase::Run);
             }
         }
-        let wanted = SUBSCRIBERS * u64::from(burst);
+        let wanted = self.subscribers * u64::from(burst);
         while tally.get(Count::Deliveries) < wanted {
             if clock.now() - begun > PATIENCE {
                 return Err(format!("{} of {wanted} deliveries", tally.get(Count::Deliveries)).into());
@@ -361,8 +362,8 @@ fn publish_request() -> Vec<u8> {
 /// As [`heartbeats`].
 pub fn fanout(_: &Context) -> Result<Vec<Row>, Trouble> {
     let clock = Clock::start();
-    let mut floor = Audience::open(Subject::RingEcho { gather_us: 0 }, clock)?;
-    let mut muster = Audience::open(RING, clock)?;
+    let mut floor = Audience::open(FLOOR, SUBSCRIBERS, clock)?;
+    let mut muster = Audience::open(RING, SUBSCRIBERS, clock)?;
     let (mut bare, mut one, mut four, mut last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         bare.push(floor.publish(1, clock)?.0);

@@ -17,7 +17,8 @@ use serde_json::json;
 use tungstenite::{Message, WebSocket};
 
 use super::drivers::{
-    CONNECTIONS, LOAD_CORE, PATIENCE, Place, ROUNDS, SERVER_CORE, Samples, TOKEN_TIME, row, rows_of,
+    Audience, CONNECTIONS, FLOOR, LOAD_CORE, PATIENCE, Place, ROUNDS, SERVER_CORE, Samples, TOKEN_TIME, row,
+    rows_of,
 };
 use super::{Context, Row};
 use crate::micro::Trouble;
@@ -55,7 +56,7 @@ fn crowd(target: SocketAddr, dialect: Choice, tokens: Tokens, clock: Clock) -> R
     Ok(fleet)
 }
 
-/// An event with an ack: Muster beside Node.
+/// An event with an ack: Muster beside Node, and beside the floor, which gets as many short requests and sends them back.
 ///
 /// # Errors
 /// When a server does not start, or loses somebody.
@@ -69,6 +70,8 @@ pub fn acks(_: &Context) -> Result<Vec<Row>, Trouble> {
         let fleet = crowd(server.binary, dialect, Tokens::None, clock)?;
         places.push(Place { server, fleet });
     }
+    places.push(Place::open(FLOOR, clock)?);
+    let subjects = [NODE, ECHO, FLOOR];
     let paced = Heartbeat { every: 1.0, answer: true, in_flight: 0 };
     let ways = [
         ("10,000/s", paced.clone(), 1.0 / 3.0),
@@ -90,6 +93,8 @@ pub fn acks(_: &Context) -> Result<Vec<Row>, Trouble> {
         rows.push(
             Row::ratio(format!("Muster ÷ Node socket.io 4.8 with ws, {way}"), &comparison).at_most(most),
         );
+        let floor = Comparison::of(&samples[2].cpu, &samples[0].cpu)?;
+        rows.push(Row::ratio(format!("floor ÷ Node socket.io 4.8 with ws, {way}"), &floor));
     }
     Ok(rows)
 }
@@ -262,13 +267,15 @@ impl Room {
     }
 }
 
-/// A message to a room of 10,000: Muster beside Node.
+/// A message to a room of 10,000: Muster beside Node, and beside the floor, which sends a few bytes to as many connections.
 ///
 /// # Errors
 /// As [`acks`].
 pub fn room(_: &Context) -> Result<Vec<Row>, Trouble> {
     let clock = Clock::start();
     let mut rooms = [("Node socket.io 4.8 with ws", Room::node(clock)?), ("Muster", Room::muster(clock)?)];
+    let mut floor = Audience::open(FLOOR, CONNECTIONS, clock)?;
+    let mut bare = Vec::new();
     let mut samples = [const { [const { Vec::new() }; 3] }; 2];
     for _ in 0..ROUNDS {
         for ((_, room), samples) in rooms.iter_mut().zip(&mut samples) {
@@ -277,6 +284,7 @@ pub fn room(_: &Context) -> Result<Vec<Row>, Trouble> {
             samples[1].push(last);
             samples[2].push(room.tell(4, clock)?.0);
         }
+        bare.push(floor.publish(1, clock)?.0);
     }
     let mut rows = Vec::new();
     for ((name, _), [one, last, four]) in rooms.iter().zip(&samples) {
@@ -288,7 +296,10 @@ pub fn room(_: &Context) -> Result<Vec<Row>, Trouble> {
         let comparison = Comparison::of(&samples[0][at], &samples[1][at])?;
         Ok(Row::ratio(format!("deliveries a core second, {what}: Muster ÷ Node"), &comparison))
     };
+    rows.push(row("bare batched sends (floor), one message".into(), "µs CPU a delivery", &bare)?);
     rows.push(ratio("one message", 0)?.at_least(3.0));
+    let comparison = Comparison::of(&samples[0][0], &bare)?;
+    rows.push(Row::ratio("deliveries a core second, one message: floor ÷ Node", &comparison));
     rows.push(ratio("four under way", 2)?.at_least(6.0));
     Ok(rows)
 }

@@ -213,7 +213,7 @@ pub fn density_websocket(context: &Context) -> Result<Vec<Row>, Trouble> {
 /// # Errors
 /// As [`million`].
 pub fn density_socketio(context: &Context) -> Result<Vec<Row>, Trouble> {
-    let mut rows = hold(context, "socketio", 512.0, &[(100_000, "5m", "25s")])?;
+    let mut rows = hold(context, "socketio", 512.0, &[(100_000, "5m", "25s"), (300_000, "30s", "25s")])?;
     rows.extend(hold(context, "socketio-polling", f64::from(24 << 10), &[(10_000, "1m", "25s")])?);
     Ok(rows)
 }

@@ -43,7 +43,8 @@ pub fn sections() -> &'static [Section] {
             name: "events",
             title: "Socket.IO beside Node's",
             about: "10,000 clients over WebSockets, an event with two arguments that is acked with the same; Node's socket.io 4.8.4 with ws, \
-                    without compression, and the example `socketio_echo`, each on core 0, the generator on core 1, by turns.",
+                    without compression, and the example `socketio_echo`, each on core 0, the generator on core 1, by turns. The floor is a bare \
+                    ring that sends as many short requests back and knows no protocol.",
             run: Run::Here(super::events::acks),
         },
         Section {
@@ -57,7 +58,8 @@ pub fn sections() -> &'static [Section] {
             name: "room",
             title: "A message to a room of 10,000",
             about: "The messaging API's `message:send` in a group of 10,000 members who are all there (store in memory), and `io.to(room).emit` of as \
-                    long a message in Node; one at a time and four at once, until everybody has been told.",
+                    long a message in Node; one at a time and four at once, until everybody has been told. The floor is a bare ring that \
+                    sends a few bytes to as many connections.",
             run: Run::Here(super::events::room),
         },
         Section {
@@ -101,7 +103,7 @@ pub fn sections() -> &'static [Section] {
         Section {
             name: "density-socketio",
             title: "Clients of Socket.IO that do nothing",
-            about: "As above: 100,000 over WebSockets for five minutes, and 10,000 over long polls, one of which is always parked at the server.",
+            about: "As above: 100,000 over WebSockets for five minutes and 300,000 for half a minute, and 10,000 over long polls, one of which is always parked at the server.",
             run: Run::Here(super::load::density_socketio),
         },
         Section {

@@ -6,26 +6,27 @@ use std::time::Duration;
 use crate::protocol::Protocol;
 use crate::shard::{Flow, Shard};
 
-/// Turns the shard until it has drained. With a `gather` time, each turn's answers leave at once and the thread then
-/// sleeps that long before it looks again, whatever comes: requests are answered in batches, later and cheaper.
+/// Turns the shard until it has drained. Where the driver does not gather what comes ([`crate::io::Tuning::gather`]), the
+/// thread rests that long after each turn, whose answers leave before.
 ///
 /// # Errors
 /// When the shard's driver is broken.
 pub fn run<P: Protocol>(shard: &mut Shard<P>, gather: Duration) -> io::Result<()> {
+    let rest = if shard.gathers() { Duration::ZERO } else { gather };
     loop {
         let patience = shard.patience();
         if shard.turn(patience)? == Flow::Done {
             return Ok(());
         }
-        if !gather.is_zero() {
+        if !rest.is_zero() {
             if shard.turn(Some(Duration::ZERO))? == Flow::Done {
                 return Ok(());
             }
             #[expect(
                 clippy::disallowed_methods,
-                reason = "the operator has asked for this rest (engine.gather)"
+                reason = "the operator has asked for this rest (engine.gather_micros)"
             )]
-            std::thread::sleep(gather);
+            std::thread::sleep(rest);
         }
     }
 }

@@ -87,6 +87,9 @@ pub struct Tuning {
     pub relax_time: Duration,
     /// Plain descriptors kept back, so that EMFILE can be answered in order.
     pub reserve_descriptors: u8,
+    /// How long a wait gathers what comes before it ends, unless much comes: a busy shard turns less often, and answers in
+    /// batches. What comes after a longer rest than this is never kept waiting. See [`Driver::gathers`].
+    pub gather: Duration,
 }
 
 impl Default for Tuning {
@@ -102,6 +105,7 @@ impl Default for Tuning {
             send_arena: 1 << 20,
             relax_time: Duration::from_secs(10),
             reserve_descriptors: 4,
+            gather: Duration::ZERO,
         }
     }
 }
@@ -183,6 +187,11 @@ pub trait Driver {
     /// # Errors
     /// Only when the driver itself is broken; the shard then dies and the process ends.
     fn wait(&mut self, timeout: Option<Duration>, sink: &mut dyn Sink) -> io::Result<()>;
+
+    /// Whether [`Driver::wait`] gathers by itself, for [`Tuning::gather`]; else the host has to.
+    fn gathers(&self) -> bool {
+        false
+    }
 
     /// A handle by which other threads end the driver's sleep.
     fn waker(&self) -> Waker;

@@ -132,6 +132,12 @@ impl<P: Protocol> Shard<P> {
         self.driver.notify_fd()
     }
 
+    /// Whether the socket driver gathers what comes ([`crate::io::Tuning::gather`]).
+    #[must_use]
+    pub fn gathers(&self) -> bool {
+        self.driver.gathers()
+    }
+
     /// The socket driver's name.
     #[must_use]
     pub fn driver_name(&self) -> &'static str {

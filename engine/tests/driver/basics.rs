@@ -5,9 +5,9 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use muster_engine::io::{Close, Ending, Token, Tuning};
+use muster_engine::io::{Choice, Close, Ending, Token, Tuning};
 
-use crate::rig::{PATIENCE, on_both};
+use crate::rig::{PATIENCE, Rig, on_both};
 
 #[test]
 fn echo() {
@@ -255,4 +255,25 @@ fn generations_are_cut_to_24_bits_everywhere() {
         rig.driver.close(given, Close::Abort);
         rig.until("closed", |rig| rig.told.closed.contains(&told));
     });
+}
+
+#[test]
+fn a_wait_that_gathers_tells_together_what_comes_one_after_the_other() {
+    let tuning = Tuning { gather: Duration::from_secs(2), ..Tuning::default() };
+    let mut rig = Rig::new(Choice::Ring, &tuning);
+    if !rig.driver.gathers() {
+        eprintln!("the kernel is older than Linux 6.12: the host rests instead");
+        return;
+    }
+    let ((first, mut one), (second, mut two)) = (rig.connection(), rig.connection());
+    one.write_all(b"1").unwrap();
+    let later = std::thread::spawn(move || {
+        // After the first, and long before the end.
+        std::thread::sleep(Duration::from_millis(100));
+        two.write_all(b"2").unwrap();
+        two
+    });
+    rig.driver.wait(Some(PATIENCE), &mut rig.told).unwrap();
+    assert_eq!((rig.heard(first), rig.heard(second)), (&b"1"[..], &b"2"[..]));
+    drop(later.join().unwrap());
 }

@@ -459,6 +459,35 @@ fn a_large_group_is_told_in_turns() {
 }
 
 #[test]
+fn what_waits_in_a_large_group_goes_together_and_holds_nobody_else_up() {
+    let mut net = Net::new(1, Limits::default());
+    let ann = net.following("ann");
+    let members: Vec<String> = (0..600).map(|n| format!("member-{n}")).collect();
+    let names: Vec<&str> = members.iter().map(String::as_str).collect();
+    let group = net.make(ann, Kind::Group, &names).id;
+    let pair = net.make(ann, Kind::Direct, &["member-599"]).id;
+    let sessions: Vec<SessionAddr> = names.iter().map(|name| net.following(name)).collect();
+    let texts = ["one", "two", "three", "four"];
+    for text in texts {
+        net.say(ann, command(draft(group, text, None)));
+    }
+    net.say(ann, command(draft(pair, "aside", None)));
+    let mut partly = 0;
+    for _ in 0..20 {
+        net.turn();
+        let said: Vec<Vec<String>> = sessions.iter().map(|session| net.said(*session)).collect();
+        let (last, others) = said.split_last().unwrap();
+        assert!(others.iter().all(|said| said.is_empty() || *said == texts), "nobody has heard a part");
+        let some = others.iter().any(Vec::is_empty) && !others.iter().all(Vec::is_empty);
+        partly += usize::from(some && *last == ["aside"]);
+    }
+    assert!(partly > 0, "the pair did not wait for the group");
+    net.run();
+    assert!(sessions[..599].iter().all(|session| net.said(*session) == texts));
+    assert_eq!(net.said(sessions[599]), ["aside", "one", "two", "three", "four"]);
+}
+
+#[test]
 fn a_list_that_cannot_be_read_is_refused_and_not_cut_short() {
     for shards in [1, 3] {
         let mut net = Net::new(shards, Limits { chat_cache: 1, ..Limits::default() });

@@ -138,8 +138,9 @@ settings! {
         host: HostChoice = "thread";
         /// Whether each shard is pinned to a core.
         pin: bool = "true";
-        /// Microseconds that a shard on a plain thread rests after each turn, so that it answers in batches: less CPU for
-        /// many sparse requests, and up to that much more latency for each.
+        /// Microseconds that a shard on a plain thread gathers what comes before it goes on, unless much comes: fewer turns,
+        /// answers in batches, and up to that much more latency where requests are dense. What comes after a longer rest is
+        /// not kept waiting (on Linux 6.12 or later with `ring`; elsewhere the shard rests that long after each turn).
         gather_micros: u32 = "0" in "0"..="10000";
         /// Most connections of one shard; 0 takes what the limit of open files allows.
         connections: u32 = "0" in "0"..="16777216";

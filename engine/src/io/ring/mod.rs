@@ -290,7 +290,8 @@ impl Driver for Ring {
         };
         // A host that only looks in does not enter the kernel for nothing.
         if timeout != Some(Duration::ZERO) || self.queue.unsubmitted() > 0 || self.queue.wants_enter() {
-            self.queue.submit_and_wait(timeout)?;
+            let gather = if self.gathers() { self.tuning.gather } else { Duration::ZERO };
+            self.queue.submit_and_wait(timeout, gather)?;
         }
         self.collect()?;
 
@@ -312,6 +313,10 @@ impl Driver for Ring {
         self.notices = notices;
         self.relax();
         Ok(())
+    }
+
+    fn gathers(&self) -> bool {
+        self.queue.gathers()
     }
 
     fn waker(&self) -> Waker {

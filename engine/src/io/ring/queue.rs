@@ -12,6 +12,10 @@ use io_uring::{EnterFlags, IoUring, cqueue, squeue};
 const SUBMISSIONS: u32 = 512;
 /// Completions that fit. More are kept by the kernel and fetched by another enter.
 const COMPLETIONS: u32 = 4096;
+/// Completions that end a wait which gathers before its time.
+const MANY: u32 = 128;
+/// A wait without an end: the kernel gathers only where there is one.
+const LONG: Duration = Duration::from_secs(3_600);
 
 /// The ring.
 pub(super) struct Queue {
@@ -63,19 +67,34 @@ impl Queue {
 
     /// Hands the kernel what is queued and does not look for completions: they are for the next wait.
     pub(super) fn submit(&mut self) -> io::Result<()> {
-        self.enter(0, EnterFlags::empty(), None)
+        self.enter(0, EnterFlags::empty(), (None, 0))
     }
 
     /// Submits, lets the kernel finish what it has deferred to this call, and sleeps for a completion if there is none
-    /// and `timeout` is not zero.
-    pub(super) fn submit_and_wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let want = u32::from(timeout != Some(Duration::ZERO));
-        self.enter(want, EnterFlags::GETEVENTS, timeout)
+    /// and `timeout` is not zero. With a `gather` time it sleeps at least that long, unless many completions come.
+    pub(super) fn submit_and_wait(&mut self, timeout: Option<Duration>, gather: Duration) -> io::Result<()> {
+        if timeout == Some(Duration::ZERO) {
+            return self.enter(0, EnterFlags::GETEVENTS, (timeout, 0));
+        }
+        let least = u32::try_from(gather.as_micros()).unwrap_or(u32::MAX);
+        let (want, timeout) = if least == 0 { (1, timeout) } else { (MANY, timeout.or(Some(LONG))) };
+        self.enter(want, EnterFlags::GETEVENTS, (timeout, least))
     }
 
-    fn enter(&mut self, want: u32, flags: EnterFlags, timeout: Option<Duration>) -> io::Result<()> {
+    /// Whether the kernel can gather (Linux 6.12).
+    pub(super) fn gathers(&self) -> bool {
+        self.ring.params().is_feature_min_timeout()
+    }
+
+    /// The times are how long it may sleep, and how many microseconds it sleeps for less than it wants.
+    fn enter(
+        &mut self,
+        want: u32,
+        flags: EnterFlags,
+        (timeout, least): (Option<Duration>, u32),
+    ) -> io::Result<()> {
         let timespec = timeout.map(Timespec::from);
-        let mut arguments = SubmitArgs::new();
+        let mut arguments = SubmitArgs::new().min_wait_usec(least);
         if let Some(timespec) = &timespec {
             arguments = arguments.timespec(timespec);
         }

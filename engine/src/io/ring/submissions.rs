@@ -55,7 +55,7 @@ impl Ring {
                     count => Err(io::Error::other(format!("the kernel has lost {count} completions"))),
                 };
             }
-            self.queue.submit_and_wait(Some(Duration::ZERO))?;
+            self.queue.submit_and_wait(Some(Duration::ZERO), Duration::ZERO)?;
         }
         Err(io::Error::other("the kernel does not take the operations that are queued"))
     }
