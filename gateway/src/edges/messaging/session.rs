@@ -38,10 +38,16 @@ enum Known {
     /// It has not been asked, or nobody could say.
     #[default]
     Not,
-    /// It is being asked. Of whom one has heard meanwhile that they are partners, or no longer.
-    Asked(Box<Vec<(Id, bool)>>),
+    /// It is being asked.
+    Asked(Box<Late>),
     /// They are watched. `None`: nobody of them is online, and the client has been told so.
     Watched(Option<Box<Partners>>),
+}
+
+/// Of whom one has heard, while it is asked, that they are partners, or no longer.
+#[derive(Debug, Default)]
+struct Late {
+    partners: Vec<(Id, bool)>,
 }
 
 /// What a reply is for.
@@ -98,7 +104,7 @@ impl Messaging {
         let (Some(user), Ok(Reply::Chat(reply))) = (call.origin.user(), listed) else { return };
         let ChatReply::Summaries { rows, .. } = &**reply else { return };
         let mut users = partners::of_list(rows, user);
-        for (partner, is_one) in *late {
+        for (partner, is_one) in late.partners {
             users.retain(|user| *user != partner);
             users.extend(is_one.then_some(partner));
         }
@@ -131,7 +137,7 @@ impl Messaging {
     /// A conversation was made: its other side may be a new partner.
     fn met(&mut self, call: &mut Call<'_, '_>, partner: &Id) {
         match &mut self.known {
-            Known::Asked(late) => late.push((partner.clone(), true)),
+            Known::Asked(late) => late.partners.push((partner.clone(), true)),
             Known::Watched(_) => {
                 self.command(call, For::Nothing, Command::Watch { users: vec![partner.clone()] });
             }
@@ -142,7 +148,7 @@ impl Messaging {
     /// A conversation was deleted: its other side is no partner any more, for there is only one between two.
     fn parted(&mut self, call: &mut Call<'_, '_>, partner: &Id) {
         match &mut self.known {
-            Known::Asked(late) => late.push((partner.clone(), false)),
+            Known::Asked(late) => late.partners.push((partner.clone(), false)),
             Known::Watched(_) => {
                 self.partners(call, |partners, emit| partners.gone(partner, emit));
                 self.command(call, For::Nothing, Command::Unwatch { users: vec![partner.clone()] });
