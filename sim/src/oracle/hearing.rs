@@ -63,21 +63,6 @@ impl Ear {
     }
 }
 
-/// Which conversation an event is about.
-fn place_of(event: &ChatEvent) -> ConversationId {
-    match event {
-        ChatEvent::Said(message) | ChatEvent::Edited(message) => message.id.conversation,
-        ChatEvent::Removed { message, .. } | ChatEvent::Read { message, .. } => message.conversation,
-        ChatEvent::ReadAll { conversation, .. }
-        | ChatEvent::Typing { conversation, .. }
-        | ChatEvent::MemberAdded { conversation, .. }
-        | ChatEvent::MemberRemoved { conversation, .. }
-        | ChatEvent::MemberChanged { conversation, .. }
-        | ChatEvent::Deleted { conversation, .. } => *conversation,
-        ChatEvent::Created(conversation) | ChatEvent::Updated(conversation) => conversation.id,
-    }
-}
-
 impl Oracle {
     /// Something happens at the store of conversations.
     ///
@@ -125,7 +110,7 @@ impl Oracle {
         self.checked.chat_events += 1;
         let Some(found) = self.sessions.get(&session) else { return Ok(()) };
         let (key, service) = (found.open.actor.key.clone(), found.open.actor.service);
-        let id = place_of(event);
+        let id = event.conversation();
         let place = (key.realm, id);
         let seen = || format!("{session} of {key:?} hears {event:?}");
         let ear = self.chats.ears.entry(session).or_default();
