@@ -81,7 +81,6 @@ impl Posts {
 }
 
 /// How a conversation's turn ended.
-#[derive(PartialEq, Eq)]
 enum Turn {
     /// Everybody has been told everything.
     Done,
@@ -162,12 +161,12 @@ impl Machine {
     pub(in crate::machine) fn chat_told(&mut self, realm: Realm, users: Arc<[Id]>, event: Arc<Event>) {
         let Event::Chat(_, said) = &*event else { return };
         let place = (realm, said.conversation());
-        let mut queue = Queue::default();
         if let Some(waiting) = self.chats.posts.queues.get_mut(&place) {
             waiting.posts.push_back(Post { users, event });
             self.chats.posts.count += 1;
             return;
         }
+        let mut queue = Queue::default();
         // Most are for few, and need not wait for the next turn.
         if users.len() <= FEW {
             (queue.together, queue.next) =
