@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::{Memory3, Server, Turns};
+use crate::rehearsal;
 use crate::run::Found;
 use crate::server::metrics::{Durations, Metrics};
 use crate::server::watch::Sample;
@@ -23,10 +24,12 @@ pub(crate) fn server_side(found: &Found) -> Server {
                 .map(|(first, last)| last.saturating_sub(first) as f64 / units as f64);
         }
     }
-    let pss =
-        |sample: &Option<Sample>| sample.as_ref().and_then(|sample| sample.pss).map_or(0, |(_, pss)| pss);
+    let pss = |sample: &Option<Sample>| rehearsal::pss(sample.as_ref());
     let kernel = |sample: &Option<Sample>| sample.as_ref().map_or(0, |sample| sample.memory.kernel());
     server.memory = Memory3 { before: pss(&found.before), with: pss(&found.with), after: pss(&found.after) };
+    if let Some((sessions, fresh)) = &found.rehearsal {
+        (server.rehearsal, server.memory_at_first) = (*sessions, rehearsal::pss(Some(fresh)));
+    }
     server.kernel_memory =
         Memory3 { before: kernel(&found.before), with: kernel(&found.with), after: kernel(&found.after) };
     if found.open > 0 && found.with.is_some() {

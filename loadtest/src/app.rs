@@ -17,8 +17,9 @@ use crate::fleet;
 use crate::mix::{BUILT_IN, Mix};
 use crate::outcome::{Check, Latency, Outcome, Tick};
 use crate::persona::Tokens;
+use crate::rehearsal;
 use crate::report::view::View;
-use crate::report::{compare, html, json, thresholds};
+use crate::report::{compare, figures, html, json, thresholds};
 use crate::run::{Order, Show, run};
 use crate::server::fit::{self, Costs, Facts, Guard, Wish};
 use crate::server::inquiry::Inquiry;
@@ -39,6 +40,8 @@ const DOOR_SPARE: u64 = 200;
 const DOOR_LEAST: u64 = 4_096;
 /// What a crowd must have taken for the memory that stays to be told from the noise of pages and pools.
 const MEMORY_JUDGED: u64 = 16 << 20;
+/// How many there must have been: of fewer, pools that are filled ahead and pages read from disk are most.
+const SESSIONS_JUDGED: u64 = 10_000;
 /// How far memory may stay above what it was, once the crowd has left.
 const MEMORY_BACK: f64 = 0.05;
 
@@ -358,7 +361,7 @@ fn run_scenario(arguments: &RunArgs) -> Result<ExitCode, String> {
         io: arguments.generator.io.map_or_else(Default::default, Into::into),
         clock,
     };
-    carry_out(plan, target, stopper.stop, None, false, &arguments.output)
+    carry_out(plan, target, stopper.stop, None, &arguments.output)
 }
 
 fn million(arguments: &MillionArgs) -> Result<ExitCode, String> {
@@ -393,28 +396,38 @@ fn million(arguments: &MillionArgs) -> Result<ExitCode, String> {
         io: engine::io::Choice::Auto,
         clock,
     };
-    carry_out(plan, target, stopper.stop, Some(guard), true, &arguments.output)
+    let rehearsal = arguments.rehearsal.unwrap_or_else(|| rehearsal::fitting(arguments.sessions));
+    let care = Care { guard, rehearsal: rehearsal.min(arguments.sessions) };
+    carry_out(plan, target, stopper.stop, Some(care), &arguments.output)
+}
+
+/// What a crowd as large as the machine is given besides: a guard of the machine's memory, and a look at what the server
+/// gives back.
+struct Care {
+    guard: Guard,
+    rehearsal: u64,
 }
 
 fn carry_out(
     plan: fleet::Plan,
     mut target: Target,
     stop: Arc<AtomicBool>,
-    guard: Option<Guard>,
-    measure_after: bool,
+    care: Option<Care>,
     output: &OutputArgs,
 ) -> Result<ExitCode, String> {
     let mix = &plan.mix;
-    let title = format!("{}, {} sessions", mix.name, crate::report::figures::count(mix.connections));
+    let title = format!("{}, {} sessions", mix.name, figures::count(mix.connections));
     let expected = mix.connections as f64 / 10_000.0 + mix.warm_up + mix.hold + 5.0;
     let inquiry = inquiry(&plan, target.asked)?;
     let view = View::new(&title, mix.connections, expected, std::io::stderr().is_terminal());
-    let mut live = Live { view, guard: guard.map(|guard| (guard, &*stop)) };
+    let (measure_after, rehearsal) = (care.is_some(), care.as_ref().map_or(0, |care| care.rehearsal));
+    let mut live = Live { view, guard: care.map(|care| (care.guard, &*stop)) };
     let order = Order {
         plan,
         command: given(),
         server: target.watcher.take(),
         inquiry,
+        rehearsal,
         stop: stop.clone(),
         measure_after,
     };
@@ -470,15 +483,25 @@ fn memory_came_back(outcome: &mut Outcome) {
     // What the crowd took, and what of it is still there.
     let (took, stayed) =
         (memory.with.saturating_sub(memory.before), memory.after.saturating_sub(memory.before));
-    let mut detail = format!(
+    let mut detail = match server.rehearsal {
+        0 => String::new(),
+        sessions => format!(
+            "{:.1} MB at first; after a rehearsal of {}: ",
+            server.memory_at_first as f64 / 1e6,
+            figures::count(sessions)
+        ),
+    };
+    detail.push_str(&format!(
         "{:.1} MB before, {:.1} MB with the crowd, {:.1} MB after it had left",
         memory.before as f64 / 1e6,
         memory.with as f64 / 1e6,
         memory.after as f64 / 1e6
-    );
-    if took < MEMORY_JUDGED {
+    ));
+    let connected = outcome.counts.get("connected").copied().unwrap_or(0);
+    if took < MEMORY_JUDGED || connected < SESSIONS_JUDGED {
         outcome.notes.push(format!(
-            "the server's memory, {detail}: whether it comes back is judged where a crowd takes {} MiB or more",
+            "the server's memory, {detail}: whether it comes back is judged of {} sessions or more that take {} MiB or more",
+            figures::count(SESSIONS_JUDGED),
             MEMORY_JUDGED >> 20
         ));
         return;

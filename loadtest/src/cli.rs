@@ -386,6 +386,10 @@ pub struct MillionArgs {
     /// Connects under way at a time.
     #[arg(long, default_value_t = 1_024)]
     pub opening: u32,
+    /// Sessions that come and go first, so that what a server's first crowd costs it, of whatever size, is not reckoned to
+    /// this one; a tenth, at most 10,000, if not given; 0: none.
+    #[arg(long)]
+    pub rehearsal: Option<u64>,
     /// Only say what fits.
     #[arg(long)]
     pub dry_run: bool,

@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod mix;
 pub mod outcome;
 pub mod persona;
+pub mod rehearsal;
 pub mod report;
 pub mod run;
 pub mod server;

@@ -170,6 +170,10 @@ pub struct Server {
     pub system_calls_per_unit: Option<f64>,
     /// Memory before the crowd, with it, and after it had left.
     pub memory: Memory3,
+    /// Sessions of the smaller crowd that came and went before, and memory before it; 0: there was none.
+    pub rehearsal: u64,
+    /// See `rehearsal`; bytes.
+    pub memory_at_first: u64,
     /// Kernel memory of the machine at the same three times.
     pub kernel_memory: Memory3,
     /// User memory a session: (with − before) ÷ sessions.

@@ -10,6 +10,7 @@ use crate::fleet::tally::{COUNTS, Count, Kind, Tally};
 use crate::fleet::{Fleet, Phase, Plan};
 use crate::mix::Mix;
 use crate::outcome::{Generator, Latency, Outcome, Tick};
+use crate::rehearsal::{self, SAMPLE};
 use crate::server::inquiry::{self, Inquirer, Inquiry};
 use crate::server::machine;
 use crate::server::metrics::Durations;
@@ -27,13 +28,6 @@ const SETTLE: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_secs(1);
 /// How long until every ring has seen a phase, and shown what it counted before.
 const SEEN: Duration = Duration::from_millis(300);
-/// How long reading the server's memory may take.
-const SAMPLE: Duration = Duration::from_secs(20);
-/// A server remembers for a minute who has left (a late word about a session must not revive it) before its memory
-/// can come back; a crowd that took more than this many bytes is waited for that long.
-const AFTERMATH: Duration = Duration::from_secs(75);
-const SMALL_CROWD: u64 = 16 << 20;
-
 /// Who looks on.
 pub trait Show {
     /// The next part of the run begins.
@@ -63,6 +57,8 @@ pub struct Order {
     pub server: Option<Watcher>,
     /// What a service asks the server meanwhile, if anything.
     pub inquiry: Option<Inquiry>,
+    /// Sessions of a smaller crowd that comes and goes first, so that what any first crowd costs is not this one's; 0: none.
+    pub rehearsal: u64,
     /// Set from outside: stop in order, with a report of what was measured so far.
     pub stop: Arc<AtomicBool>,
     /// Whether to wait until the server has forgotten the crowd, and to measure its memory then.
@@ -97,6 +93,9 @@ pub(crate) struct Found {
     pub(crate) kept: Option<(u64, u64)>,
     /// What the questions of a service have found out.
     pub(crate) inquiry: Option<inquiry::Found>,
+    /// Sessions of the crowd that came first, and the server before it.
+    pub(crate) rehearsal: Option<(u64, Sample)>,
+    /// Before the crowd, with it, and after it had left.
     pub(crate) before: Option<Sample>,
     pub(crate) with: Option<Sample>,
     pub(crate) after: Option<Sample>,
@@ -139,12 +138,18 @@ enum Into {
 /// # Errors
 /// When it could not be begun, or the generator itself failed; what the server does wrong is in the outcome.
 pub fn run(order: Order, show: &mut dyn Show) -> Result<Outcome, String> {
-    let Order { plan, command, server, inquiry, stop, measure_after } = order;
+    let Order { plan, command, server, inquiry, rehearsal, stop, measure_after } = order;
     let (clock, started) = (plan.clock, Clock::unix_ms());
     let begun = clock.now();
-    let before = server.as_ref().and_then(|watcher| watcher.measure(SAMPLE));
-    if before.as_ref().is_some_and(|sample| !sample.alive) {
+    let fresh = server.as_ref().and_then(|watcher| watcher.measure(SAMPLE));
+    if fresh.as_ref().is_some_and(|sample| !sample.alive) {
         return Err("the server is not running".into());
+    }
+    let mut before = fresh.clone();
+    if rehearsal > 0 {
+        show.phase("rehearsal");
+        rehearsal::hold(&plan, rehearsal, server.as_ref(), &stop)?;
+        before = server.as_ref().and_then(|watcher| watcher.measure(SAMPLE));
     }
     let own_before = own_memory();
     let fleet = Fleet::start(plan.clone())?;
@@ -174,6 +179,7 @@ pub fn run(order: Order, show: &mut dyn Show) -> Result<Outcome, String> {
             stalled: None,
             kept: None,
             inquiry: None,
+            rehearsal: fresh.filter(|_| rehearsal > 0).map(|fresh| (rehearsal, fresh)),
             before,
             with: None,
             after: None,
@@ -195,7 +201,8 @@ pub fn run(order: Order, show: &mut dyn Show) -> Result<Outcome, String> {
     if let Some(watcher) = &watcher {
         if measure_after {
             show.note("waiting until the server has forgotten the crowd");
-            wait_for_nobody(watcher, &found, &stop);
+            let worth = rehearsal::worth(found.before.as_ref(), found.with.as_ref());
+            rehearsal::forgotten(watcher, found.before.as_ref(), worth, &stop);
         }
         found.after = watcher.measure(SAMPLE);
     }
@@ -530,36 +537,6 @@ impl Run<'_> {
         self.found.all.add(&fresh);
         self.show.tick(&tick, &latencies(&self.found));
         self.timeline.push(tick);
-    }
-}
-
-/// The server still has to hear of it, and its grace has to pass.
-fn wait_for_nobody(watcher: &Watcher, found: &Found, stop: &AtomicBool) {
-    let wanted = found.before.as_ref().and_then(|sample| sample.online).unwrap_or(0);
-    for _ in 0..180 {
-        let online = watcher.latest().filter(|sample| sample.alive).and_then(|sample| sample.online);
-        if online.is_none_or(|online| online <= wanted) || stop.load(Ordering::Acquire) {
-            break;
-        }
-        Clock::rest(Duration::from_secs(1));
-    }
-    // Last rows are written, graves are forgotten, pages are given back: until that has come to rest, or has had its
-    // time. What a small crowd took is not worth the wait.
-    let pss = |sample: Option<Sample>| sample.and_then(|sample| sample.pss).map_or(0, |(_, pss)| pss);
-    let before = pss(found.before.clone());
-    let worth = pss(found.with.clone()).saturating_sub(before) > SMALL_CROWD;
-    let least = if worth { AFTERMATH } else { Duration::ZERO };
-    let clock = Clock::start();
-    let (mut last, mut calm) = (u64::MAX, 0);
-    for _ in 0..60 {
-        let waited = Duration::from_nanos(clock.now());
-        if (calm >= 3 && waited >= least) || stop.load(Ordering::Acquire) {
-            break;
-        }
-        Clock::rest(Duration::from_secs(3));
-        let pss = pss(watcher.measure(SAMPLE));
-        calm = if pss + pss / 200 >= last { calm + 1 } else { 0 };
-        last = pss;
     }
 }
 

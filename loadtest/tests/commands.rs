@@ -145,7 +145,8 @@ fn a_small_million_of_socket_io_on_both_transports() {
     let json = path(&folder, "million.json");
     // So few that nobody judges whether their memory comes back: it is mostly pages and pools.
     for dialect in ["socketio", "socketio-polling"] {
-        let run = ["million", "-n", "200", "--hold", "3s", "--every", "1s", "--json", &json];
+        let run =
+            ["million", "-n", "200", "--rehearsal", "0", "--hold", "3s", "--every", "1s", "--json", &json];
         exits(0, &[&run[..], &["--dialect", dialect]].concat());
         let outcome = read(&json);
         assert_eq!((outcome.counts["connected"], outcome.counts["lost"]), (200, 0), "{dialect}");

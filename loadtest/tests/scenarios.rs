@@ -100,7 +100,15 @@ fn order(server: &Server, plan: Plan) -> Order {
         hold: plan.mix.hold,
         clock,
     });
-    Order { plan, command: "a test".into(), server: Some(watcher), inquiry, stop, measure_after: false }
+    Order {
+        plan,
+        command: "a test".into(),
+        server: Some(watcher),
+        inquiry,
+        rehearsal: 0,
+        stop,
+        measure_after: false,
+    }
 }
 
 /// An outcome with its counts at hand.
@@ -241,7 +249,8 @@ fn a_server_whose_heartbeats_stay_away_is_found_out() {
         clock,
     };
     let (command, stop) = ("a test".to_owned(), Arc::default());
-    let order = Order { plan, command, server: None, inquiry: None, stop, measure_after: false };
+    let order =
+        Order { plan, command, server: None, inquiry: None, rehearsal: 0, stop, measure_after: false };
     let outcome = run(order, &mut Nobody).unwrap_or_else(|error| panic!("{error}"));
     let failed: Vec<_> =
         outcome.checks.iter().filter(|check| !check.passed).map(|check| &*check.name).collect();

@@ -154,6 +154,11 @@ pub(crate) fn server_lines(server: &Server) -> Vec<Vec<String>> {
         );
         rows.push(vec![name, text]);
     }
+    if server.rehearsal > 0 {
+        let (memory, sessions) = (server.memory_at_first as f64, figures::count(server.rehearsal));
+        let text = format!("{} before {sessions} sessions came and left", figures::bytes(memory));
+        rows.push(vec!["rehearsal".into(), text]);
+    }
     rows.push(vec!["memory".into(), three(server.memory)]);
     rows.push(vec!["kernel memory".into(), three(server.kernel_memory)]);
     if let Some(bytes) = server.bytes_per_session {

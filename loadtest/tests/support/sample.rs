@@ -95,6 +95,8 @@ fn server() -> Server {
         unit: "heartbeat".into(),
         system_calls_per_unit: Some(0.41),
         memory: Memory3 { before: 11_204_000, with: 14_560_000, after: 11_402_000 },
+        rehearsal: 1_000,
+        memory_at_first: 8_300_000,
         kernel_memory: Memory3 { before: 0, with: 46_200_000, after: 1_200_000 },
         bytes_per_session: Some(335.6),
         kernel_bytes_per_session: Some(4_620.0),

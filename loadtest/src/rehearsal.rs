@@ -1,0 +1,111 @@
+//! A small crowd that comes and goes before the crowd that is measured, and how long its traces stay.
+//!
+//! The first crowd that a server meets, of whatever size, makes it read its code from disk, touch its stacks and set up
+//! the pools of its allocator. That belongs to the server, not to the crowd: a rehearsal has it done before anything is
+//! compared.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::fleet::tally::{Count, Tally};
+use crate::fleet::{Fleet, Phase, Plan};
+use crate::server::watch::{Sample, Watcher};
+
+/// How long reading the server's memory may take.
+pub(crate) const SAMPLE: Duration = Duration::from_secs(20);
+/// A server remembers for a minute who has left (a late word about a session must not revive it) before its memory
+/// can come back; a crowd that took more than this many bytes is waited for that long.
+const AFTERMATH: Duration = Duration::from_secs(75);
+const SMALL_CROWD: u64 = 16 << 20;
+/// How often is looked whether everybody is there.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long a rehearsal may take to come together.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long it stays, so that heartbeats and timers have their turn too.
+const STAY: Duration = Duration::from_secs(3);
+
+/// As many as show a server all that a crowd of this size does: a tenth of it, at most ten thousand.
+#[must_use]
+pub fn fitting(sessions: u64) -> u64 {
+    sessions.div_ceil(10).min(10_000)
+}
+
+/// Brings `sessions` of the plan's crowd, has them stay for a moment, and waits until the server has forgotten them.
+///
+/// # Errors
+/// When they cannot come, or the generator fails.
+pub(crate) fn hold(
+    plan: &Plan,
+    sessions: u64,
+    watcher: Option<&Watcher>,
+    stop: &AtomicBool,
+) -> Result<(), String> {
+    let fresh = watcher.and_then(|watcher| watcher.measure(SAMPLE));
+    let mut small = plan.clone();
+    small.mix.connections = sessions;
+    // Each says something in the time it stays.
+    if small.mix.heartbeat.every > 0.0 && plan.dialect.make().patience().is_none() {
+        small.mix.heartbeat.every = small.mix.heartbeat.every.min(STAY.as_secs_f64() / 2.0);
+    }
+    small.rings = 1;
+    let mut fleet = Fleet::start(small)?;
+    let (clock, mut seen) = (Clock::start(), Tally::default());
+    let late = |clock: &Clock| clock.now() > PATIENCE.as_nanos() as u64;
+    while fleet.missing() > 0 && !late(&clock) && !stop.load(Ordering::Acquire) {
+        Clock::rest(LOOK);
+        if let Some(failure) = fleet.failure() {
+            return Err(failure);
+        }
+    }
+    fleet.set(Phase::Run);
+    Clock::rest(STAY);
+    fleet.end(&mut seen)?;
+    let came = seen.get(Count::Connected);
+    if came < sessions && !stop.load(Ordering::Acquire) {
+        return Err(format!("the rehearsal failed: {came} of {sessions} sessions could be opened"));
+    }
+    if let Some(watcher) = watcher {
+        forgotten(watcher, fresh.as_ref(), sessions >= fitting(10_000), stop);
+    }
+    Ok(())
+}
+
+/// What a sample says of the server's memory, bytes.
+pub(crate) fn pss(sample: Option<&Sample>) -> u64 {
+    sample.and_then(|sample| sample.pss).map_or(0, |(_, pss)| pss)
+}
+
+/// Whether a crowd took so much that its memory is worth waiting for.
+pub(crate) fn worth(before: Option<&Sample>, with: Option<&Sample>) -> bool {
+    pss(with).saturating_sub(pss(before)) > SMALL_CROWD
+}
+
+/// Waits until the server counts no more users online than `before`, and its memory has come to rest; where it is `worth` it,
+/// until it has forgotten who left.
+pub(crate) fn forgotten(watcher: &Watcher, before: Option<&Sample>, worth: bool, stop: &AtomicBool) {
+    // The server still has to hear of it, and its grace has to pass.
+    let wanted = before.and_then(|sample| sample.online).unwrap_or(0);
+    for _ in 0..180 {
+        let online = watcher.latest().filter(|sample| sample.alive).and_then(|sample| sample.online);
+        if online.is_none_or(|online| online <= wanted) || stop.load(Ordering::Acquire) {
+            break;
+        }
+        Clock::rest(Duration::from_secs(1));
+    }
+    // Last rows are written, graves are forgotten, pages are given back: until that has come to rest, or has had its
+    // time.
+    let least = if worth { AFTERMATH } else { Duration::ZERO };
+    let clock = Clock::start();
+    let (mut last, mut calm) = (u64::MAX, 0);
+    for _ in 0..60 {
+        let waited = Duration::from_nanos(clock.now());
+        if (calm >= 3 && waited >= least) || stop.load(Ordering::Acquire) {
+            break;
+        }
+        Clock::rest(Duration::from_secs(3));
+        let now = pss(watcher.measure(SAMPLE).as_ref());
+        calm = if now + now / 200 >= last { calm + 1 } else { 0 };
+        last = now;
+    }
+}
