@@ -203,7 +203,7 @@ pub fn heartbeats(_: &Context) -> Result<Vec<Row>, Trouble> {
 /// # Errors
 /// As [`heartbeats`].
 pub fn liveness(_: &Context) -> Result<Vec<Row>, Trouble> {
-    let gathers = [0, 500, 1_000, 2_000];
+    let gathers = [0, 200, 500, 1_000, 2_000];
     let clock = Clock::start();
     let places = gathers
         .iter()

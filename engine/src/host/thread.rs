@@ -7,7 +7,8 @@ use crate::protocol::Protocol;
 use crate::shard::{Flow, Shard};
 
 /// Turns the shard until it has drained. Where the driver does not gather what comes ([`crate::io::Tuning::gather`]), the
-/// thread rests that long after each turn, whose answers leave before.
+/// thread rests that long after each turn, whose answers leave before; not after one that has taken as long itself, behind
+/// which enough has gathered.
 ///
 /// # Errors
 /// When the shard's driver is broken.
@@ -18,13 +19,13 @@ pub fn run<P: Protocol>(shard: &mut Shard<P>, gather: Duration) -> io::Result<()
         if shard.turn(patience)? == Flow::Done {
             return Ok(());
         }
-        if !rest.is_zero() {
+        if shard.turn_time() < rest {
             if shard.turn(Some(Duration::ZERO))? == Flow::Done {
                 return Ok(());
             }
             #[expect(
                 clippy::disallowed_methods,
-                reason = "the operator has asked for this rest (engine.gather_micros)"
+                reason = "a rest of microseconds, in which nothing can be overslept (engine.gather_micros)"
             )]
             std::thread::sleep(rest);
         }

@@ -70,6 +70,7 @@ pub struct Shard<P: Protocol> {
     floor: Floor<P>,
     outbox_bytes: usize,
     flushed: staging::Flushed,
+    turn_micros: u64,
 }
 
 impl<P: Protocol> Shard<P> {
@@ -78,7 +79,8 @@ impl<P: Protocol> Shard<P> {
     pub fn new(parts: Parts<P>) -> Self {
         let outbox_bytes = parts.outbox_bytes;
         let (driver, floor) = Floor::new(parts);
-        let mut shard = Self { driver, floor, outbox_bytes, flushed: staging::Flushed::default() };
+        let mut shard =
+            Self { driver, floor, outbox_bytes, flushed: staging::Flushed::default(), turn_micros: 0 };
         shard.floor.settle();
         shard
     }
@@ -101,8 +103,14 @@ impl<P: Protocol> Shard<P> {
         self.flush();
 
         let turn = SlowTurn { inbox_micros: drained - begun.wait_end, ..begun.turn };
-        self.floor.end_turn(begun.start, turn);
+        self.turn_micros = self.floor.end_turn(begun.start, turn);
         Ok(if self.floor.is_done() { Flow::Done } else { Flow::Running })
+    }
+
+    /// How long the turn before has taken, without its sleep.
+    #[must_use]
+    pub fn turn_time(&self) -> Duration {
+        Duration::from_micros(self.turn_micros)
     }
 
     /// How long the next turn may sleep: until the next timer, or for ever.

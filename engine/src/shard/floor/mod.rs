@@ -172,9 +172,11 @@ impl<P: Protocol> Floor<P> {
         self.clock.elapsed().as_micros() as u64
     }
 
-    pub(super) fn end_turn(&mut self, start: u64, turn: SlowTurn) {
+    /// How long it has taken, microseconds.
+    pub(super) fn end_turn(&mut self, start: u64, turn: SlowTurn) -> u64 {
         let micros = self.micros() - start;
         self.report.turn(SlowTurn { at: self.now.wall, micros, envelopes: self.envelopes, ..turn });
+        micros
     }
 
     /// Timers of the machine and of the connections.
