@@ -37,6 +37,8 @@ pub(super) const LOAD_CORE: usize = 1;
 
 const RING: Subject = Subject::Muster { io: "ring", host: "thread", gather_us: 0 };
 const EPOLL: Subject = Subject::Muster { io: "epoll", host: "thread", gather_us: 0 };
+/// As it is configured by default.
+const DEFAULT: Subject = Subject::Muster { io: "ring", host: "thread", gather_us: 200 };
 const GLOMMIO: Subject = Subject::Muster { io: "ring", host: "glommio", gather_us: 0 };
 pub(super) const FLOOR: Subject = Subject::RingEcho { gather_us: 0 };
 
@@ -167,7 +169,7 @@ pub(super) fn rows_of(what: String, unit: &str, samples: &Samples) -> Result<Row
 /// # Errors
 /// When a server does not start, or loses somebody.
 pub fn heartbeats(_: &Context) -> Result<Vec<Row>, Trouble> {
-    let subjects = [FLOOR, RING, EPOLL, GLOMMIO];
+    let subjects = [FLOOR, RING, EPOLL, GLOMMIO, DEFAULT];
     let clock = Clock::start();
     let places =
         subjects.iter().map(|&subject| Place::open(subject, clock)).collect::<Result<Vec<_>, _>>()?;
@@ -194,6 +196,7 @@ pub fn heartbeats(_: &Context) -> Result<Vec<Row>, Trouble> {
         let most = if way.starts_with("256") { 1.0 } else { 1.1 };
         rows.push(ratio("Muster on the ring ÷ Muster on epoll", 1, 2)?.at_most(most));
         rows.push(ratio("Muster in a glommio executor ÷ Muster on a thread", 3, 1)?);
+        rows.push(ratio("Muster on the ring, batches of 200 µs (default) ÷ without", 4, 1)?);
     }
     Ok(rows)
 }
