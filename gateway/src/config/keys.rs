@@ -139,7 +139,7 @@ settings! {
         /// Whether each shard is pinned to a core.
         pin: bool = "true";
         /// Microseconds that a shard on a plain thread gathers what comes before it goes on, unless much comes: fewer turns,
-        /// answers in batches, a quarter less CPU at ten thousand requests a second, and up to that much more latency where
+        /// answers in batches, a fifth less CPU at ten thousand requests a second, and up to that much more latency where
         /// requests are so dense. What comes after a longer rest is not kept waiting. 0: each wakes the shard. (The kernel does
         /// it for `ring` on Linux 6.12 or later; elsewhere the shard rests that long after a short turn.)
         gather_micros: u32 = "200" in "0"..="10000";
