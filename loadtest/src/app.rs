@@ -17,7 +17,7 @@ use crate::fleet;
 use crate::mix::{BUILT_IN, Mix};
 use crate::outcome::{Check, Latency, Outcome, Tick};
 use crate::persona::Tokens;
-use crate::rehearsal;
+use crate::rehearsal::{self, SMALL_CROWD};
 use crate::report::view::View;
 use crate::report::{compare, figures, html, json, thresholds};
 use crate::run::{Order, Show, run};
@@ -38,9 +38,8 @@ const STORM_GRACE: &str = "30s";
 /// Connections of the front door that long polls leave to others, and what it has in any case.
 const DOOR_SPARE: u64 = 200;
 const DOOR_LEAST: u64 = 4_096;
-/// What a crowd must have taken for the memory that stays to be told from the noise of pages and pools.
-const MEMORY_JUDGED: u64 = 16 << 20;
-/// How many there must have been: of fewer, pools that are filled ahead and pages read from disk are most.
+/// How many there must have been for the memory that stays to be judged: of fewer, pools that are filled ahead and pages
+/// read from disk are most; and of a small crowd ([`SMALL_CROWD`]) it is not waited for.
 const SESSIONS_JUDGED: u64 = 10_000;
 /// How far memory may stay above what it was, once the crowd has left.
 const MEMORY_BACK: f64 = 0.05;
@@ -498,11 +497,11 @@ fn memory_came_back(outcome: &mut Outcome) {
         memory.after as f64 / 1e6
     ));
     let connected = outcome.counts.get("connected").copied().unwrap_or(0);
-    if took < MEMORY_JUDGED || connected < SESSIONS_JUDGED {
+    if took < SMALL_CROWD || connected < SESSIONS_JUDGED {
         outcome.notes.push(format!(
             "the server's memory, {detail}: whether it comes back is judged of {} sessions or more that take {} MiB or more",
             figures::count(SESSIONS_JUDGED),
-            MEMORY_JUDGED >> 20
+            SMALL_CROWD >> 20
         ));
         return;
     }

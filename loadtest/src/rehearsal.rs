@@ -17,11 +17,13 @@ pub(crate) const SAMPLE: Duration = Duration::from_secs(20);
 /// A server remembers for a minute who has left (a late word about a session must not revive it) before its memory
 /// can come back; a crowd that took more than this many bytes is waited for that long.
 const AFTERMATH: Duration = Duration::from_secs(75);
-const SMALL_CROWD: u64 = 16 << 20;
+pub(crate) const SMALL_CROWD: u64 = 16 << 20;
 /// How often is looked whether everybody is there.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a rehearsal may take to come together.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// A rehearsal of as many is waited for until the server remembers none of them: what it keeps of fewer is nothing.
+const REMEMBERED: u64 = 1_000;
 /// How long it stays, so that heartbeats and timers have their turn too.
 const STAY: Duration = Duration::from_secs(3);
 
@@ -31,17 +33,17 @@ pub fn fitting(sessions: u64) -> u64 {
     sessions.div_ceil(10).min(10_000)
 }
 
-/// Brings `sessions` of the plan's crowd, has them stay for a moment, and waits until the server has forgotten them.
+/// Brings `sessions` of the plan's crowd, has them stay for a moment, and waits until the server, which is `fresh` before, has
+/// forgotten them.
 ///
 /// # Errors
 /// When they cannot come, or the generator fails.
 pub(crate) fn hold(
     plan: &Plan,
     sessions: u64,
-    watcher: Option<&Watcher>,
+    (watcher, fresh): (Option<&Watcher>, Option<&Sample>),
     stop: &AtomicBool,
 ) -> Result<(), String> {
-    let fresh = watcher.and_then(|watcher| watcher.measure(SAMPLE));
     let mut small = plan.clone();
     small.mix.connections = sessions;
     // Each says something in the time it stays.
@@ -66,7 +68,7 @@ pub(crate) fn hold(
         return Err(format!("the rehearsal failed: {came} of {sessions} sessions could be opened"));
     }
     if let Some(watcher) = watcher {
-        forgotten(watcher, fresh.as_ref(), sessions >= fitting(10_000), stop);
+        forgotten(watcher, fresh, sessions >= REMEMBERED, stop);
     }
     Ok(())
 }
