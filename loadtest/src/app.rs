@@ -17,7 +17,7 @@ use crate::fleet;
 use crate::mix::{BUILT_IN, Mix};
 use crate::outcome::{Check, Latency, Outcome, Tick};
 use crate::persona::Tokens;
-use crate::rehearsal::{self, SMALL_CROWD};
+use crate::rehearsal::{self, MEMORY_BACK, SMALL_CROWD};
 use crate::report::view::View;
 use crate::report::{compare, figures, html, json, thresholds};
 use crate::run::{Order, Show, run};
@@ -41,8 +41,6 @@ const DOOR_LEAST: u64 = 4_096;
 /// How many there must have been for the memory that stays to be judged: of fewer, pools that are filled ahead and pages
 /// read from disk are most; and of a small crowd ([`SMALL_CROWD`]) it is not waited for.
 const SESSIONS_JUDGED: u64 = 10_000;
-/// How far memory may stay above what it was, once the crowd has left.
-const MEMORY_BACK: f64 = 0.05;
 
 /// Carries out a command.
 #[must_use]

@@ -15,9 +15,15 @@ use crate::server::watch::{Sample, Watcher};
 /// How long reading the server's memory may take.
 pub(crate) const SAMPLE: Duration = Duration::from_secs(20);
 /// A server remembers for a minute who has left (a late word about a session must not revive it) before its memory
-/// can come back; a crowd that took more than this many bytes is waited for that long.
+/// can come back; a crowd that took more than [`SMALL_CROWD`] bytes is waited for that long.
 const AFTERMATH: Duration = Duration::from_secs(75);
 pub(crate) const SMALL_CROWD: u64 = 16 << 20;
+/// Timers of who has left stand for up to five minutes more: nothing is ever taken out of a wheel.
+const TIMERS: Duration = Duration::from_secs(330);
+/// The most of what a crowd took that may stay.
+pub(crate) const MEMORY_BACK: f64 = 0.05;
+/// Memory that does not come to rest is not waited for any longer.
+const RESTLESS: Duration = Duration::from_secs(120);
 /// How often is looked whether everybody is there.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a rehearsal may take to come together.
@@ -68,7 +74,8 @@ pub(crate) fn hold(
         return Err(format!("the rehearsal failed: {came} of {sessions} sessions could be opened"));
     }
     if let Some(watcher) = watcher {
-        forgotten(watcher, fresh, sessions >= REMEMBERED, stop);
+        let least = if sessions >= REMEMBERED { AFTERMATH } else { Duration::ZERO };
+        forgotten(watcher, fresh, &Wait { least, most: least, enough: 0 }, stop);
     }
     Ok(())
 }
@@ -78,14 +85,25 @@ pub(crate) fn pss(sample: Option<&Sample>) -> u64 {
     sample.and_then(|sample| sample.pss).map_or(0, |(_, pss)| pss)
 }
 
-/// Whether a crowd took so much that its memory is worth waiting for.
-pub(crate) fn worth(before: Option<&Sample>, with: Option<&Sample>) -> bool {
-    pss(with).saturating_sub(pss(before)) > SMALL_CROWD
+/// How long the server's memory is waited for.
+pub(crate) struct Wait {
+    /// At least so long.
+    least: Duration,
+    /// So long, if more than [`Wait::enough`] is in use.
+    most: Duration,
+    /// Bytes.
+    enough: u64,
 }
 
-/// Waits until the server counts no more users online than `before`, and its memory has come to rest; where it is `worth` it,
-/// until it has forgotten who left.
-pub(crate) fn forgotten(watcher: &Watcher, before: Option<&Sample>, worth: bool, stop: &AtomicBool) {
+/// What a crowd's memory is worth: of a small one nothing is waited for, of others until it is back, or has had its time.
+pub(crate) fn worth(before: Option<&Sample>, with: Option<&Sample>) -> Wait {
+    let took = pss(with).saturating_sub(pss(before));
+    let (least, most) = if took > SMALL_CROWD { (AFTERMATH, TIMERS) } else { Default::default() };
+    Wait { least, most, enough: pss(before) + (took as f64 * MEMORY_BACK) as u64 }
+}
+
+/// Waits until the server counts no more users online than `before`, and its memory has come to rest.
+pub(crate) fn forgotten(watcher: &Watcher, before: Option<&Sample>, wait: &Wait, stop: &AtomicBool) {
     // The server still has to hear of it, and its grace has to pass.
     let wanted = before.and_then(|sample| sample.online).unwrap_or(0);
     for _ in 0..180 {
@@ -97,12 +115,12 @@ pub(crate) fn forgotten(watcher: &Watcher, before: Option<&Sample>, worth: bool,
     }
     // Last rows are written, graves are forgotten, pages are given back: until that has come to rest, or has had its
     // time.
-    let least = if worth { AFTERMATH } else { Duration::ZERO };
     let clock = Clock::start();
     let (mut last, mut calm) = (u64::MAX, 0);
-    for _ in 0..60 {
+    loop {
         let waited = Duration::from_nanos(clock.now());
-        if (calm >= 3 && waited >= least) || stop.load(Ordering::Acquire) {
+        let rested = calm >= 3 && waited >= wait.least && (last <= wait.enough || waited >= wait.most);
+        if rested || waited >= wait.most + RESTLESS || stop.load(Ordering::Acquire) {
             break;
         }
         Clock::rest(Duration::from_secs(3));

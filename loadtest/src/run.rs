@@ -201,8 +201,8 @@ pub fn run(order: Order, show: &mut dyn Show) -> Result<Outcome, String> {
     if let Some(watcher) = &watcher {
         if measure_after {
             show.note("waiting until the server has forgotten the crowd");
-            let worth = rehearsal::worth(found.before.as_ref(), found.with.as_ref());
-            rehearsal::forgotten(watcher, found.before.as_ref(), worth, &stop);
+            let wait = rehearsal::worth(found.before.as_ref(), found.with.as_ref());
+            rehearsal::forgotten(watcher, found.before.as_ref(), &wait, &stop);
         }
         found.after = watcher.measure(SAMPLE);
     }

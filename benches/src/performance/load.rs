@@ -377,8 +377,10 @@ fn page_row(outcome: &Outcome, when: &str, command: &str) -> Result<Row, Trouble
 }
 
 fn flat_out(context: &Context) -> Result<Vec<Row>, Trouble> {
+    let before = heartbeats(context)?;
     let (outcome, command) =
         run(context, &format!("{TALK} --pages 200 --in-flight 1024 --warm-up 5s --hold 5m"))?;
+    let after = heartbeats(context)?;
     let kept = latency(&outcome, "kept")?;
     let note = format!(
         "each told to both members; acknowledged after {:.1} ms (p50), {:.1} ms (p99), {:.0} ms at most; {}; {}",
@@ -389,10 +391,38 @@ fn flat_out(context: &Context) -> Result<Vec<Row>, Trouble> {
         failed(&outcome)
     );
     let what = "messages on stable storage a second, 1,024 under way, 100,000 conversations, five minutes";
+    let plain = Summary::of(&[before.rate, after.rate]).ok_or("nothing was measured")?;
+    // The sender is answered, and each member is told.
+    let frames =
+        (kept.count + latency(&outcome, "delivery")?.count) as f64 / outcome.measured_seconds.max(1.0);
     Ok(vec![
+        Row { command: before.command, ..Row::new(PLAIN, "/s", plain) }.noted(before.note),
         once(what, "/s", kept_rate(&outcome)?, &command).at_least(60_000.0).noted(note),
+        once(
+            "frames that messages bring ÷ those that plain heartbeats bring",
+            "×",
+            frames / plain.median,
+            "",
+        ),
         page_row(&outcome, "meanwhile", &command)?,
     ])
+}
+
+/// What the machine does at most when nothing is stored: the server's answers are as many as its generator can ask for.
+const PLAIN: &str =
+    "plain heartbeats a second, 1,024 under way, right before and after: no store, one frame each";
+
+/// Heartbeats of as many sessions, with as many under way.
+struct Heartbeats {
+    rate: f64,
+    command: String,
+    note: String,
+}
+
+fn heartbeats(context: &Context) -> Result<Heartbeats, Trouble> {
+    let (outcome, command) = run(context, "run heartbeat -n 500 --in-flight 1024 --every 0s --hold 10s")?;
+    let rate = latency(&outcome, "heartbeat")?.count as f64 / outcome.measured_seconds.max(1.0);
+    Ok(Heartbeats { rate, command, note: shares(&outcome) })
 }
 
 fn at_a_rate(context: &Context) -> Result<Vec<Row>, Trouble> {

@@ -375,9 +375,10 @@ settings! {
         /// Directory of the conversations. Without it, beside that of the embedded store, with `-chat` after its
         /// name.
         chat_path: Option<PathBuf> = "";
-        /// How long the first of the messages that wait to be stored waits for more, so that they share a sync of the
-        /// disk. `0s`: what waits already goes together, and nothing waits for company.
-        commit_window: Duration = "0s" in "0s"..="2ms";
+        /// Where many messages come to be stored, those of this time share a sync of the disk: it costs the same for one
+        /// as for many. Where few come it is shorter in proportion, and a lone one is not kept waiting. `0s`: only what waits
+        /// already goes together.
+        commit_window: Duration = "2ms" in "0s"..="2ms";
         /// Most messages and other changes that share a sync.
         commit_writes: usize = "1024" in "1"..="65536";
         /// Most bytes that share a sync, give or take one change.

@@ -8,13 +8,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
 
-use crate::limits::relax::KEEP;
-
 /// The pool's name in the ring.
 pub(super) const GROUP: u16 = 0;
 
-/// What a few bytes in a buffer touch, at the least.
-const PAGE: usize = 4 << 10;
+/// What a few bytes touch, at the least.
+pub(super) const PAGE: usize = 4 << 10;
 
 /// The kernel's bound.
 const MOST: u16 = 1 << 15;
@@ -94,10 +92,10 @@ impl Buffers {
 }
 
 impl Buffers {
-    /// More of the pool than a few connections need has been touched. The kernel takes the buffers in turn, so a crowd
-    /// touches all of them sooner or later.
+    /// More than a page of the pool has been touched. The kernel takes the buffers in turn, so a crowd touches all of
+    /// them sooner or later.
     pub(super) fn is_worn(&self) -> bool {
-        self.touched > 2 * KEEP
+        self.touched > PAGE
     }
 
     /// Gives the pages of all buffers back. The caller sees to it that none holds bytes that are still to be read: the

@@ -3,8 +3,8 @@
 //! The sends do not wait (MSG_DONTWAIT), so the kernel has taken or refused all bytes when the enter that submits
 //! them returns. Refusals are read from the completions before anything else happens; then the arena is free again.
 
+use super::buffers::PAGE;
 use crate::io::Token;
-use crate::limits::relax::KEEP;
 
 /// The most bytes of one connection's rest that are offered at once.
 pub(super) const PIECE: usize = 64 * 1024;
@@ -97,9 +97,9 @@ impl Outgoing {
         taken
     }
 
-    /// More of the arena than an idle connection or two need has been touched.
+    /// More than a page of the arena has been touched.
     pub(super) fn is_worn(&self) -> bool {
-        self.touched > 2 * KEEP
+        self.touched > PAGE
     }
 
     /// Takes a new arena, none of which is touched, unless something lies in this one.
@@ -135,11 +135,11 @@ mod tests {
 
     #[test]
     fn a_worn_arena_is_exchanged_when_nothing_lies_in_it() {
-        let mut outgoing = Outgoing::new(4 * KEEP);
-        outgoing.piece(&vec![7; 2 * KEEP]);
+        let mut outgoing = Outgoing::new(4 * PAGE);
+        outgoing.piece(&vec![7; PAGE]);
         outgoing.clear();
         assert!(!outgoing.is_worn());
-        outgoing.piece(&vec![7; 2 * KEEP + 1]);
+        outgoing.piece(&vec![7; PAGE + 1]);
         outgoing.clear();
         assert!(outgoing.is_worn());
         outgoing.piece(b"still to be sent");
@@ -148,6 +148,6 @@ mod tests {
         outgoing.clear();
         outgoing.relax();
         assert!(!outgoing.is_worn());
-        assert_eq!((outgoing.capacity(), outgoing.piece(b"ok")), (4 * KEEP, &b"ok"[..]));
+        assert_eq!((outgoing.capacity(), outgoing.piece(b"ok")), (4 * PAGE, &b"ok"[..]));
     }
 }

@@ -196,12 +196,24 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// Writes of a commit after which the whole window is given to company.
+const COMPANY: usize = 16;
+
+/// How long after a commit of so many writes began the next one may begin.
+///
+/// A sync of the disk costs the same for one write as for many, and at least a page: where many come, those of a
+/// window share it. A lone writer, and what comes after a rest, is not kept waiting.
+#[must_use]
+pub fn rest_after(window: Duration, writes: usize) -> Duration {
+    window * writes.min(COMPANY) as u32 / COMPANY as u32
+}
+
 /// The numbers of the store of conversations.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The folder; `None`: beside that of presence, see [`folder`].
     pub path: Option<PathBuf>,
-    /// How long the first write of a commit waits for others; zero: only what waits already goes together.
+    /// The most that [`rest_after`] may be; zero: only what waits already goes together.
     pub window: Duration,
     /// Writes of one commit.
     pub together: usize,
@@ -225,7 +237,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             path: None,
-            window: Duration::ZERO,
+            window: Duration::from_millis(2),
             together: 1_024,
             together_bytes: 1 << 20,
             readers: 2,

@@ -23,6 +23,7 @@ use schema::ShardId;
 use super::orders::{self, ReaderInbox};
 use super::{
     ChatOrder, Failure, FailureKind, Opened, Orders, Pipelined, Reads, Settings, Status, Writes, dispatch,
+    rest_after,
 };
 use crate::machine::ChatAnswer;
 use crate::machine::store::{ChatAsk, ChatStored, Write};
@@ -230,6 +231,8 @@ struct Turn<C, W, A> {
     status: Arc<Status>,
     recovery: Recovery,
     window: Duration,
+    /// When the latest commit began, and how many writes it had.
+    committed: Option<(Instant, usize)>,
     together: usize,
     together_bytes: usize,
     /// The store commits nothing until it has recovered.
@@ -267,6 +270,7 @@ impl<C: Fn() -> Instant, W: Fn() -> u64, A: Fn(ShardId, ChatAnswer)> Turn<C, W, 
             status,
             recovery: Recovery::new(),
             window: settings.window,
+            committed: None,
             together: settings.together.max(1),
             together_bytes: settings.together_bytes,
             broken: false,
@@ -279,9 +283,10 @@ impl<C: Fn() -> Instant, W: Fn() -> u64, A: Fn(ShardId, ChatAnswer)> Turn<C, W, 
 
     fn run(mut self, mut inbox: Inbox<ChatOrder>, parker: &Parker, stop: &AtomicBool) {
         loop {
-            if !self.window.is_zero() && (1..self.together).contains(&inbox.len()) {
-                // No sender wakes this: the window is given to whoever comes within it.
-                thread::park_timeout(self.window);
+            let rest = self.rest();
+            if !rest.is_zero() && (1..self.together).contains(&inbox.len()) {
+                // No sender wakes this: the time is given to whoever comes within it.
+                thread::park_timeout(rest);
             }
             if self.turn(&mut inbox) > 0 {
                 continue;
@@ -304,6 +309,12 @@ impl<C: Fn() -> Instant, W: Fn() -> u64, A: Fn(ShardId, ChatAnswer)> Turn<C, W, 
                 inbox.woke();
             }
         }
+    }
+
+    /// How long the next commit is to wait for company.
+    fn rest(&self) -> Duration {
+        let Some((begun, writes)) = self.committed else { return Duration::ZERO };
+        rest_after(self.window, writes).saturating_sub((self.clock)().saturating_duration_since(begun))
     }
 
     /// Takes what goes into one commit, commits and answers it, and says how many orders there were.
@@ -363,6 +374,7 @@ impl<C: Fn() -> Instant, W: Fn() -> u64, A: Fn(ShardId, ChatAnswer)> Turn<C, W, 
         self.recovery.recovered((self.clock)());
         self.status.batches.record(asked.len() as u64);
         let begun = (self.clock)();
+        self.committed = Some((begun, asked.len()));
         let result = self.writes.commit();
         self.status.commits.record((self.clock)().saturating_duration_since(begun));
         match result {

@@ -232,6 +232,25 @@ fn what_waits_goes_together() {
 }
 
 #[test]
+fn a_commit_waits_for_company_where_the_latest_one_had_some() {
+    let ms = Duration::from_millis;
+    let mut bench = Bench::new(&Settings { window: ms(16), ..Settings::default() });
+    assert_eq!(bench.turn.rest(), ms(1), "the latest commit had one write");
+    bench.wait(1);
+    assert_eq!(bench.turn.rest(), ms(0));
+    for (first, count, rest) in [(1, 5, 5), (10, 16, 16), (30, 100, 16)] {
+        (first..first + count).for_each(|request| bench.send(say(0, request, request)));
+        assert_eq!(bench.go().len(), count as usize);
+        assert_eq!(bench.turn.rest(), ms(rest), "{count} writes");
+        bench.wait(rest - 1);
+        assert_eq!(bench.go(), [""; 0], "what writes nothing is no commit");
+        assert_eq!(bench.turn.rest(), ms(1));
+        bench.wait(1_000);
+        assert_eq!(bench.turn.rest(), ms(0), "after a rest nobody waits");
+    }
+}
+
+#[test]
 fn busy_is_no_failure_of_the_store() {
     let mut bench = Bench::new(&Settings::default());
     bench.disk.set(Fault::Fails(FailureKind::Busy));
