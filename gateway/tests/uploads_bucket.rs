@@ -166,6 +166,35 @@ fn the_files_of_who_is_erased_leave_the_bucket() {
 }
 
 #[test]
+fn a_bucket_behind_tls_shows_a_certificate_that_is_trusted() {
+    let s3 = S3::start_tls();
+    assert!(s3.endpoint.starts_with("https://"), "{}", s3.endpoint);
+    let plain = settings(&s3).replace("media.allow_http = true\n", "");
+    let trusting = format!("{plain}media.tls_ca = {:?}\n", s3.authority());
+    let process = Process::start_on("ring", &trusting);
+    let token = process.token("alice");
+    let address = url(&send(&process, &token, &form("a.gif", "image/gif", &gif(1_000_000))));
+    assert!(address.starts_with(&format!("{}/messaging/messages/", s3.endpoint)), "{address}");
+    assert_eq!(look(&s3, &address)["length"], 1_000_000);
+    assert_eq!(delete(&process, &token, &address).status, 200);
+    assert_eq!(look(&s3, &address)["status"], 404);
+
+    // The machine does not know who signed it; and these are no certificates.
+    let file = |name: &str| format!("{plain}media.tls_ca = {:?}\n", s3.authority().with_file_name(name));
+    for (extra, told) in [
+        (plain.clone(), "certificate"),
+        (file("nothing.pem"), "nothing.pem"),
+        (file("ca.key"), "no certificate is in it"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let command = command(folder.path(), "ring", &extra, &[]);
+        let Err(ended) = Process::try_start(command, "ring", &extra) else { panic!("it started: {extra}") };
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+        assert!(ended.log.contains(told), "{told}: {}", ended.log);
+    }
+}
+
+#[test]
 fn a_bucket_that_cannot_be_used_is_told_at_the_start() {
     let s3 = S3::start();
     let good = settings(&s3);

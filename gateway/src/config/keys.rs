@@ -293,6 +293,9 @@ settings! {
         secret_key: Option<Secret> = "";
         /// Whether the endpoint may be spoken to without TLS.
         allow_http: bool = "false";
+        /// File with the certificates (PEM) of those who may have signed the endpoint's. Without it, those that this machine
+        /// trusts.
+        tls_ca: Option<PathBuf> = "";
         /// Whether a bucket that is not there is made at the start, readable by everyone who has a file's address.
         create_bucket: bool = "true";
     }

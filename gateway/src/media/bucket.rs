@@ -66,7 +66,7 @@ impl Bucket {
         };
         let key_id = text(&media.access_key);
         let secret_key = text(&media.secret_key);
-        let link = Link::open(endpoint.starts_with("https://"))?;
+        let link = Link::open(endpoint.starts_with("https://"), media.tls_ca.as_deref())?;
         let retry = RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(100),
@@ -110,7 +110,8 @@ impl Bucket {
         let (name, endpoint) = (&self.name, &self.endpoint);
         let answer = self.ask(Method::HEAD, "", Bytes::new()).await.map_err(|error| {
             let cause = MediaError::failed("no answer", &error);
-            format!("the bucket at {endpoint} cannot be reached: {cause}; is media.endpoint right, and does it run?")
+            let tls = if endpoint.starts_with("https://") { " Who has signed its certificate goes to media.tls_ca." } else { "" };
+            format!("the bucket at {endpoint} cannot be reached: {cause}; is media.endpoint right, and does it run?{tls}")
         })?;
         match answer.status() {
             status if status.is_success() => Ok(()),

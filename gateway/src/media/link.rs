@@ -4,6 +4,8 @@
 //! cookies and no proxies of the environment, and can send a body that is not in memory.
 
 use std::error::Error as StdError;
+use std::fmt;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -21,6 +23,9 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
     HttpService,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 
 /// What can go wrong with a body.
 pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -39,13 +44,13 @@ type Boxed = UnsyncBoxBody<Bytes, BoxError>;
 pub(super) enum Link {
     /// Of a bucket on this machine or in its own network. It needs no certificates, and a container may have none.
     Plain(Client<Tcp, Boxed>),
-    /// With the certificates that this machine trusts.
+    /// With certificates that are trusted.
     Tls(Client<HttpsConnector<Tcp>, Boxed>),
 }
 
 impl Link {
-    /// For https, or for plain HTTP.
-    pub(super) fn open(https: bool) -> Result<Self, String> {
+    /// For https, or for plain HTTP. `ca` is a file with the certificates to trust (PEM) in place of the machine's.
+    pub(super) fn open(https: bool, ca: Option<&Path>) -> Result<Self, String> {
         let mut tcp = Tcp::new();
         tcp.set_connect_timeout(Some(CONNECT));
         tcp.set_nodelay(true);
@@ -55,9 +60,14 @@ impl Link {
             return Ok(Self::Plain(builder.build(tcp)));
         }
         tcp.enforce_http(false);
-        let tls = HttpsConnectorBuilder::new().with_native_roots().map_err(|error| {
-            format!("this machine has no certificates to trust ({error}): install ca-certificates")
-        })?;
+        let tls = match ca {
+            Some(ca) => HttpsConnectorBuilder::new().with_tls_config(trusting(ca)?),
+            None => HttpsConnectorBuilder::new().with_native_roots().map_err(|error| {
+                format!(
+                    "this machine has no certificates to trust ({error}): install ca-certificates, or set media.tls_ca"
+                )
+            })?,
+        };
         Ok(Self::Tls(builder.build(tls.https_only().enable_http1().wrap_connector(tcp))))
     }
 
@@ -87,6 +97,19 @@ impl Link {
             Err(late) => Err(HttpError::new(HttpErrorKind::Timeout, late)),
         }
     }
+}
+
+/// Trust in those whose certificates are in this file.
+fn trusting(ca: &Path) -> Result<ClientConfig, String> {
+    let failed = |error: &dyn fmt::Display| format!("media.tls_ca: {}: {error}", ca.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca).map_err(|error| failed(&error))? {
+        roots.add(certificate.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(failed(&"no certificate is in it"));
+    }
+    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 
 impl HttpService for Link {

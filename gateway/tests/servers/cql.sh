@@ -90,18 +90,8 @@ answers() {
 # An authority, and what it has signed: for all nodes (their addresses, and server.test), and for a client.
 certify() {
     local tls=$DIR/tls addresses='' n
-    need openssl "on Debian: apt-get install openssl"
-    mkdir -p "$tls"
     for ((n = 1; n <= NODES; n++)); do addresses+=IP:$PREFIX.$n,; done
-    local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
-    {
-        openssl req -x509 "${key[@]}" -days 3650 -subj /CN=authority -keyout "$tls/ca.key" -out "$tls/ca.pem"
-        for n in server client; do
-            openssl req "${key[@]}" -subj "/CN=$n" -keyout "$tls/$n.key" -out "$tls/$n.csr"
-            openssl x509 -req -in "$tls/$n.csr" -CA "$tls/ca.pem" -CAkey "$tls/ca.key" -days 3650 -out "$tls/$n.pem" \
-                -extfile <(printf 'subjectAltName=%sDNS:%s.test\n' "$addresses" "$n")
-        done
-    } 2>"$tls/log" || die "no certificates: $(<"$tls/log")"
+    sign "$tls" "$addresses" server client
     cat "$tls/server.key" "$tls/server.pem" >"$tls/node.pem"
 }
 

@@ -37,6 +37,23 @@ read_options() {
     DIR=$(absolute "$dir")
 }
 
+# An authority in a folder (ca.pem), and what it has signed for each name: for these addresses, and NAME.test.
+sign() { # folder addresses name...
+    local tls=$1 addresses=$2 name
+    shift 2
+    need openssl "on Debian: apt-get install openssl"
+    mkdir -p "$tls"
+    local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+    {
+        openssl req -x509 "${key[@]}" -days 3650 -subj /CN=authority -keyout "$tls/ca.key" -out "$tls/ca.pem"
+        for name in "$@"; do
+            openssl req "${key[@]}" -subj "/CN=$name" -keyout "$tls/$name.key" -out "$tls/$name.csr"
+            openssl x509 -req -in "$tls/$name.csr" -CA "$tls/ca.pem" -CAkey "$tls/ca.key" -days 3650 -out "$tls/$name.pem" \
+                -extfile <(printf 'subjectAltName=%sDNS:%s.test\n' "$addresses" "$name")
+        done
+    } 2>"$tls/log" || die "no certificates: $(<"$tls/log")"
+}
+
 # A zombie has no command line, so a server that was killed and not yet reaped counts as ended.
 has_mark() { # pid folder
     [[ -r /proc/$1/cmdline ]] && tr '\0' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$2/"

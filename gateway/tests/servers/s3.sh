@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # A server that speaks S3, for tests: moto on loopback, which checks the signature of every request.
 #
-#   s3.sh start [--port P] [--timeout S] DIR   start in the background, wait until it answers, make a key, and print
-#                                              S3_ENDPOINT, S3_REGION, S3_ACCESS_KEY and S3_SECRET_KEY as KEY=value
+#   s3.sh start [--port P] [--tls on] [--timeout S] DIR
+#                                              start in the background, wait until it answers, make a key, and print
+#                                              S3_ENDPOINT, S3_REGION, S3_ACCESS_KEY and S3_SECRET_KEY as KEY=value;
+#                                              with TLS its certificate is signed by DIR/tls/ca.pem
 #   s3.sh stop DIR                             stop it; what it kept in memory is gone
 #   s3.sh look DIR BUCKET [KEY]                print as JSON what another client sees: an object, or all and the policy
 #   s3.sh fetch                                only install
@@ -12,8 +14,9 @@ set -euo pipefail
 # shellcheck source=process.sh
 source "$(dirname "${BASH_SOURCE[0]}")/process.sh"
 
-SETTINGS=(PORT)
+SETTINGS=(PORT TLS)
 PORT=29000
+TLS=off
 REGION=us-east-1
 # What is installed is named by what is asked for: another list is another folder.
 FOLDER=s3-$(cksum <"$HERE/s3/requirements.txt" | cut -d ' ' -f 1)
@@ -28,10 +31,15 @@ install_packages() {
         die "the packages of s3/requirements.txt could not be installed; they need the package registry or a mirror of it"
 }
 
-answers() { curl -sf -o "$DIR/answer" --max-time 5 "http://127.0.0.1:$PORT/moto-api/"; }
+# What curl and boto3 trust.
+trust() {
+    if [[ -e $1/tls/ca.pem ]]; then export CURL_CA_BUNDLE=$1/tls/ca.pem AWS_CA_BUNDLE=$1/tls/ca.pem; fi
+}
+
+answers() { curl -sf -o "$DIR/answer" --max-time 5 "$ENDPOINT/moto-api/"; }
 
 key() {
-    "$CACHE/$FOLDER/bin/python" - "http://127.0.0.1:$PORT" "$REGION" <<'PYTHON'
+    "$CACHE/$FOLDER/bin/python" - "$ENDPOINT" "$REGION" <<'PYTHON'
 import sys
 
 import boto3
@@ -48,21 +56,28 @@ PYTHON
 }
 
 start() {
-    local keys
+    local keys secure=()
     read_options "$@"
     need curl "install curl"
     cached "$FOLDER" install_packages
+    ENDPOINT=http://127.0.0.1:$PORT
+    if [[ $TLS == on ]]; then
+        ENDPOINT=https://127.0.0.1:$PORT
+        [[ -e $DIR/tls/server.pem ]] || sign "$DIR/tls" IP:127.0.0.1, server
+        secure=(-c "$DIR/tls/server.pem" -k "$DIR/tls/server.key")
+    fi
+    trust "$DIR"
     DEADLINE=$((SECONDS + TIMEOUT))
     if ! running "$DIR"; then
         # Its last argument is the mark.
         launch "$DIR" env INITIAL_NO_AUTH_ACTION_COUNT=$STEPS \
             "$CACHE/$FOLDER/bin/python" -c 'import sys; from moto.server import main; main(sys.argv[1:-1])' \
-            -H 127.0.0.1 -p "$PORT" "$DIR/mark"
+            -H 127.0.0.1 -p "$PORT" ${secure[@]+"${secure[@]}"} "$DIR/mark"
     fi
     wait_until "$DIR" "an answer from 127.0.0.1:$PORT" answers
     if [[ ! -s $DIR/keys ]]; then
         keys=$(key) || give_up "$DIR" "no key could be made"
-        printf '%s=%s\n' S3_ENDPOINT "http://127.0.0.1:$PORT" S3_REGION "$REGION" >"$DIR/keys"
+        printf '%s=%s\n' S3_ENDPOINT "$ENDPOINT" S3_REGION "$REGION" >"$DIR/keys"
         printf '%s\n' "$keys" >>"$DIR/keys"
     fi
     cat "$DIR/keys"
@@ -72,6 +87,7 @@ look() {
     (($# >= 2)) || die "look needs a DIR and a BUCKET"
     # shellcheck source=/dev/null
     source "$1/keys"
+    trust "$1"
     "$CACHE/$FOLDER/bin/python" "$HERE/s3/look.py" "$S3_ENDPOINT" "$S3_REGION" "$S3_ACCESS_KEY" "$S3_SECRET_KEY" "${@:2}"
 }
 

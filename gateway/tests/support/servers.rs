@@ -36,11 +36,26 @@ pub(crate) struct S3 {
 impl S3 {
     /// Starts one.
     pub(crate) fn start() -> Self {
+        Self::start_with("off")
+    }
+
+    /// Starts one that speaks TLS, with a certificate of [`S3::authority`].
+    pub(crate) fn start_tls() -> Self {
+        Self::start_with("on")
+    }
+
+    /// Who has signed its certificate.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.path().join("tls/ca.pem")
+    }
+
+    fn start_with(tls: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Free now, and nobody else's until the server has it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = script("s3.sh");
-        command.args(["start", "--port", &port.to_string(), "--timeout", "120"]).arg(folder.path());
+        command.args(["start", "--port", &port.to_string(), "--tls", tls, "--timeout", "120"]);
+        command.arg(folder.path());
         let printed = passed(&run("s3.sh start", command, START));
         let mut values: BTreeMap<&str, &str> =
             printed.lines().filter_map(|line| line.split_once('=')).collect();

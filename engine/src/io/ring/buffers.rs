@@ -2,25 +2,22 @@
 #![expect(unsafe_code, reason = "the pool is memory shared with the kernel")]
 
 use std::io;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
 
+use super::pages::{PAGE, Pages};
+
 /// The pool's name in the ring.
 pub(super) const GROUP: u16 = 0;
-
-/// What a few bytes touch, at the least.
-pub(super) const PAGE: usize = 4 << 10;
 
 /// The kernel's bound.
 const MOST: u16 = 1 << 15;
 
 /// A mapping: first the ring of free buffers, then the buffers.
 pub(super) struct Buffers {
-    memory: NonNull<u8>,
-    bytes: usize,
+    pages: Pages,
     data: usize,
     length: usize,
     count: u16,
@@ -38,19 +35,12 @@ impl Buffers {
         // 64 KiB is a multiple of every page size in use.
         let data = (usize::from(count) * size_of::<BufRingEntry>()).next_multiple_of(64 * 1024);
         let bytes = data + usize::from(count) * length;
-        let (protection, flags) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: a new anonymous mapping touches no existing memory.
-        let memory = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
-        if memory == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let memory = NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let mut buffers = Self { memory, bytes, data, length, count, tail: 0, touched: 0 };
+        let pages = Pages::new(bytes)?;
+        let mut buffers = Self { pages, data, length, count, tail: 0, touched: 0 };
         // SAFETY: the ring of `count` entries lies at the mapping's start, page-aligned. The kernel holds its pages by
         // itself, and writes to the buffers only in receives, which end with the io_uring; whoever arms one drops the
         // io_uring before `self`.
-        unsafe { submitter.register_buf_ring_with_flags(memory.as_ptr() as u64, count, GROUP, 0) }?;
+        unsafe { submitter.register_buf_ring_with_flags(buffers.pages.start() as u64, count, GROUP, 0) }?;
         for number in 0..count {
             buffers.give(number);
         }
@@ -68,7 +58,7 @@ impl Buffers {
         // SAFETY: the range lies inside the mapping, checked above, and the kernel does not touch a buffer between
         // handing it out and `give`; the borrow of `self` keeps `give` away.
         unsafe {
-            let start = self.memory.as_ptr().add(self.data + usize::from(number) * self.length);
+            let start = self.pages.start().add(self.data + usize::from(number) * self.length);
             std::slice::from_raw_parts_mut(start, length)
         }
     }
@@ -76,12 +66,12 @@ impl Buffers {
     /// Gives a buffer to the kernel.
     pub(super) fn give(&mut self, number: u16) {
         assert!(number < self.count, "only buffers of this pool are given back");
-        let ring = self.memory.as_ptr().cast::<BufRingEntry>();
+        let ring = self.pages.start().cast::<BufRingEntry>();
         // SAFETY: both places lie inside the mapping. The kernel reads an entry only after the tail has passed it, and
         // the tail passes after it is written. The tail's place is the unused last field of the first entry.
         unsafe {
             let entry = &mut *ring.add(usize::from(self.tail & (self.count - 1)));
-            entry.set_addr(self.memory.as_ptr().add(self.data + usize::from(number) * self.length) as u64);
+            entry.set_addr(self.pages.start().add(self.data + usize::from(number) * self.length) as u64);
             entry.set_len(self.length as u32);
             entry.set_bid(number);
             self.tail = self.tail.wrapping_add(1);
@@ -102,18 +92,7 @@ impl Buffers {
     /// contents are lost.
     pub(super) fn relax(&mut self) {
         self.touched = 0;
-        // SAFETY: the range is the mapping's part with the buffers, page-aligned, and private: whoever next
-        // writes or reads there, the kernel included, finds zeroed pages. The ring of free buffers before it stays.
-        unsafe {
-            let buffers = self.memory.as_ptr().add(self.data);
-            libc::madvise(buffers.cast(), self.bytes - self.data, libc::MADV_DONTNEED);
-        }
-    }
-}
-
-impl Drop for Buffers {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and no receive is armed any more: see `new`.
-        unsafe { libc::munmap(self.memory.as_ptr().cast(), self.bytes) };
+        // The ring of free buffers before them stays.
+        self.pages.forget(self.data);
     }
 }

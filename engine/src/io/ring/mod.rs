@@ -24,6 +24,7 @@ mod completions;
 mod ends;
 mod ops;
 mod outgoing;
+mod pages;
 mod queue;
 mod submissions;
 
@@ -102,7 +103,7 @@ impl Ring {
         Ok(Self {
             queue,
             buffers,
-            outgoing: Outgoing::new(tuning.send_arena),
+            outgoing: Outgoing::new(tuning.send_arena)?,
             waker: Waker::new()?,
             notify: None,
             clock: Clock::start(),

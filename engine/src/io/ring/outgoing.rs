@@ -3,7 +3,9 @@
 //! The sends do not wait (MSG_DONTWAIT), so the kernel has taken or refused all bytes when the enter that submits
 //! them returns. Refusals are read from the completions before anything else happens; then the arena is free again.
 
-use super::buffers::PAGE;
+use std::io;
+
+use super::pages::{PAGE, Pages};
 use crate::io::Token;
 
 /// The most bytes of one connection's rest that are offered at once.
@@ -17,7 +19,7 @@ struct Queued {
 
 /// The arena and the list of what lies in it.
 pub(super) struct Outgoing {
-    arena: Box<[u8]>,
+    arena: Pages,
     used: usize,
     batch: Vec<Queued>,
     /// Bytes of the batch that the kernel did not take.
@@ -29,11 +31,10 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(length: usize) -> Self {
-        // Zeroed memory is not touched before it is used. The bounds keep a piece useful and a length in 32 bits.
-        let length = length.clamp(4096, 1 << 30);
-        let arena = vec![0; length].into_boxed_slice();
-        Self { arena, used: 0, batch: Vec::new(), refused: 0, touched: 0, number: 0 }
+    pub(super) fn new(length: usize) -> io::Result<Self> {
+        // The bounds keep a piece useful and a length in 32 bits.
+        let arena = Pages::new(length.clamp(4096, 1 << 30))?;
+        Ok(Self { arena, used: 0, batch: Vec::new(), refused: 0, touched: 0, number: 0 })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -57,18 +58,18 @@ impl Outgoing {
             self.copy(part);
         }
         self.batch.push(Queued { token, start, length: self.used - start });
-        (name, &self.arena[start..self.used])
+        (name, &self.arena.all()[start..self.used])
     }
 
     /// Copies a piece of a rest, which its connection keeps as well.
     pub(super) fn piece(&mut self, bytes: &[u8]) -> &[u8] {
         let start = self.used;
         self.copy(bytes);
-        &self.arena[start..self.used]
+        &self.arena.all()[start..self.used]
     }
 
     fn copy(&mut self, bytes: &[u8]) {
-        self.arena[self.used..self.used + bytes.len()].copy_from_slice(bytes);
+        self.arena.all_mut()[self.used..self.used + bytes.len()].copy_from_slice(bytes);
         self.used += bytes.len();
     }
 
@@ -81,7 +82,7 @@ impl Outgoing {
         self.refused += queued.length - taken.min(queued.length);
         Some((
             queued.token,
-            &self.arena[queued.start + taken.min(queued.length)..queued.start + queued.length],
+            &self.arena.all()[queued.start + taken.min(queued.length)..queued.start + queued.length],
         ))
     }
 
@@ -102,13 +103,10 @@ impl Outgoing {
         self.touched > PAGE
     }
 
-    /// Takes a new arena, none of which is touched, unless something lies in this one.
+    /// Gives the arena's pages back, unless something lies in it.
     pub(super) fn relax(&mut self) {
         if self.is_empty() && self.is_worn() {
-            let length = self.arena.len();
-            // First the old one goes, so that there are never two.
-            self.arena = Box::default();
-            self.arena = vec![0; length].into_boxed_slice();
+            self.arena.forget(0);
             self.touched = 0;
         }
     }
@@ -120,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_the_kernel_refuses_is_found_again_in_its_own_batch_only() {
-        let mut outgoing = Outgoing::new(0);
+        let mut outgoing = Outgoing::new(0).unwrap();
         let token = Token { slot: 9, generation: 4 };
         outgoing.piece(b"someone else's rest");
         let (name, bytes) = outgoing.queue(token, &[b"ab", b"", b"cdef"]);
@@ -134,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn a_worn_arena_is_exchanged_when_nothing_lies_in_it() {
-        let mut outgoing = Outgoing::new(4 * PAGE);
+    fn a_worn_arena_is_given_back_when_nothing_lies_in_it() {
+        let mut outgoing = Outgoing::new(4 * PAGE).unwrap();
         outgoing.piece(&vec![7; PAGE]);
         outgoing.clear();
         assert!(!outgoing.is_worn());
