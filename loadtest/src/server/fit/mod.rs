@@ -46,6 +46,9 @@ const BASE: u64 = 96 << 20;
 const BUFFER: u64 = 1 << 10;
 /// Receive buffers of all shards together do not take more than this, while each shard has some.
 const BUFFERS_MEMORY: u64 = 8 << 20;
+/// Microseconds that a shard with a core to itself gathers what comes, as is the server's default, and the most that it
+/// may be told to.
+const GATHER: (u64, u64) = (200, 10_000);
 /// A small message that waits in a socket's buffer.
 const MESSAGE: u64 = 1_280;
 
@@ -126,6 +129,9 @@ pub struct Plan {
     pub shard_connections: u64,
     /// Receive buffers of one shard, of 1 KiB.
     pub receive_buffers: u32,
+    /// Microseconds that a shard gathers what comes before it turns: as many times longer as shards share a core, so
+    /// that a core turns as often as with one.
+    pub gather_micros: u64,
     /// Rings of the generator.
     pub rings: u32,
     /// Connections of one ring of the generator, at most.
@@ -171,6 +177,9 @@ impl Plan {
             ("MUSTER_ENGINE__RECEIVE_BUFFER".to_owned(), format!("{BUFFER}B")),
             ("MUSTER_ENGINE__RECEIVE_BUFFERS".to_owned(), self.receive_buffers.to_string()),
         ];
+        if self.gather_micros > GATHER.0 {
+            variables.push(("MUSTER_ENGINE__GATHER_MICROS".to_owned(), self.gather_micros.to_string()));
+        }
         if self.above_watermarks {
             // The guard of the harness watches in their place.
             for mark in ["CONNECTS", "PUBLISHES"] {
@@ -306,6 +315,7 @@ impl Layout {
             shards: self.shards as u32,
             shard_connections: (even + even / 4 + 1_000).min(1 << 24),
             receive_buffers: self.receive_buffers as u32,
+            gather_micros: (GATHER.0 * self.shards / u64::from(facts.cores).max(1)).clamp(GATHER.0, GATHER.1),
             rings: self.rings as u32,
             connections_per_ring: self.sessions.div_ceil(self.rings),
             sources: self.sources,
@@ -388,6 +398,7 @@ mod tests {
         assert_eq!((plan.shards, plan.rings, plan.sources), (2, 1, 1));
         assert_eq!((plan.receive_buffers, plan.connections_per_ring), (1_024, 10_000));
         assert!(plan.shard_connections > 5_000 && !plan.above_watermarks);
+        assert!(plan.variables().iter().all(|(name, _)| name != "MUSTER_ENGINE__GATHER_MICROS"));
         assert_eq!(plan.warnings, [""; 0]);
         assert!(plan.estimate.total() < GIB / 2, "{:?}", plan.estimate);
     }
@@ -407,6 +418,8 @@ mod tests {
         let value = |name: &str| variables.iter().find(|(one, _)| one == name).map(|(_, value)| &**value);
         assert_eq!(value("MUSTER_ENGINE__SHARDS"), Some("77"));
         assert_eq!(value("MUSTER_ENGINE__RECEIVE_BUFFERS"), Some("64"));
+        // 77 shards on two cores.
+        assert_eq!(value("MUSTER_ENGINE__GATHER_MICROS"), Some("7700"));
         assert_eq!(value("MUSTER_LIMITS__MEMORY_REFUSE_CONNECTS"), None);
     }
 
