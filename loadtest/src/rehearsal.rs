@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::fleet::tally::{Count, Tally};
 use crate::fleet::{Fleet, Phase, Plan};
+use crate::server::inquiry::{Inquirer, Inquiry};
 use crate::server::watch::{Sample, Watcher};
 
 /// How long reading the server's memory may take.
@@ -39,14 +40,15 @@ pub fn fitting(sessions: u64) -> u64 {
     sessions.div_ceil(10).min(10_000)
 }
 
-/// Brings `sessions` of the plan's crowd, has them stay for a moment, and waits until the server, which is `fresh` before, has
-/// forgotten them.
+/// Brings `sessions` of the plan's crowd, has them stay for a moment, in which a service asks what it will ask of the whole
+/// crowd, and waits until the server, which is `fresh` before, has forgotten them.
 ///
 /// # Errors
 /// When they cannot come, or the generator fails.
 pub(crate) fn hold(
     plan: &Plan,
     sessions: u64,
+    inquiry: Option<&Inquiry>,
     (watcher, fresh): (Option<&Watcher>, Option<&Sample>),
     stop: &AtomicBool,
 ) -> Result<(), String> {
@@ -67,7 +69,14 @@ pub(crate) fn hold(
         }
     }
     fleet.set(Phase::Run);
+    let asks = |inquiry: &Inquiry| Inquiry { hold: STAY.as_secs_f64(), clock, ..inquiry.clone() };
+    let inquirer = inquiry.map(|inquiry| Inquirer::start(asks(inquiry))).transpose();
+    let inquirer = inquirer.map_err(|error| format!("the thread that asks: {error}"))?;
     Clock::rest(STAY);
+    if let Some(inquirer) = inquirer {
+        // What is answered counts when the whole crowd is there.
+        let _ = inquirer.end(&mut Tally::default());
+    }
     fleet.end(&mut seen)?;
     let came = seen.get(Count::Connected);
     if came < sessions && !stop.load(Ordering::Acquire) {

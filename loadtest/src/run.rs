@@ -148,7 +148,7 @@ pub fn run(order: Order, show: &mut dyn Show) -> Result<Outcome, String> {
     let mut before = fresh.clone();
     if rehearsal > 0 {
         show.phase("rehearsal");
-        rehearsal::hold(&plan, rehearsal, (server.as_ref(), fresh.as_ref()), &stop)?;
+        rehearsal::hold(&plan, rehearsal, inquiry.as_ref(), (server.as_ref(), fresh.as_ref()), &stop)?;
         before = server.as_ref().and_then(|watcher| watcher.measure(SAMPLE));
     }
     let own_before = own_memory();

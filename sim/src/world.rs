@@ -557,7 +557,9 @@ impl World {
 
     /// By when a drain must have ended.
     pub(crate) fn drain_deadline(&self, over: u64) -> u64 {
-        self.time + over + STORE_PATIENCE
+        // The commands of one conversation are done one after the other, each with up to four questions to the store.
+        let commands: usize = self.censuses().iter().map(|census| census.chats).sum();
+        self.time + over + STORE_PATIENCE + 4 * self.profile.shelf_time() * commands as u64
     }
 
     /// What all machines hold.

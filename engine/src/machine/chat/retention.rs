@@ -3,7 +3,10 @@
 //! The first shard looks, round after round, which conversations have some (the store goes through all, a bounded number
 //! at a time), and tells their homes. A home forgets as it does everything else: as a command in the room's queue, which
 //! writes how far ([`Horizon`](super::super::store::Horizon)) and then takes effect. So the home and the store agree at any
-//! moment, whether the room is in memory or not; the rows go later, when the store has time.
+//! moment, whether the room is in memory or not; the rows go later, when the store has time. People's commands come first:
+//! where half of the places are taken, what is to be forgotten waits at its home.
+
+use std::collections::VecDeque;
 
 use schema::{Actor, Key, ShardId};
 
@@ -17,6 +20,9 @@ use super::room::Deed;
 /// Conversations that are looked at in a go, and milliseconds from one go to the next.
 const GO: (u32, u64) = (1_000, 100);
 
+/// Conversations that may wait at their home for a place. What finds none is told again in the next round.
+const WAITING: usize = 10 * GO.0 as usize;
+
 /// How far a round has come.
 #[derive(Default)]
 pub(super) struct Round {
@@ -24,6 +30,8 @@ pub(super) struct Round {
     due: u64,
     after: Option<Place>,
     asked: bool,
+    /// Conversations of this home that wait for a place, and from before what time messages are to go.
+    waiting: VecDeque<(Place, u64)>,
 }
 
 impl Machine {
@@ -34,11 +42,19 @@ impl Machine {
     /// When there is something to look for.
     pub(in crate::machine) fn retention_wake(&self) -> Option<u64> {
         let round = &self.chats.round;
+        if !round.waiting.is_empty() && self.has_place_to_forget() {
+            return Some(self.now.mono);
+        }
         (!round.asked && !self.keeps_for_good()).then_some(round.due)
     }
 
-    /// Goes on with a round, or begins one, if it is time.
+    fn has_place_to_forget(&self) -> bool {
+        self.chats.ops < (self.limits.chat_commands as usize / 2).max(1)
+    }
+
+    /// Goes on with what waits for a place and with a round, or begins one, if it is time.
     pub(in crate::machine) fn advance_retention(&mut self) {
+        self.forget_waiting();
         let now = self.now;
         if self.keeps_for_good() || self.chats.round.asked || now.mono < self.chats.round.due {
             return;
@@ -73,18 +89,30 @@ impl Machine {
         }
     }
 
-    /// A conversation of this home has messages from before this time. Where it is not known it is loaded first.
+    /// A conversation of this home has messages from before this time.
     pub(in crate::machine) fn forget_at_home(&mut self, place: Place, before: u64) {
-        let busy = self.chats.ops >= self.limits.chat_commands as usize / 2;
-        if busy || self.drain.is_on() {
-            return;
+        let waiting = &mut self.chats.round.waiting;
+        if waiting.len() < WAITING {
+            waiting.push_back((place, before));
         }
-        let Some((slot, new)) = self.room(place) else { return };
-        if new {
-            self.load(&[slot]);
+        self.forget_waiting();
+    }
+
+    /// Puts what is to be forgotten into its room's queue while there are places.
+    fn forget_waiting(&mut self) {
+        if self.drain.is_on() {
+            self.chats.round.waiting = VecDeque::new();
         }
-        let who = Actor { key: Key::new(place.0, place.1.id()), service: true };
-        let whom = Whom::Shard { shard: self.shard, ask: 0 };
-        self.queue(slot, whom, (who, None), Deed::Forget { before });
+        while self.has_place_to_forget() {
+            let Some((place, before)) = self.chats.round.waiting.pop_front() else { return };
+            // Where it is not known it is loaded first.
+            let Some((slot, new)) = self.room(place) else { return };
+            if new {
+                self.load(&[slot]);
+            }
+            let who = Actor { key: Key::new(place.0, place.1.id()), service: true };
+            let whom = Whom::Shard { shard: self.shard, ask: 0 };
+            self.queue(slot, whom, (who, None), Deed::Forget { before });
+        }
     }
 }
