@@ -95,7 +95,7 @@ fn outlive(table: &Frozen) {
 
 fn flush(shared: &Shared, table: &Frozen) -> Result<(), String> {
     shared.disk.may_flush().map_err(|error| error.to_string())?;
-    shared.index.write(&table.rows)?;
+    shared.index.write(&table.rows, || shared.fill_of_next())?;
     shared.folder.set_checkpoint(table.end).map_err(|error| error.to_string())?;
     // The table is safe: that old segments stay for now is no reason to write it again.
     if let Err(error) = shared.retire(table.end) {

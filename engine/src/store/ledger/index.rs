@@ -14,11 +14,15 @@ use lsm_tree::{
 };
 
 use super::batch::Space;
+use super::pace::{Merges, Pace};
 use super::rows::{Entry, Rows};
 use super::{OpenError, Options};
 
 /// Files of the trees that are kept open.
 const FILES: usize = 512;
+
+/// Merging is behind when there are so many times the runs at which it begins.
+const RUNS_BEHIND: usize = 2;
 
 /// The trees.
 pub(super) struct Index {
@@ -26,6 +30,8 @@ pub(super) struct Index {
     aside: bool,
     options: Options,
     cache: Arc<Cache>,
+    /// How fast tables are written and merged.
+    pub(super) pace: Arc<Pace>,
     trees: RwLock<Arc<[Tree; Space::ALL.len()]>>,
     /// Shared by all who write to the trees, and held alone by who opens them anew.
     upkeep: RwLock<()>,
@@ -44,12 +50,14 @@ impl Index {
     /// Opens the trees in this folder, or plants them.
     pub(super) fn open(folder: PathBuf, aside: bool, options: &Options) -> Result<Self, OpenError> {
         let cache = Arc::new(Cache::with_capacity_bytes(options.cache_bytes));
-        let trees = plant(&folder, aside, options, &cache)?;
+        let pace = Arc::default();
+        let trees = plant(&folder, aside, options, &cache, &pace)?;
         Ok(Self {
             folder,
             aside,
             options: options.clone(),
             cache,
+            pace,
             trees: RwLock::new(Arc::new(trees)),
             upkeep: RwLock::default(),
         })
@@ -69,22 +77,28 @@ impl Index {
         if reverse { Box::new(found.rev().map(own)) } else { Box::new(found.map(own)) }
     }
 
-    /// Writes a table, durably. Cut off in the middle, it is to be written again.
-    pub(super) fn write(&self, rows: &Rows) -> Result<(), String> {
+    /// Writes a table, durably. Cut off in the middle, it is to be written again. `fill` says how full the next table is.
+    pub(super) fn write(&self, rows: &Rows, fill: impl Fn() -> f64) -> Result<(), String> {
         let _upkeep = self.upkeep();
         let trees = self.trees();
+        let (all, mut written) = (rows.len(), 0);
         for space in Space::ALL {
             if rows.is_empty(space) {
                 continue;
             }
             let mut run = trees[space.index()].tree.ingestion().map_err(describe)?;
-            rows.each(space, |key, value| match value {
-                Some(value) => run.write(key.clone(), value.clone()),
-                None => run.write_tombstone(key.clone()),
+            rows.each(space, |key, value| {
+                written += 1;
+                self.pace.flushing(written, all, &fill);
+                match value {
+                    Some(value) => run.write(key.clone(), value.clone()),
+                    None => run.write_tombstone(key.clone()),
+                }
             })
             .map_err(describe)?;
             run.finish().map_err(describe)?;
         }
+        self.look_behind();
         Ok(())
     }
 
@@ -99,15 +113,22 @@ impl Index {
         let before = tree.current_version().id();
         // Readers hold on to the files that they began with, so nothing that is overwritten need be kept for them.
         tree.compact(Arc::new(how), next.get()).map_err(describe)?;
+        self.look_behind();
         Ok(tree.current_version().id() != before)
+    }
+
+    /// Finds out whether merging has to catch up.
+    fn look_behind(&self) {
+        let most = usize::from(self.options.runs) * RUNS_BEHIND;
+        self.pace.set_behind(self.trees().iter().any(|tree| tree.tree.l0_run_count() > most));
     }
 
     /// After a failed write: opens the trees anew beside those that are read from, which clears away what the failure
     /// has left, and goes on with the new ones.
     pub(super) fn reopen(&self) -> Result<(), String> {
         let _upkeep = self.upkeep.write().unwrap_or_else(PoisonError::into_inner);
-        let trees =
-            plant(&self.folder, self.aside, &self.options, &self.cache).map_err(|error| error.to_string())?;
+        let trees = plant(&self.folder, self.aside, &self.options, &self.cache, &self.pace)
+            .map_err(|error| error.to_string())?;
         *self.trees.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trees);
         Ok(())
     }
@@ -133,6 +154,7 @@ fn plant(
     aside: bool,
     options: &Options,
     cache: &Arc<Cache>,
+    pace: &Arc<Pace>,
 ) -> Result<[Tree; Space::ALL.len()], OpenError> {
     let files = Arc::new(DescriptorTable::new(FILES));
     let mut trees = Vec::new();
@@ -144,6 +166,7 @@ fn plant(
         let tree = Config::new(&path, next.clone(), visible.clone())
             .use_cache(cache.clone())
             .use_descriptor_table(Some(files.clone()))
+            .with_compaction_filter_factory(Some(Arc::new(Merges(pace.clone()))))
             // Fetching a filter through the cache for each row would cost more than its place in memory.
             .filter_block_pinning_policy(PinningPolicy::all(true))
             .index_block_pinning_policy(PinningPolicy::all(true))

@@ -18,7 +18,8 @@
 //! its keys and with what was overwritten left out, as one sorted run; then the place up to which the index holds
 //! everything (the checkpoint) is written down, and the segments before it are used again for new ones. After a crash
 //! the log is read from the checkpoint on, into memory. To write a table twice does no harm, so no step needs to be
-//! atomic with another.
+//! atomic with another. Writing and merging rest between rows while there is time, so that they do not take a core from
+//! the shards: see `pace`.
 //!
 //! **Why `lsm-tree` and not fjall, which is made of it.** A sorted run goes past fjall's journal and memtable, so what
 //! fjall would add is a second journal that stays empty; threads that take no orders; a mark of what may be forgotten
@@ -55,6 +56,7 @@ mod frame;
 mod index;
 mod log;
 mod merge;
+mod pace;
 mod read;
 mod replay;
 mod rows;

@@ -84,6 +84,11 @@ impl Rows {
         self.spaces().maps[space.index()].iter().try_for_each(|(key, value)| each(key, value))
     }
 
+    /// How many there are, in all spaces.
+    pub(super) fn len(&self) -> usize {
+        self.spaces().maps.iter().map(BTreeMap::len).sum()
+    }
+
     /// Whether a space has none.
     pub(super) fn is_empty(&self, space: Space) -> bool {
         self.spaces().maps[space.index()].is_empty()

@@ -181,8 +181,16 @@ impl Shared {
         }
     }
 
+    /// How full the table is that the flusher gets next: 1 when it waits.
+    pub(super) fn fill_of_next(&self) -> f64 {
+        let view = self.view();
+        let waits = view.frozen.len() > 1;
+        if waits { 1.0 } else { view.active.bytes() as f64 / self.options.table_bytes as f64 }
+    }
+
     /// Waits until no more than `most` tables wait for the flusher, or it fails.
     pub(super) fn wait_for_flusher(&self, most: usize) -> Result<(), String> {
+        let _hurry = self.index.pace.hurry();
         let mut work = lock(&self.work);
         let begun = work.attempts;
         loop {
@@ -301,6 +309,7 @@ impl Shared {
 
     /// Waits until there is nothing to merge.
     pub(super) fn wait_until_merged(&self) {
+        let _hurry = self.index.pace.hurry();
         let mut merging = lock(&self.merging);
         while (merging.wanted || merging.busy) && !merging.stop {
             merging = wait(&self.merging_moved, merging);
@@ -309,6 +318,7 @@ impl Shared {
 
     /// Tells the threads to end.
     pub(super) fn stop(&self) {
+        self.index.pace.hurry_for_good();
         lock(&self.shelf).stop = true;
         self.shelf_moved.notify_all();
         lock(&self.work).stop = true;
