@@ -43,7 +43,7 @@ impl Pace {
 
     /// A flush has written so many of a table's rows. `fill` says how full the next table is, 1 being full or more.
     pub(super) fn flushing(&self, written: usize, of: usize, fill: impl FnOnce() -> f64) {
-        if written % REST.0 != 0 {
+        if !written.is_multiple_of(REST.0) {
             return;
         }
         let late = (written as f64) < fill() * AHEAD * of as f64;
