@@ -145,7 +145,7 @@ impl Machine {
         user: Id,
         before: u64,
     ) -> Result<(), Refusal> {
-        if self.chats.ops >= self.limits.chat_commands as usize / 2 {
+        if !self.has_place_for_upkeep() {
             return Err(Refusal::Busy);
         }
         let (slot, new) = self.room(place).ok_or(Refusal::Busy)?;

@@ -254,6 +254,11 @@ impl Machine {
         self.make_room(budget);
     }
 
+    /// Whether what nobody waits for may take a place among the commands: half of them are people's alone.
+    fn has_place_for_upkeep(&self) -> bool {
+        self.chats.ops < (self.limits.chat_commands as usize / 2).max(1)
+    }
+
     /// Everything of it is answered and told.
     pub(super) fn chats_are_quiet(&self) -> bool {
         self.chats.ops == 0 && self.chats.under_way.is_empty() && !self.chats.is_behind()

@@ -42,14 +42,10 @@ impl Machine {
     /// When there is something to look for.
     pub(in crate::machine) fn retention_wake(&self) -> Option<u64> {
         let round = &self.chats.round;
-        if !round.waiting.is_empty() && self.has_place_to_forget() {
+        if !round.waiting.is_empty() && self.has_place_for_upkeep() {
             return Some(self.now.mono);
         }
         (!round.asked && !self.keeps_for_good()).then_some(round.due)
-    }
-
-    fn has_place_to_forget(&self) -> bool {
-        self.chats.ops < (self.limits.chat_commands as usize / 2).max(1)
     }
 
     /// Goes on with what waits for a place and with a round, or begins one, if it is time.
@@ -103,7 +99,7 @@ impl Machine {
         if self.drain.is_on() {
             self.chats.round.waiting = VecDeque::new();
         }
-        while self.has_place_to_forget() {
+        while self.has_place_for_upkeep() {
             let Some((place, before)) = self.chats.round.waiting.pop_front() else { return };
             // Where it is not known it is loaded first.
             let Some((slot, new)) = self.room(place) else { return };
