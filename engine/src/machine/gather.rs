@@ -100,7 +100,7 @@ impl Machine {
         let slot =
             self.gathers.insert(|generation| Gather { generation, whom, waiting, deadline, harvest })?;
         let generation = self.gathers.get(slot)?.generation;
-        let deadline = self.wheel.set(Timer::Gather(slot), deadline);
+        let deadline = self.wheel.set(self.now.mono, Timer::Gather(slot), deadline);
         self.gathers.get_mut(slot)?.deadline = deadline;
         Some(ask_number(slot, generation))
     }

@@ -258,7 +258,7 @@ impl Machine {
         };
         let deadline = state.min(reading);
         if deadline != u64::MAX && (user.armed == 0 || !reached(deadline as u32, user.armed)) {
-            user.armed = self.wheel.set(Timer::User(slot), deadline) as u32;
+            user.armed = self.wheel.set(self.now.mono, Timer::User(slot), deadline) as u32;
         }
     }
 

@@ -241,7 +241,7 @@ impl Machine {
         };
         let deadline = silent.min(expired);
         if deadline != u64::MAX {
-            session.armed = self.wheel.set(Timer::Session(slot), deadline) as u32;
+            session.armed = self.wheel.set(self.now.mono, Timer::Session(slot), deadline) as u32;
         }
     }
 

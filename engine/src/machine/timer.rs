@@ -139,9 +139,10 @@ impl<T: Wakes> Wheel<T> {
         self.chunks.bytes()
     }
 
-    /// Sets a timer and gives the deadline it has got: the wanted one, at least the time reached, at most
-    /// [`HORIZON`] ahead.
-    pub(crate) fn set(&mut self, timer: T, deadline: u64) -> u64 {
+    /// Sets a timer, at `now`, and gives the deadline it has got: the wanted one, at least the time reached, at most
+    /// [`HORIZON`] ahead of it.
+    pub(crate) fn set(&mut self, now: u64, timer: T, deadline: u64) -> u64 {
+        self.reach(now);
         let deadline = deadline.clamp(self.elapsed, self.elapsed + HORIZON);
         self.len += 1;
         self.link(Row::new(timer, deadline), deadline);
@@ -173,6 +174,14 @@ impl<T: Wakes> Wheel<T> {
             self.elapsed = start;
             self.occupied[level] &= !(1 << place);
             self.reached = std::mem::replace(&mut self.heads[level][place], NIL);
+        }
+    }
+
+    /// Goes on to `now` if nothing is due until then: who has slept for long sets timers before it looks at them, and
+    /// [`HORIZON`] counts from the time reached.
+    fn reach(&mut self, now: u64) {
+        if self.elapsed < now && self.reached == NIL && self.next_place().is_none_or(|place| place.2 > now) {
+            self.elapsed = now;
         }
     }
 
@@ -273,7 +282,7 @@ mod tests {
             for (number, op) in ops.into_iter().enumerate() {
                 match op {
                     Op::Set(ahead) => {
-                        let deadline = wheel.set(Timer::User(number as u32), now + ahead);
+                        let deadline = wheel.set(now, Timer::User(number as u32), now + ahead);
                         prop_assert!(deadline <= now + ahead);
                         heap.push(Reverse((deadline, number as u32)));
                     }
@@ -303,10 +312,20 @@ mod tests {
     }
 
     #[test]
+    fn after_a_long_sleep_the_horizon_is_as_far_as_ever() {
+        for slept in [HORIZON + 1, 1 << 29, 1 << 31, 1 << 40] {
+            let mut wheel = Wheel::new(7);
+            assert_eq!(wheel.set(slept, Timer::Gather(1), slept + 400), slept + 400);
+            assert!(wheel.pop(slept + 399, &mut 10).is_none());
+            assert_eq!(wheel.pop(slept + 400, &mut 10), Some((Timer::Gather(1), slept + 400)));
+        }
+    }
+
+    #[test]
     fn a_small_budget_gets_there_in_the_end() {
         let mut wheel = Wheel::new(0);
         for key in 0..1_000 {
-            wheel.set(Timer::Session(key), 70_000);
+            wheel.set(0, Timer::Session(key), 70_000);
         }
         let mut fired = 0;
         for _ in 0..10_000 {

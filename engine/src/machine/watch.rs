@@ -296,7 +296,7 @@ impl Machine {
             Due::InTime => listening.quiet_until.max(self.now.mono),
         };
         if listening.frame_at.is_none_or(|at| at > due) {
-            listening.frame_at = Some(self.wheel.set(Timer::Frame(watcher.to), due));
+            listening.frame_at = Some(self.wheel.set(self.now.mono, Timer::Frame(watcher.to), due));
         }
     }
 }

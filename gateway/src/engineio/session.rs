@@ -396,7 +396,9 @@ impl Session {
                     return;
                 }
                 polling.closing = Some(turn.now.saturating_add(u64::from(turn.settings.close_timeout)));
-                if matches!(polling.upgrade, Upgrade::Opened { .. } | Upgrade::Probed { .. }) {
+                // A client whose probe was answered may have left off polling for good, and one that loses its socket then
+                // neither polls nor moves: it hears of the close on the socket, once it has moved.
+                if matches!(polling.upgrade, Upgrade::Opened { .. }) {
                     polling.upgrade = Upgrade::None;
                     turn.outlet.close_socket(None);
                 }

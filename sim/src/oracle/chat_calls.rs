@@ -196,8 +196,9 @@ impl Oracle {
             return broken("what is acknowledged is stored", seen);
         };
         let all = room.messages.get_mut(&message.id.at).into_iter().flatten();
-        let from = call.moment;
-        let Some(stored) = all.into_iter().find(|stored| stored.was(message, if again { from } else { 0 }))
+        let mut all = all.into_iter();
+        // Names that were used are known to the home, which answers by what it knows.
+        let Some(stored) = all.find(|one| one.was_to_its_home(message, if again { call.moment } else { 0 }))
         else {
             return broken("what is acknowledged is stored", seen);
         };

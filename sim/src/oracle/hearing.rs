@@ -89,7 +89,7 @@ impl Oracle {
         for part in &write.parts {
             let Part::Message(message) = part else { continue };
             let stored = room.messages.get(&message.id.at).and_then(|all| all.last());
-            let Some(stored) = stored.filter(|stored| stored.versions[0].1 == **message) else { continue };
+            let Some(stored) = stored.filter(|stored| *stored.first() == **message) else { continue };
             for (session, found) in &self.sessions {
                 let key = &found.open.actor.key;
                 let inside = key.realm == place.0 && !found.open.actor.service;
@@ -151,7 +151,7 @@ impl Oracle {
             ChatEvent::Said(message) => {
                 let all = room.messages.get(&message.id.at);
                 let kept = schema::chat::Message { to: None, ..message.clone() };
-                let stored = all.and_then(|all| all.iter().find(|stored| stored.versions[0].1 == kept));
+                let stored = all.and_then(|all| all.iter().find(|stored| *stored.first() == kept));
                 let Some(stored) = stored else {
                     return broken("nothing is told before it is stored", seen());
                 };
@@ -178,7 +178,7 @@ impl Oracle {
                 let stored = room.messages.get(&message.id.at).into_iter().flatten();
                 let mut versions = stored.flat_map(|stored| stored.versions.iter().skip(1));
                 check(
-                    versions.any(|version| version.1 == *message),
+                    versions.any(|version| version.message == *message),
                     "nothing is told before it is stored",
                     seen,
                 )?;
@@ -186,7 +186,7 @@ impl Oracle {
             ChatEvent::Removed { message, at } => {
                 let stored = room.messages.get(&message.at).into_iter().flatten();
                 let mut versions = stored.flat_map(|stored| &stored.versions);
-                let deleted = versions.any(|version| version.1.deleted && version.1.updated_at == *at);
+                let deleted = versions.any(|version| version.message.deleted && version.message.updated_at == *at);
                 check(deleted, "nothing is told before it is stored", seen)?;
             }
             ChatEvent::MemberRemoved { member, .. } if member.user == key.id => {

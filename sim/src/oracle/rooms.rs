@@ -27,10 +27,19 @@ pub(super) struct Membership {
     pub(super) blocked: bool,
 }
 
+/// What a message was for a while.
+#[derive(Clone, Debug)]
+pub(super) struct Version {
+    moment: u64,
+    /// Its home surely knows of it: it takes effect there after all that was asked for before.
+    known: Option<u64>,
+    pub(super) message: Message,
+}
+
 /// A message, with all it ever was.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
-    pub(super) versions: Vec<(u64, Message)>,
+    pub(super) versions: Vec<Version>,
     /// Who was a member when it was said.
     pub(super) audience: Vec<Id>,
     /// Its conversation is no more, or it was forgotten for its age.
@@ -41,19 +50,34 @@ pub(super) struct Stored {
 
 impl Stored {
     pub(super) fn moment(&self) -> u64 {
-        self.versions[0].0
+        self.versions[0].moment
     }
 
     /// What it was last.
     pub(super) fn latest(&self) -> &Message {
-        &self.versions[self.versions.len() - 1].1
+        &self.versions[self.versions.len() - 1].message
     }
 
-    /// Whether it was just so at some moment from `from` on.
+    /// What was said first.
+    pub(super) fn first(&self) -> &Message {
+        &self.versions[0].message
+    }
+
+    /// Whether it was just so in the store at some moment from `from` on.
     pub(super) fn was(&self, message: &Message, from: u64) -> bool {
+        self.was_until(message, from, |next| Some(next.moment))
+    }
+
+    /// Whether its home may have taken it to be just so at some moment from `from` on.
+    pub(super) fn was_to_its_home(&self, message: &Message, from: u64) -> bool {
+        self.was_until(message, from, |next| next.known)
+    }
+
+    fn was_until(&self, message: &Message, from: u64, end: impl Fn(&Version) -> Option<u64>) -> bool {
         let plain = Message { reads: Vec::new(), ..message.clone() };
-        let ends = self.versions.iter().skip(1).map(|version| version.0).chain([u64::MAX]);
-        self.versions.iter().zip(ends).any(|(version, end)| version.1 == plain && end >= from)
+        let ends = self.versions.iter().skip(1).map(end).chain([None]);
+        let mut versions = self.versions.iter().zip(ends);
+        versions.any(|(version, end)| version.message == plain && end.is_none_or(|end| end >= from))
     }
 }
 
@@ -68,6 +92,8 @@ pub(super) struct Room {
     pub(super) members: Vec<Membership>,
     /// By creation time; a conversation that was made anew may use one again.
     pub(super) messages: BTreeMap<u64, Vec<Stored>>,
+    /// Creation times of messages that its home may not know as they are.
+    unknown: Vec<u64>,
     /// Sequences that were given out and not written.
     missing: BTreeSet<u64>,
     newest: (u64, u64),
@@ -139,6 +165,7 @@ impl Room {
     }
 
     fn lose_homes_knowledge(&mut self, now: u64, moment: u64) {
+        self.know_messages(moment);
         for one in &mut self.members {
             one.known.get_or_insert(moment);
             if one.until.is_some() {
@@ -260,7 +287,18 @@ impl Room {
         Ok(())
     }
 
+    /// Nothing is under way any more, so the home knows every message as it is.
+    fn know_messages(&mut self, moment: u64) {
+        for at in self.unknown.drain(..) {
+            let all = self.messages.get_mut(&at).into_iter().flatten();
+            for version in all.flat_map(|stored| &mut stored.versions) {
+                version.known.get_or_insert(moment);
+            }
+        }
+    }
+
     fn put_message(&mut self, moment: u64, message: &Message, now: u64) -> Verdict {
+        self.unknown.push(message.id.at);
         let all = self.messages.entry(message.id.at).or_default();
         if let Some(stored) = all.last_mut().filter(|stored| stored.gone.is_none()) {
             let before = stored.latest();
@@ -271,7 +309,7 @@ impl Room {
                 "a message is changed by its sender only, until it is deleted",
                 seen,
             )?;
-            stored.versions.push((moment, message.clone()));
+            stored.versions.push(Version { moment, known: None, message: message.clone() });
             return Ok(());
         }
         let seen = || format!("{message:?} after {:?} at {now}, missing {:?}", self.newest, self.missing);
@@ -284,7 +322,7 @@ impl Room {
         let audience = self.members.iter().filter(|one| one.until.is_none());
         let audience: Vec<Id> = audience.map(|one| one.row.member.user.clone()).collect();
         check(audience.contains(&message.sender), "only members send", || format!("{message:?}"))?;
-        let versions = vec![(moment, message.clone())];
+        let versions = vec![Version { moment, known: None, message: message.clone() }];
         all.push(Stored { versions, audience, gone: None, acknowledged: false });
         Ok(())
     }
@@ -391,6 +429,9 @@ impl Rooms {
                 room.pending = room.pending.saturating_sub(1);
             }
             News::Doomed(_) | News::Lost(_) => {}
+        }
+        if room.pending == 0 {
+            room.know_messages(moment);
         }
         if let News::Told(_) = news {
             room.known(moment, now, write);

@@ -4,13 +4,14 @@
 //! at a time), and tells their homes. A home forgets as it does everything else: as a command in the room's queue, which
 //! writes how far ([`Horizon`](super::super::store::Horizon)) and then takes effect. So the home and the store agree at any
 //! moment, whether the room is in memory or not; the rows go later, when the store has time. People's commands come first:
-//! where half of the places are taken, what is to be forgotten waits at its home.
+//! where half of the places are taken, what is to be forgotten waits at its home; and a round goes on when every home has
+//! had room to be told.
 
 use std::collections::VecDeque;
 
 use schema::{Actor, Key, ShardId};
 
-use super::super::Machine;
+use super::super::{Machine, ROOM_RETRY};
 use super::super::gather::Whom;
 use super::super::message::{Message, Question};
 use super::super::store::{ChatAsk, ChatStored, Place};
@@ -30,6 +31,9 @@ pub(super) struct Round {
     due: u64,
     after: Option<Place>,
     asked: bool,
+    /// What the store has found and its homes have not been told yet, from before what time, and when to try again.
+    untold: VecDeque<(Place, u64)>,
+    retry: u64,
     /// Conversations of this home that wait for a place, and from before what time messages are to go.
     waiting: VecDeque<(Place, u64)>,
 }
@@ -45,14 +49,21 @@ impl Machine {
         if !round.waiting.is_empty() && self.has_place_for_upkeep() {
             return Some(self.now.mono);
         }
-        (!round.asked && !self.keeps_for_good()).then_some(round.due)
+        let due = if round.untold.is_empty() { round.due } else { round.retry };
+        (!round.asked && !self.keeps_for_good()).then_some(due)
     }
 
     /// Goes on with what waits for a place and with a round, or begins one, if it is time.
     pub(in crate::machine) fn advance_retention(&mut self) {
         self.forget_waiting();
         let now = self.now;
-        if self.keeps_for_good() || self.chats.round.asked || now.mono < self.chats.round.due {
+        if self.keeps_for_good() || self.chats.round.asked {
+            return;
+        }
+        if !self.chats.round.untold.is_empty() && self.chats.round.retry <= now.mono {
+            self.tell_homes();
+        }
+        if now.mono < self.chats.round.due || !self.chats.round.untold.is_empty() {
             return;
         }
         self.chats.round.asked = true;
@@ -74,15 +85,28 @@ impl Machine {
         };
         round.after = next;
         round.due = now + if next.is_some() { GO.1 } else { u64::from(self.limits.retention_round) };
-        for (place, before) in places {
+        round.untold = places.into();
+        self.tell_homes();
+    }
+
+    /// Tells the homes that have room for it.
+    fn tell_homes(&mut self) {
+        for _ in 0..self.chats.round.untold.len() {
+            let Some((place, before)) = self.chats.round.untold.pop_front() else { break };
             let home = self.router.home_of(place.0, &place.1.id());
             if home == self.shard {
                 self.forget_at_home(place, before);
             } else if self.has_room(home) {
-                // Who has no room is told in the next round.
                 self.tell_shard(home, Message::Ask { ask: 0, question: Question::Forget { place, before } });
+            } else {
+                self.chats.round.untold.push_back((place, before));
             }
         }
+        let round = &mut self.chats.round;
+        if round.untold.is_empty() {
+            round.untold = VecDeque::new();
+        }
+        round.retry = self.now.mono + ROOM_RETRY;
     }
 
     /// A conversation of this home has messages from before this time.
@@ -97,7 +121,7 @@ impl Machine {
     /// Puts what is to be forgotten into its room's queue while there are places.
     fn forget_waiting(&mut self) {
         if self.drain.is_on() {
-            self.chats.round.waiting = VecDeque::new();
+            (self.chats.round.waiting, self.chats.round.untold) = (VecDeque::new(), VecDeque::new());
         }
         while self.has_place_for_upkeep() {
             let Some((place, before)) = self.chats.round.waiting.pop_front() else { return };

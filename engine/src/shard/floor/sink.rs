@@ -43,7 +43,7 @@ impl<P: Protocol> Sink for Floor<P> {
         self.wake();
         let since = self.now.mono;
         if self.conns.block(token, since) {
-            self.wheel.set(Look::Stuck(token.slot), since + self.outbox_time);
+            self.wheel.set(self.now.mono, Look::Stuck(token.slot), since + self.outbox_time);
         }
     }
 

@@ -37,6 +37,35 @@ fn messages_by_polling_v3() {
     }
 }
 
+/// A client that has its probe's answer and no poll left hears of nothing but its socket: one that lost it here would wait for
+/// its heartbeat's end.
+#[test]
+fn closed_on_the_way_to_a_websocket_it_is_told_there() {
+    for version in BOTH {
+        let mut bench = Bench::polling(version);
+        bench.poll(1);
+        assert!(bench.turn(|session, turn| session.socket_arrived(turn)));
+        bench.text("2probe");
+        assert_eq!(bench.answer(1), (200, if version == Version::V4 { "6" } else { "1:6" }.into()));
+        assert_eq!(bench.said(), [Said::Text("3probe".into())]);
+        bench.turn(|session, turn| session.close(turn));
+        assert_eq!((bench.said(), bench.session.ended()), (vec![], None));
+        bench.text("5");
+        assert_eq!(bench.said(), [Said::Close(Some(Reason::ForcedClose))]);
+    }
+}
+
+/// Before the probe's answer it has not left off polling, and polls are where it is told.
+#[test]
+fn closed_before_its_probe_it_is_told_by_its_poll() {
+    let mut bench = Bench::polling(Version::V4);
+    assert!(bench.turn(|session, turn| session.socket_arrived(turn)));
+    bench.turn(|session, turn| session.close(turn));
+    assert_eq!(bench.said(), [Said::Close(None)]);
+    assert_eq!(bench.polled(1), (200, "1".into()));
+    assert_eq!(bench.session.ended(), Some(Reason::ForcedClose));
+}
+
 #[test]
 fn an_invalid_upload_closes() {
     for version in BOTH {
