@@ -72,8 +72,7 @@ impl Oracle {
         let kept = Kept {
             sends: self.limits.sends_kept.into(),
             retention: self.limits.retention,
-            wall: self.wall,
-            jumps: self.jumps,
+            latest: self.latest_wall,
         };
         self.chats.rooms.hear(news, self.now, &kept)?;
         if let News::Told(write) = news {

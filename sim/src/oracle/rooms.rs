@@ -210,7 +210,7 @@ impl Room {
                     let before = self.sent.insert(name, *message);
                     // What was forgotten for its age may be said again.
                     let before = before.filter(|before| *before > self.forgotten);
-                    let again = before.is_some_and(|before| before + kept.sends > kept.wall);
+                    let again = before.is_some_and(|before| before + kept.sends > kept.latest);
                     check(!again, "one client id is one message", || {
                         format!("{:?}: {row} {client_id} is {before:?} and {message}", write.place)
                     })?;
@@ -228,7 +228,7 @@ impl Room {
         let kind = self.conversation.as_ref().map(|conversation| conversation.kind);
         let Some(kind) = kind else { return broken("what is no more has nothing to forget", seen()) };
         let age = kept.retention[kind as usize - 1];
-        let old = age > 0 && (kept.jumps || horizon.at + age <= kept.wall);
+        let old = age > 0 && horizon.at + age <= kept.latest;
         check(old, "nothing is forgotten before its time", seen)?;
         let newest = self.messages.get(&horizon.at).and_then(|all| all.last());
         let newest = newest.filter(|stored| stored.gone.is_none()).map(|stored| Horizon::of(stored.latest()));
@@ -367,9 +367,8 @@ pub(super) struct Kept {
     pub(super) sends: u64,
     /// Messages, by the kind of conversation.
     pub(super) retention: [u64; 4],
-    pub(super) wall: u64,
-    /// It may have been later.
-    pub(super) jumps: bool,
+    /// The latest time there ever was: what a home does may have been decided before the clock was set back.
+    pub(super) latest: u64,
 }
 
 /// All conversations.
