@@ -1,5 +1,6 @@
-//! A table of slots that grows and shrinks by pages: no entry ever moves, no turn ever copies a million entries, and
-//! pages whose last entries have left are given back; one of them stays while it is nearly new.
+//! A table of slots that grows and shrinks by pages: no turn ever copies a million entries, and pages whose last entries
+//! have left are given back; one of them stays while it is nearly new. A page begins small, and its first entries move once
+//! when it gets its whole room.
 //!
 //! Pages are filled from the lowest, so that after a crowd has left the pages it opened drain. A slot's generation
 //! survives its page: a slot and generation together are never given out twice.
@@ -22,8 +23,8 @@ enum Entry<T> {
 }
 
 struct Page<T> {
-    /// Room for all entries is reserved; those behind the end have not been used yet, and memory that was never
-    /// touched is none.
+    /// Room for [`SPARE`] bytes of them at first, then for all. Those behind the end have not been used yet, and memory
+    /// that was never touched is none.
     slots: Vec<Entry<T>>,
     /// The generation of those that have not been used yet.
     fresh: u32,
@@ -43,6 +44,28 @@ impl<T> Page<T> {
 
     fn get(&self, slot: u32) -> Option<&Entry<T>> {
         self.slots.get(slot as usize % PAGE)
+    }
+
+    /// Uses the next of those that have not been used yet.
+    fn push(&mut self, entry: Entry<T>) {
+        if self.slots.len() == self.slots.capacity() {
+            let room = if self.slots.is_empty() { nearly_new::<T>() } else { PAGE };
+            self.slots.reserve_exact(room - self.slots.len());
+        }
+        self.slots.push(entry);
+    }
+}
+
+/// Slots of a page that may stay when it is empty. It has room for no more: what an allocator gives for a whole page may be
+/// what a crowd has just left, all of it in memory.
+const fn nearly_new<T>() -> usize {
+    let slots = SPARE / size_of::<Entry<T>>();
+    if slots == 0 {
+        1
+    } else if slots > PAGE {
+        PAGE
+    } else {
+        slots
     }
 }
 
@@ -109,8 +132,7 @@ impl<T: Slotted> Slab<T> {
         };
         let room = &mut self.pages[number as usize];
         if let Room::Closed { generation } = *room {
-            let slots = Vec::with_capacity(PAGE);
-            *room = Room::Open(Page { slots, fresh: generation, free: END, used: 0 });
+            *room = Room::Open(Page { slots: Vec::new(), fresh: generation, free: END, used: 0 });
         }
         let Room::Open(page) = room else { return None };
         let (at, generation) = page.vacancy()?;
@@ -131,7 +153,7 @@ impl<T: Slotted> Slab<T> {
                 }
                 *place = entry;
             }
-            None => page.slots.push(entry),
+            None => page.push(entry),
         }
         page.used += 1;
         if page.vacancy().is_none() {
@@ -161,8 +183,7 @@ impl<T: Slotted> Slab<T> {
         if page.used == 0 {
             // One empty page stays open, so that a crowd of one does not open and close a page each time; but none
             // that has held a crowd.
-            let touched = page.slots.len() * size_of::<Entry<T>>();
-            let closed = if touched > SPARE {
+            let closed = if page.slots.len() > nearly_new::<T>() {
                 Some(number)
             } else {
                 self.spare.replace(number).filter(|&other| other != number)
@@ -280,6 +301,11 @@ mod tests {
             let open = slab.pages.iter().filter(|room| matches!(room, Room::Open(_)));
             assert_eq!(open.count(), 1, "a crowd of one has a page");
         }
+        let room = slab.pages.iter().map(|room| match room {
+            Room::Open(page) => page.slots.capacity() * size_of::<Entry<Thing>>(),
+            Room::Closed { .. } => 0,
+        });
+        assert!(room.sum::<usize>() <= SPARE, "of which no more than it needs is its");
     }
 
     #[test]
