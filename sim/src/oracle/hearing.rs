@@ -185,7 +185,8 @@ impl Oracle {
             ChatEvent::Removed { message, at } => {
                 let stored = room.messages.get(&message.at).into_iter().flatten();
                 let mut versions = stored.flat_map(|stored| &stored.versions);
-                let deleted = versions.any(|version| version.message.deleted && version.message.updated_at == *at);
+                let deleted =
+                    versions.any(|version| version.message.deleted && version.message.updated_at == *at);
                 check(deleted, "nothing is told before it is stored", seen)?;
             }
             ChatEvent::MemberRemoved { member, .. } if member.user == key.id => {

@@ -11,10 +11,10 @@ use std::collections::VecDeque;
 
 use schema::{Actor, Key, ShardId};
 
-use super::super::{Machine, ROOM_RETRY};
 use super::super::gather::Whom;
 use super::super::message::{Message, Question};
 use super::super::store::{ChatAsk, ChatStored, Place};
+use super::super::{Machine, ROOM_RETRY};
 use super::Asked;
 use super::room::Deed;
 

@@ -380,7 +380,8 @@ impl<P: Protocol> Floor<P> {
         conn.deadline = ticks(at);
         if conn.deadline != NONE && conn.deadline < conn.wheel_at {
             // The wheel looks no further ahead than its horizon, and may give an earlier time than asked for.
-            let at = self.wheel.set(self.now.mono, Look::Deadline(token.slot), u64::from(conn.deadline) * TICK);
+            let at =
+                self.wheel.set(self.now.mono, Look::Deadline(token.slot), u64::from(conn.deadline) * TICK);
             conn.wheel_at = (at / TICK) as u32;
         }
     }
