@@ -2,10 +2,11 @@
 //!
 //! Every write is one batch that is handed to the operating system before it counts as done. It is not synced.
 //!
-//! Two habits of fjall's are dealt with here. After a failed write it refuses every further one until it is opened
+//! Three habits of fjall's are dealt with here. After a failed write it refuses every further one until it is opened
 //! again ([`Adapter::recover`] does, once the disk takes a probe, since an attempt on a full disk could cost the
 //! reads as well). And a write may wait inside fjall, for ever, for a flush whose thread has died on the full disk:
-//! so no write begins while fjall is so far behind that it would have to wait.
+//! so no write begins while fjall is so far behind that it would have to wait. And what a crowd leaves in memory would
+//! stay there until the next one comes: so it is put away when the store rests.
 
 mod format;
 mod keys;
@@ -27,10 +28,14 @@ use crate::limits::{HASH_SLOTS, STORE_BATCH};
 use crate::machine::Router;
 use crate::machine::store::SeenRow;
 
-/// Blocks of rows that are kept in memory. They are small and the kernel caches the files anyway.
-const CACHE: u64 = 2 << 20;
+/// Blocks of rows that are kept in memory. A batch goes through its users in order and needs each block once; and the
+/// kernel caches the files anyway.
+const CACHE: u64 = 512 << 10;
 /// What is gathered in memory before it becomes a file, for each table.
 const MEMTABLE: u64 = 1 << 20;
+/// Rows in memory from which on they are worth a file when the store rests. They are small and lie scattered over the
+/// pages of the allocator, each of which stays for what little is left on it.
+const WORTH_A_FILE: usize = 1_024;
 /// Bytes of write-ahead journals beside the one that is written to; the least fjall allows. Opening reads them all.
 const JOURNALS: u64 = 64 << 20;
 /// Open files that fjall keeps.
@@ -55,6 +60,10 @@ pub struct Embedded {
     router: Router,
     /// `None` after an attempt to open it again has failed.
     tables: Option<Tables>,
+    /// Rows written since they were last put away: at least as many as are in memory.
+    fresh: usize,
+    /// They were put away, and may still be in memory.
+    lingers: bool,
 }
 
 impl std::fmt::Debug for Embedded {
@@ -77,7 +86,7 @@ impl Embedded {
     /// When it is in use, of a newer format, damaged, or the file system refuses.
     pub fn open(path: &Path, router: Router) -> Result<Self, OpenError> {
         let tables = Tables::open(path, &router)?;
-        Ok(Self { path: path.to_owned(), router, tables: Some(tables) })
+        Ok(Self { path: path.to_owned(), router, tables: Some(tables), fresh: 0, lingers: false })
     }
 
     fn tables(&self) -> Result<&Tables, Failure> {
@@ -116,7 +125,9 @@ impl Adapter for Embedded {
                 (true, true) | (false, false) => {}
             }
         }
-        Ok(batch.commit()?)
+        batch.commit()?;
+        self.fresh += rows.len();
+        Ok(())
     }
 
     fn get_seen(&mut self, users: &[Key]) -> Result<Vec<LastSeen>, Failure> {
@@ -202,6 +213,25 @@ impl Adapter for Embedded {
         // Not synced like the rest: whoever erased somebody is told that it is done.
         tables.db.persist(PersistMode::SyncAll)?;
         Ok(known)
+    }
+
+    fn rest(&mut self) -> Result<bool, Failure> {
+        let puts_away = self.fresh >= WORTH_A_FILE;
+        if puts_away {
+            let tables = self.tables()?;
+            for table in [&tables.last_seen, &tables.online] {
+                table.rotate_memtable()?;
+            }
+            self.fresh = 0;
+        } else if self.lingers {
+            // fjall keeps the memory of what has become a file, and the filters of files that were merged, until a
+            // table of any name is put away at a later moment than that.
+            let tables = self.tables()?;
+            format::write(&tables.meta, FORMAT)?;
+            tables.meta.rotate_memtable()?;
+        }
+        self.lingers = puts_away;
+        Ok(puts_away)
     }
 
     fn recover(&mut self) -> Result<(), Failure> {

@@ -84,6 +84,15 @@ pub trait Adapter: Send {
         Err(Failure("this store cannot forget a user".into()))
     }
 
+    /// Nothing has been written for a while: what was gathered in memory may go. Whether there is more to be done after
+    /// another while.
+    ///
+    /// # Errors
+    /// When it could not be put away.
+    fn rest(&mut self) -> Result<bool, Failure> {
+        Ok(false)
+    }
+
     /// After a failure: does what it takes to be able to write again, and proves it with a write.
     ///
     /// # Errors

@@ -5,6 +5,8 @@
 //!
 //! While the store fails ([`Health`]), writes are answered [`StoreReply::Failed`] without being tried (their askers
 //! keep the rows and ask again), reads are tried all the same, and every now and then the adapter is asked to recover.
+//!
+//! When nothing has been written for a while, the adapter is told to rest.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -24,6 +26,8 @@ use crate::mesh::Inbox;
 
 /// Requests that are taken together: their rows are one batch.
 const TOGETHER: usize = 16;
+/// With no write for so long the store rests.
+const REST: Duration = Duration::from_secs(10);
 
 /// A request, and the shard that is to have the reply.
 #[derive(Clone, Debug)]
@@ -104,7 +108,8 @@ impl Worker {
         });
         let status = Arc::new(Status::default());
         let stop = Arc::new(AtomicBool::new(false));
-        let turn = Turn { adapter, clock, answer, status: status.clone(), recovery: Recovery::new() };
+        let turn =
+            Turn { adapter, clock, answer, status: status.clone(), recovery: Recovery::new(), rest: None };
         let thread = thread::Builder::new().name("store".into()).spawn({
             let stop = stop.clone();
             move || {
@@ -151,6 +156,8 @@ struct Turn<C, A> {
     answer: A,
     status: Arc<Status>,
     recovery: Recovery,
+    /// When it rests, if nothing is written until then.
+    rest: Option<Instant>,
 }
 
 /// The writes of one turn: their rows, and who asked for them.
@@ -170,13 +177,18 @@ impl<C: Fn() -> Instant, A: FnMut(ShardId, StoreReply)> Turn<C, A> {
                 return;
             }
             if inbox.prepare_sleep() {
-                match self.recovery.next() {
+                match self.next() {
                     Some(next) => parker.park_timeout(next.saturating_duration_since((self.clock)())),
                     None => parker.park(),
                 }
                 inbox.woke();
             }
         }
+    }
+
+    /// When there is something to do, if no request comes.
+    fn next(&self) -> Option<Instant> {
+        self.recovery.next().into_iter().chain(self.rest).min()
     }
 
     /// Takes some requests, answers them, and says how many there were.
@@ -205,7 +217,24 @@ impl<C: Fn() -> Instant, A: FnMut(ShardId, StoreReply)> Turn<C, A> {
         for (shard, request, after) in reads {
             self.read_journal(shard, request, after.as_ref());
         }
+        self.rest();
         taken
+    }
+
+    /// Lets the store rest if it is time. While it fails it has other things to do.
+    fn rest(&mut self) {
+        if self.rest.is_none_or(|at| at > (self.clock)()) {
+            return;
+        }
+        self.rest = None;
+        if self.recovery.barred().is_some() {
+            return;
+        }
+        match self.adapter.rest() {
+            Ok(true) => self.rest = Some((self.clock)() + REST),
+            Ok(false) => {}
+            Err(Failure(error)) => self.failed(&error),
+        }
     }
 
     /// What is to be done about a store that fails, if it is time.
@@ -237,6 +266,7 @@ impl<C: Fn() -> Instant, A: FnMut(ShardId, StoreReply)> Turn<C, A> {
                 match result {
                     Ok(()) => {
                         self.status.rows.fetch_add(writes.rows.len() as u64, Ordering::Relaxed);
+                        self.rest = Some((self.clock)() + REST);
                         self.passed(true);
                         Ok(())
                     }

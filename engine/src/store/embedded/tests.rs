@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use fjall::{Database, KeyspaceCreateOptions};
+use lsm_tree::AbstractTree;
 use schema::LastSeen;
 
 use super::format::{self, FORMAT};
-use super::{Embedded, Tables};
+use super::{Embedded, Tables, WORTH_A_FILE};
 use crate::machine::Router;
 use crate::store::suite::{journal, router, row, user};
 use crate::store::{Adapter, OpenError};
@@ -29,6 +30,47 @@ fn opened_again_it_knows_what_it_knew() {
         let listed = journal(&mut store, 0).len();
         assert_eq!(listed, if round % 2 == 0 { 2 } else { 1 });
     }
+}
+
+#[test]
+fn what_it_gathered_becomes_a_file_when_it_rests() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Embedded::open(folder.path(), router(1)).unwrap();
+    let users: Vec<_> = (0..WORTH_A_FILE).map(|number| user(&format!("user-{number}"))).collect();
+    let rows: Vec<_> = users.iter().map(|user| row(user, 7, true)).collect();
+    let files = |store: &Embedded| {
+        let tables = store.tables().unwrap();
+        [&tables.last_seen, &tables.online].map(|table| table.table_count())
+    };
+
+    let in_memory = |store: &Embedded| {
+        let tables = store.tables().unwrap();
+        [&tables.last_seen, &tables.online]
+            .map(|table| table.tree.get_version_history_lock().memtable_size_sum())
+    };
+    // fjall's own thread makes the files.
+    let settle = |store: &Embedded| {
+        let tables = store.tables().unwrap();
+        while [&tables.last_seen, &tables.online].iter().any(|table| table.sealed_memtable_count() > 0) {
+            std::thread::yield_now();
+        }
+    };
+
+    store.put_seen(&rows[1..]).unwrap();
+    assert!(!store.rest().unwrap(), "a few rows are not worth a file");
+    assert_eq!(files(&store), [0, 0]);
+    store.put_seen(&rows[..1]).unwrap();
+    assert!(store.rest().unwrap());
+    settle(&store);
+    assert_eq!(files(&store), [1, 1]);
+    assert!(!store.rest().unwrap());
+    assert_eq!(in_memory(&store), [0, 0]);
+    assert_eq!(store.get_seen(&users).unwrap(), vec![LastSeen::At(7); WORTH_A_FILE]);
+    drop(store);
+
+    let mut store = Embedded::open(folder.path(), router(1)).unwrap();
+    assert_eq!(store.get_seen(&users).unwrap(), vec![LastSeen::At(7); WORTH_A_FILE]);
+    assert_eq!(journal(&mut store, 0).len(), WORTH_A_FILE);
 }
 
 #[test]

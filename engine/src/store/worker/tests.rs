@@ -20,6 +20,7 @@ struct Disk {
     dead: AtomicBool,
     puts: AtomicUsize,
     recoveries: AtomicUsize,
+    rests: AtomicUsize,
 }
 
 /// A store in memory that fails when its disk is full.
@@ -51,6 +52,12 @@ impl Adapter for Faulty {
     fn journal(&mut self, shard: ShardId, after: Option<&Key>) -> Result<Page, Failure> {
         self.check(true)?;
         self.memory.journal(shard, after)
+    }
+
+    /// Twice after the first write.
+    fn rest(&mut self) -> Result<bool, Failure> {
+        let before = self.disk.rests.fetch_add(1, Ordering::Relaxed);
+        self.check(false).map(|()| before == 0)
     }
 
     fn recover(&mut self) -> Result<(), Failure> {
@@ -126,6 +133,7 @@ fn a_failing_store_from_the_first_failure_to_the_last() {
         },
         status: Arc::default(),
         recovery: Recovery::new(),
+        rest: None,
     };
     let (status, a) = (turn.status.clone(), user("a"));
 
@@ -180,6 +188,60 @@ fn a_failing_store_from_the_first_failure_to_the_last() {
     assert_eq!((status.health(), log.errors_and_infos()), (Health::Ok, [1, 1]));
     assert_eq!((status.failed(), status.episodes()), (3, 1));
     assert_eq!(turn.recovery.next(), None);
+}
+
+#[test]
+fn it_rests_some_time_after_the_last_write() {
+    let start = now();
+    let time = Rc::new(Cell::new(start));
+    let (adapter, disk) = faulty();
+    let (mut requests, sender) = inbox(Capacity { commands: 100, replies: 0 });
+    let mut turn = Turn {
+        adapter,
+        clock: || time.get(),
+        answer: |_, _| {},
+        status: Arc::default(),
+        recovery: Recovery::new(),
+        rest: None,
+    };
+    let (status, a) = (turn.status.clone(), user("a"));
+    let rests = || disk.rests.load(Ordering::Relaxed);
+
+    get(&sender, 0, 1, vec![a.clone()]);
+    turn.turn(&mut requests);
+    assert_eq!(turn.next(), None, "who only reads gathers nothing");
+    for request in 0..3 {
+        time.set(start + REST / 2 * request);
+        put(&sender, 0, u64::from(request), vec![row(&a, 1, true)]);
+        turn.turn(&mut requests);
+        assert_eq!((turn.next(), rests()), (Some(time.get() + REST), 0));
+    }
+    time.set(start + REST * 2);
+    turn.turn(&mut requests);
+    assert_eq!((turn.next(), rests()), (Some(start + REST * 3), 1), "there was more to do");
+    time.set(start + REST * 3);
+    turn.turn(&mut requests);
+    assert_eq!((turn.next(), rests()), (None, 2));
+
+    // A store that fails has other things to do, and one that cannot rest fails.
+    put(&sender, 0, 9, vec![row(&a, 2, true)]);
+    turn.turn(&mut requests);
+    disk.full.store(true, Ordering::Relaxed);
+    put(&sender, 0, 10, vec![row(&a, 3, true)]);
+    turn.turn(&mut requests);
+    time.set(time.get() + REST);
+    turn.turn(&mut requests);
+    assert_eq!((rests(), turn.rest), (2, None));
+    disk.full.store(false, Ordering::Relaxed);
+    time.set(time.get() + REST);
+    turn.turn(&mut requests);
+    put(&sender, 0, 11, vec![row(&a, 4, true)]);
+    turn.turn(&mut requests);
+    assert_eq!(status.health(), Health::Ok);
+    disk.full.store(true, Ordering::Relaxed);
+    time.set(time.get() + REST);
+    turn.turn(&mut requests);
+    assert_eq!((rests(), status.episodes()), (3, 2));
 }
 
 #[test]
