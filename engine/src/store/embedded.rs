@@ -60,7 +60,7 @@ pub struct Embedded {
     router: Router,
     /// `None` after an attempt to open it again has failed.
     tables: Option<Tables>,
-    /// Rows written since they were last put away: at least as many as are in memory.
+    /// Rows written since they were last put away.
     fresh: usize,
     /// They were put away, and may still be in memory.
     lingers: bool,
@@ -218,8 +218,7 @@ impl Adapter for Embedded {
     fn rest(&mut self) -> Result<bool, Failure> {
         let puts_away = self.fresh >= WORTH_A_FILE;
         if puts_away {
-            let tables = self.tables()?;
-            for table in [&tables.last_seen, &tables.online] {
+            for table in self.tables()?.all() {
                 table.rotate_memtable()?;
             }
             self.fresh = 0;
@@ -227,7 +226,7 @@ impl Adapter for Embedded {
             // fjall keeps the memory of what has become a file, and the filters of files that were merged, until a
             // table of any name is put away at a later moment than that.
             let tables = self.tables()?;
-            format::write(&tables.meta, FORMAT)?;
+            tables.prove()?;
             tables.meta.rotate_memtable()?;
         }
         self.lingers = puts_away;
@@ -297,6 +296,10 @@ impl Tables {
         Ok(Self { db, last_seen, online, meta })
     }
 
+    fn all(&self) -> [&Keyspace; 3] {
+        [&self.last_seen, &self.online, &self.meta]
+    }
+
     /// A value that is no time counts as none, so that the next write mends it.
     fn seen(&self, key: &[u8]) -> Result<Option<u64>, Failure> {
         Ok(self.last_seen.get(key)?.and_then(|value| keys::read_seen(&value)))
@@ -308,8 +311,7 @@ impl Tables {
         for _ in 0..times {
             // Says that an earlier write, or a flush, has failed.
             self.db.persist(PersistMode::Buffer)?;
-            let mut both = [&self.last_seen, &self.online].into_iter();
-            if both.all(|table| {
+            if self.all().into_iter().all(|table| {
                 table.sealed_memtable_count() < SEALED_MOST && table.l0_table_count() < YOUNG_MOST
             }) {
                 return Ok(());

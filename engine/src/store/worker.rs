@@ -108,8 +108,7 @@ impl Worker {
         });
         let status = Arc::new(Status::default());
         let stop = Arc::new(AtomicBool::new(false));
-        let turn =
-            Turn { adapter, clock, answer, status: status.clone(), recovery: Recovery::new(), rest: None };
+        let turn = Turn::new(adapter, clock, answer, status.clone());
         let thread = thread::Builder::new().name("store".into()).spawn({
             let stop = stop.clone();
             move || {
@@ -168,6 +167,10 @@ struct Writes {
 }
 
 impl<C: Fn() -> Instant, A: FnMut(ShardId, StoreReply)> Turn<C, A> {
+    fn new(adapter: Box<dyn Adapter>, clock: C, answer: A, status: Arc<Status>) -> Self {
+        Self { adapter, clock, answer, status, recovery: Recovery::new(), rest: None }
+    }
+
     fn run(mut self, mut inbox: Inbox<Ask>, parker: &Parker, stop: &AtomicBool) {
         loop {
             if self.turn(&mut inbox) > 0 {
@@ -217,7 +220,9 @@ impl<C: Fn() -> Instant, A: FnMut(ShardId, StoreReply)> Turn<C, A> {
         for (shard, request, after) in reads {
             self.read_journal(shard, request, after.as_ref());
         }
-        self.rest();
+        if taken == 0 {
+            self.rest();
+        }
         taken
     }
 

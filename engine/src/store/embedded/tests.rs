@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fjall::{Database, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use lsm_tree::AbstractTree;
 use schema::LastSeen;
 
@@ -32,28 +32,20 @@ fn opened_again_it_knows_what_it_knew() {
     }
 }
 
+fn tables_of_users(store: &Embedded) -> [&Keyspace; 2] {
+    let tables = store.tables().unwrap();
+    [&tables.last_seen, &tables.online]
+}
+
 #[test]
 fn what_it_gathered_becomes_a_file_when_it_rests() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Embedded::open(folder.path(), router(1)).unwrap();
     let users: Vec<_> = (0..WORTH_A_FILE).map(|number| user(&format!("user-{number}"))).collect();
     let rows: Vec<_> = users.iter().map(|user| row(user, 7, true)).collect();
-    let files = |store: &Embedded| {
-        let tables = store.tables().unwrap();
-        [&tables.last_seen, &tables.online].map(|table| table.table_count())
-    };
-
+    let files = |store: &Embedded| tables_of_users(store).map(|table| table.table_count());
     let in_memory = |store: &Embedded| {
-        let tables = store.tables().unwrap();
-        [&tables.last_seen, &tables.online]
-            .map(|table| table.tree.get_version_history_lock().memtable_size_sum())
-    };
-    // fjall's own thread makes the files.
-    let settle = |store: &Embedded| {
-        let tables = store.tables().unwrap();
-        while [&tables.last_seen, &tables.online].iter().any(|table| table.sealed_memtable_count() > 0) {
-            std::thread::yield_now();
-        }
+        tables_of_users(store).map(|table| table.tree.get_version_history_lock().memtable_size_sum())
     };
 
     store.put_seen(&rows[1..]).unwrap();
@@ -61,7 +53,10 @@ fn what_it_gathered_becomes_a_file_when_it_rests() {
     assert_eq!(files(&store), [0, 0]);
     store.put_seen(&rows[..1]).unwrap();
     assert!(store.rest().unwrap());
-    settle(&store);
+    // fjall's own thread makes the files.
+    while tables_of_users(&store).iter().any(|table| table.sealed_memtable_count() > 0) {
+        std::thread::yield_now();
+    }
     assert_eq!(files(&store), [1, 1]);
     assert!(!store.rest().unwrap());
     assert_eq!(in_memory(&store), [0, 0]);

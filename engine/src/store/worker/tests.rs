@@ -123,18 +123,12 @@ fn a_failing_store_from_the_first_failure_to_the_last() {
     let replies = Rc::new(Cell::new(Vec::new()));
     let (adapter, disk) = faulty();
     let (mut requests, sender) = inbox(Capacity { commands: 100, replies: 0 });
-    let mut turn = Turn {
-        adapter,
-        clock: || time.get(),
-        answer: |ShardId(shard), reply| {
-            let mut all = replies.take();
-            all.push((shard, reply));
-            replies.set(all);
-        },
-        status: Arc::default(),
-        recovery: Recovery::new(),
-        rest: None,
+    let answer = |ShardId(shard), reply| {
+        let mut all = replies.take();
+        all.push((shard, reply));
+        replies.set(all);
     };
+    let mut turn = Turn::new(adapter, || time.get(), answer, Arc::default());
     let (status, a) = (turn.status.clone(), user("a"));
 
     // Well: two writes of two shards are one batch, and a read that came first sees them.
@@ -196,14 +190,7 @@ fn it_rests_some_time_after_the_last_write() {
     let time = Rc::new(Cell::new(start));
     let (adapter, disk) = faulty();
     let (mut requests, sender) = inbox(Capacity { commands: 100, replies: 0 });
-    let mut turn = Turn {
-        adapter,
-        clock: || time.get(),
-        answer: |_, _| {},
-        status: Arc::default(),
-        recovery: Recovery::new(),
-        rest: None,
-    };
+    let mut turn = Turn::new(adapter, || time.get(), |_, _| {}, Arc::default());
     let (status, a) = (turn.status.clone(), user("a"));
     let rests = || disk.rests.load(Ordering::Relaxed);
 
